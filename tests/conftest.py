@@ -1,0 +1,64 @@
+"""What tests may count on: a cache folder of their own, strict JAX, data sets or a reason to skip.
+
+Everything goes through environment variables, so that the processes a test starts behave the same.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# A broadcast between ranks is a mistake here until it is written out. The like for dtypes cannot be
+# had for whole programs: optax's bias corrections and schedules mix floats with integer counts.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# The golden numbers are a CPU's. JAX_PLATFORMS=cuda runs the same tests on a GPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# A first example may compile; how long that takes says nothing about the property.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the session a cache folder of its own, which pytest-xdist's workers inherit.
+
+    Decoded data sets and compiled programs are in it, so nothing stale is read and nothing is left.
+    """
+    if not hasattr(config, "workerinput"):
+        cache = Path(tempfile.mkdtemp(prefix="pennyweight-tests-"))
+        os.environ["PENNYWEIGHT_CACHE"] = str(cache)
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+
+
+@pytest.fixture
+def strict_dtypes() -> Iterator[None]:
+    """Makes an implicit change of dtype an error, for tests of our own array code."""
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def mnist() -> str:
+    """The name of a prepared data set; the test is skipped where it is not prepared."""
+    return prepared("mnist")
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> str:
+    """As `mnist`."""
+    return prepared("fashion_mnist")
+
+
+def prepared(name: str) -> str:
+    folder = os.environ.get("TFDS_DATA_DIR")
+    if not folder:
+        pytest.skip(f"TFDS_DATA_DIR names no folder in which {name} is prepared")
+    if not (Path(folder) / name).is_dir():
+        pytest.skip(f"{name} is not prepared in TFDS_DATA_DIR ({folder})")
+    return name
