@@ -1,0 +1,193 @@
+"""The architecture: what a network is, down to every layer, as a frozen value.
+
+Normal form, applied when a value is made, so that equal networks are equal values: a 1x1
+convolution has no dilation and "same" padding; pooling over one pixel, dropout of nothing and a
+ReLU straight after a ReLU are left out; a pool's stride is written only where it differs from its
+extent; global pooling over a single pixel is `Flatten`. None of these changes what is computed or
+what it costs.
+
+A description may come from a stranger's file, so what is read is limited here, before anything is
+allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pennyweight.arch import convolution, dense, pointwise, pools, residual
+from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.json_form import check_names, layers_from_json, layers_to_json
+from pennyweight.arch.layers import LARGEST, Layer, Shape, normal_layers, output_shape
+from pennyweight.arch.residual import DEEPEST, too_deep
+
+__all__ = ["Architecture", "Placed", "convolution", "dense", "pointwise", "pools", "residual"]
+
+MOST_LAYERS = 1_000
+MOST_VALUES = 100_000_000  # of all weights together, or of one feature map: 400 MB
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A layer in its place: where it stands, under which name, and what goes in and out.
+
+    `held` is the shapes that enclosing residual connections keep in memory meanwhile; the input of
+    a layer that `opens` one is the last of them.
+    """
+
+    name: str
+    index: int
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    held: tuple[Shape, ...]
+    opens: bool
+    children: tuple[Placed, ...]
+
+    def flat(self) -> Iterator[Placed]:
+        """This layer after those inside it: the order in which they run."""
+        for child in self.children:
+            yield from child.flat()
+        yield self
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network from an input of (height, width, channels) to one logit for each class.
+
+    Raises UsageError when a layer cannot stand where it is, when the last shape is not (classes,),
+    and above `MOST_LAYERS` or `DEEPEST`.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        shape = self.input_shape
+        if not (isinstance(shape, tuple) and len(shape) == 3 and all(map(_is_size, shape))):
+            raise UsageError(
+                "The input must be (height, width, channels), each a whole number from 1 to "
+                f"{LARGEST}, but got {shown(shape)}."
+            )
+        if not _is_size(self.classes) or self.classes < 2:
+            raise UsageError(
+                f"The classes must number from 2 to {LARGEST}, but got {shown(self.classes)}."
+            )
+        if (count := _count(self.layers)) > MOST_LAYERS:
+            raise UsageError(
+                f"An architecture has at most {MOST_LAYERS:,} layers, but got {count:,}."
+            )
+        try:
+            layers = normal_layers(self.layers, self.input_shape)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        object.__setattr__(self, "layers", layers)
+        last = output_shape(layers, shape)
+        if last != (self.classes,):
+            raise UsageError(
+                f"The last layer must give {self.classes} values, one for each class, but gives "
+                f"{'x'.join(map(str, last))}; end with a head such as `A d{self.classes}+`."
+            )
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """Every layer with its name, such as `conv2`, and its shapes."""
+        return _place(self.layers, self.input_shape, (), {})
+
+    def flat(self) -> Iterator[Placed]:
+        """Every layer in the order in which it runs, those inside residual connections too."""
+        for placed in self.placed:
+            yield from placed.flat()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready description that `from_json` reads; every field is written."""
+        return {
+            "input_shape": list(self.input_shape),
+            "classes": self.classes,
+            "layers": layers_to_json(self.layers),
+        }
+
+    @classmethod
+    def from_json(cls, description: Any) -> Architecture:
+        """The architecture of a description; UsageError names what is unknown, missing or wrong."""
+        if not isinstance(description, dict):
+            raise UsageError(f"An architecture is a JSON object, but got {shown(description)}.")
+        names = ("input_shape", "classes", "layers")
+        check_names("An architecture", description, needed=names, known=names)
+        shape, classes, layers = (description[name] for name in names)
+        shape = tuple(shape) if isinstance(shape, list) else shape
+        return limited(cls(shape, classes, layers_from_json(layers)))
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON form: one line, no spaces, keys in order."""
+        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits, the start of a SHA-256.
+
+        Of the notation, which leaves out every default: an option that a layer kind gains later
+        changes no fingerprint that is already in a record.
+        """
+        text = f"{'x'.join(map(str, self.input_shape))} {self.classes} {self.notation}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def notation(self) -> str:
+        """The one-line notation, such as `c8br m2 c16br A d10+`."""
+        from pennyweight.arch.notation import notation
+
+        return notation(self.layers)
+
+
+def limited(architecture: Architecture) -> Architecture:
+    """`architecture`; UsageError when only a mistake or malice can have made it so large.
+
+    For what was read, not for what was computed: a decoder may look far above its budget.
+    """
+    weights = largest = 0
+    for placed in architecture.flat():
+        arrays = placed.layer.weights(placed.input_shape).values()
+        weights += sum(math.prod(weight.shape) for weight in arrays)
+        largest = max(largest, math.prod(placed.input_shape), math.prod(placed.output_shape))
+    if (values := max(weights, largest)) > MOST_VALUES:
+        raise UsageError(
+            f"All weights together, and each feature map, hold at most {MOST_VALUES:,} values, but "
+            f"these layers need {values:,}; make them narrower."
+        )
+    return architecture
+
+
+def _place(
+    layers: tuple[Layer, ...], shape: Shape, held: tuple[Shape, ...], counts: dict[str, int]
+) -> tuple[Placed, ...]:
+    placed = []
+    for position, layer in enumerate(layers):
+        opens = position == 0 and bool(held)
+        kept = held if opens else (*held, shape)
+        children = _place(layer.children, shape, kept, counts) if layer.children else ()
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+        index = sum(counts.values()) - 1
+        after = layer.output_shape(shape)
+        name = f"{layer.kind}{counts[layer.kind]}"
+        placed.append(Placed(name, index, layer, shape, after, held, opens, children))
+        shape = after
+    return tuple(placed)
+
+
+def _count(layers: tuple[Layer, ...], depth: int = 0) -> int:
+    """How many layers there are, those inside residual connections too."""
+    if depth > DEEPEST:
+        raise too_deep()
+    return sum(1 + (_count(x.children, depth + 1) if x.children else 0) for x in layers)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 1 <= value <= LARGEST

@@ -1,0 +1,38 @@
+"""The budget: upper limits on what a network costs, and the epoch limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from pennyweight.arch.cost import Cost
+from pennyweight.arch.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Inclusive limits; None is no limit. Raises UsageError for one below 1."""
+
+    max_params: int = 8_000  # trainable parameters
+    max_epochs: int = 15
+    max_macs: int | None = None  # for one picture
+    max_activation_bytes: int | None = None  # float32
+
+    def __post_init__(self) -> None:
+        for name, limit in asdict(self).items():
+            if limit is not None and limit < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, but got {limit}.")
+
+    def excesses(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
+        """(flag, limit, value) of each limit that `cost` is over."""
+        for flag, limit, value in (
+            ("--max-params", self.max_params, cost.params),
+            ("--max-macs", self.max_macs, cost.macs),
+            ("--max-activation-bytes", self.max_activation_bytes, cost.peak_activation_bytes),
+        ):
+            if limit is not None and value > limit:
+                yield flag, limit, value
+
+    def fits(self, cost: Cost) -> bool:
+        """Whether `cost` is within every limit."""
+        return not any(self.excesses(cost))

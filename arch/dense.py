@@ -1,0 +1,46 @@
+"""A dense layer (`d10`) and the residual connection (`( … )`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.arch.layers import Call, Layer, Shape, Weight, flag, kind, size
+
+if TYPE_CHECKING:
+    import jax
+
+    from pennyweight.arch.network import LayerModule
+
+
+@kind("dense", "d")
+@dataclass(frozen=True, kw_only=True)
+class Dense(Layer):
+    """Every output sees every input; it follows a head."""
+
+    width: int = size()  # output features
+    bias: bool = flag("+")
+
+    folds_batch_norm = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                "a dense layer needs a head before it: A (average), M (max) or F (flatten)"
+            )
+        return (self.width,)
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        weights = {"kernel": Weight((shape[0], self.width), "he")}
+        return weights | ({"bias": Weight((self.width,), "zeros")} if self.bias else {})
+
+    def macs(self, shape: Shape) -> int:
+        return shape[0] * self.width
+
+    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+        y = module.kernel[...].T @ x
+        return y + module.bias[...][:, None] if self.bias else y
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        options = [] if self.bias else ["use_bias=False"]
+        return ["nnx.Linear", f"{shape[0]}", f"{self.width}", *options], "{self}({x})"

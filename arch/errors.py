@@ -1,0 +1,44 @@
+"""The errors a user can act on."""
+
+import difflib
+from collections.abc import Iterable
+from reprlib import Repr
+
+
+class UsageError(ValueError):
+    """Bad input: the rule, the value and the remedy in one line.
+
+    The command line prints it to stderr and exits with status 2. It is one line whatever it
+    quotes: line breaks, terminal escapes and unpaired surrogates are written as their escapes.
+    """
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
+
+def shown(value: object) -> str:
+    """`value` as a message quotes it: its `repr`, short however long or deep it is.
+
+    >>> shown([[[]] * 1000])
+    '[[...]]'
+    """
+    brief = Repr()
+    brief.maxlevel, brief.maxlist, brief.maxtuple, brief.maxdict = 1, 4, 4, 2
+    brief.maxstring = brief.maxother = 60
+    try:
+        return brief.repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return f"a huge {type(value).__name__}"
+
+
+def close_names(name: str, known: Iterable[str]) -> str:
+    """A clause that suggests known names near `name`, or lists them when none is near.
+
+    >>> close_names("mnits", ["mnist", "digits"])
+    'did you mean mnist?'
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"there is {', '.join(known)}." if known else "there is none yet."

@@ -1,0 +1,97 @@
+"""The Flax NNX module of an architecture.
+
+Inside, feature maps lie as (channels, height, width, pictures): with few channels a matrix product
+wants the long dimension last. Callers see (pictures, height, width, channels) and (pictures,
+classes).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from pennyweight.arch.architecture import Architecture, Placed
+from pennyweight.arch.layers import Call, Weight
+
+Tree = dict[str, dict[str, Any]]
+"""Arrays by layer name and weight name, such as ["conv1"]["kernel"]."""
+
+
+class LayerModule(nnx.Module):
+    """The arrays of one layer: trained ones are `nnx.Param`, the others `nnx.BatchStat`."""
+
+    def __init__(self, placed: Placed):
+        self.index = placed.index
+        for name, weight in placed.layer.weights(placed.input_shape).items():
+            kind = nnx.Param if weight.trained else nnx.BatchStat
+            setattr(self, name, kind(jnp.zeros(weight.shape)))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> nnx.Variable[jax.Array]:
+            """The array called `name` in `Layer.weights`."""
+            ...
+
+
+class Network(nnx.Module):
+    """The network of `architecture`, its arrays zero: `draw_weights` gives the starting ones.
+
+    Called on float images (n, h, w, c), already normalised, it returns logits (n, classes).
+    """
+
+    def __init__(self, architecture: Architecture):
+        self.architecture = architecture
+        for placed in architecture.flat():
+            setattr(self, placed.name, LayerModule(placed))
+
+    def __call__(self, images_nhwc: jax.Array, call: Call = Call()) -> jax.Array:  # noqa: B008 (frozen)
+        x = self._run(self.architecture.placed, images_nhwc.transpose(3, 1, 2, 0), call)
+        return x.T
+
+    def _run(self, sequence: tuple[Placed, ...], x: jax.Array, call: Call) -> jax.Array:
+        for placed in sequence:
+            if placed.children:
+                x = placed.layer.join(x, self._run(placed.children, x, call))
+            else:
+                x = placed.layer.apply(getattr(self, placed.name), x, call)
+        return x
+
+
+def abstract(architecture: Architecture) -> tuple[nnx.GraphDef[Network], Tree, Tree]:
+    """(graph, params, statistics) of shapes only; `nnx.merge` of graph and arrays is the module.
+
+    No initialiser runs: an eager NNX initialisation costs seconds for each new shape, this
+    milliseconds.
+    """
+    graph, params, statistics = nnx.split(
+        nnx.eval_shape(lambda: Network(architecture)), nnx.Param, nnx.BatchStat
+    )
+    return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+
+
+def draw_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
+    """(params, statistics) to start from, drawn by NumPy: nothing is compiled.
+
+    Kernels are normal with variance 2 / fan-in (He et al., arXiv:1502.01852).
+    """
+    random = np.random.default_rng(seed)
+    params: Tree = {}
+    statistics: Tree = {}
+    for placed in architecture.flat():
+        for name, weight in placed.layer.weights(placed.input_shape).items():
+            tree = params if weight.trained else statistics
+            tree.setdefault(placed.name, {})[name] = _draw(weight, random)
+    return params, statistics
+
+
+def _draw(weight: Weight, random: np.random.Generator) -> np.ndarray:
+    if weight.start == "zeros":
+        return np.zeros(weight.shape, np.float32)
+    if weight.start == "ones":
+        return np.ones(weight.shape, np.float32)
+    fan_in = np.prod(weight.shape[:-1])
+    return random.normal(0, np.sqrt(2 / fan_in), weight.shape).astype(np.float32)

@@ -1,0 +1,125 @@
+"""The one-line notation of an architecture: it prints and parses.
+
+A layer is its kind's letter, its size if it has one, and its options: `c8` is a convolution of 8
+channels, `c8k5s2v+` one of 5x5 pixels with stride 2, unpadded, with bias. `b`, `r` and `o0.1`
+(BatchNorm, ReLU, dropout) are written against the layer before them. `( … )` is a residual
+connection. `docs/architecture.md` has the table of all kinds. Spaces between layers do not matter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from pennyweight.arch.architecture import MOST_LAYERS, Architecture, limited
+from pennyweight.arch.errors import UsageError
+from pennyweight.arch.layers import KINDS, Layer
+from pennyweight.arch.residual import DEEPEST, too_deep
+
+_NUMBERS: dict[type, str] = {int: r"[0-9]{1,18}", float: r"[0-9]*\.?[0-9]+(?:[eE]-?[0-9]+)?"}
+_LONGEST = 32 * MOST_LAYERS  # characters; reading a layer copies what follows it
+
+
+def notation(layers: Iterable[Layer]) -> str:
+    """The canonical one-line notation of `layers`."""
+    text = ""
+    for layer in layers:
+        text += ("" if layer.glued else " ") + _print_layer(layer)
+    return text.strip()
+
+
+def parse(text: str, input_shape: tuple[int, int, int], classes: int) -> Architecture:
+    """The architecture that `text` describes for pictures of `input_shape` and so many classes.
+
+    Raises UsageError that shows where `text` stops being understood, or which layer does not fit.
+    """
+    if len(text) > _LONGEST:
+        raise UsageError(f"A notation has at most {_LONGEST:,} characters, but got {len(text):,}.")
+    layers, _ = _parse_layers(text, text, 0)
+    try:
+        return limited(Architecture(input_shape, classes, layers))
+    except UsageError as error:
+        raise UsageError(f"`{_start(text)}` is no network for this data: {error}") from None
+
+
+def _print_layer(layer: Layer) -> str:
+    if layer.children:
+        return f"({notation(layer.children)})"
+    text = layer.code
+    for field in dataclasses.fields(layer):
+        value, code = getattr(layer, field.name), field.metadata["code"]
+        if field.metadata["type"] is bool:
+            text += code if value else ""
+        elif field.default is dataclasses.MISSING:  # the layer's size stands first
+            text = f"{layer.code}{value}{text.removeprefix(layer.code)}"
+        elif value != field.default:
+            text += f"{code}{value}"
+    return text
+
+
+def _parse_layers(text: str, whole: str, depth: int) -> tuple[tuple[Layer, ...], str]:
+    """The layers at the start of `text`, up to a closing bracket, and what follows them."""
+    layers: list[Layer] = []
+    by_code = {kind.code: kind for kind in KINDS.values()}
+    while (text := text.lstrip()) and text[0] != ")":
+        kind = by_code.get(text[0])
+        if kind is None:
+            raise _misunderstood(whole, text)
+        if depth > DEEPEST:
+            raise too_deep()
+        if kind.code == "(":
+            body, text = _parse_layers(text[1:], whole, depth + 1)
+            if not text:
+                raise UsageError(
+                    f"The notation `{_start(whole)}` leaves a bracket open; add a `)`."
+                )
+            if not body:
+                raise _misunderstood(whole, text)
+            layer, text = kind(body=body), text[1:]  # type: ignore[call-arg]
+        else:
+            layer, text = _parse_layer(kind, text, whole)
+        layers.append(layer)
+    if depth == 0 and text:
+        raise _misunderstood(whole, text)
+    return tuple(layers), text
+
+
+def _parse_layer(kind: type[Layer], text: str, whole: str) -> tuple[Layer, str]:
+    fields = dataclasses.fields(kind)
+    values: dict[str, int | float | bool] = {}
+    rest = text[1:]
+    for field in sorted(fields, key=lambda f: f.default is not dataclasses.MISSING):
+        if field.default is dataclasses.MISSING:
+            if not (found := re.match(_NUMBERS[field.metadata["type"]], rest)):
+                raise _misunderstood(whole, text)
+            values[field.name] = field.metadata["type"](found[0])
+            rest = rest[found.end() :]
+    options = [f for f in fields if f.default is not dataclasses.MISSING]
+    while options:
+        for field in options:
+            number = (
+                "" if field.metadata["type"] is bool else f"({_NUMBERS[field.metadata['type']]})"
+            )
+            if found := re.match(re.escape(field.metadata["code"]) + number, rest):
+                values[field.name] = True if not number else field.metadata["type"](found[1])
+                rest = rest[found.end() :]
+                options.remove(field)
+                break
+        else:
+            break
+    try:
+        return kind(**values), rest
+    except ValueError as error:
+        raise UsageError(f"`{text[: len(text) - len(rest)]}`: {error}") from None
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _misunderstood(whole: str, rest: str) -> UsageError:
+    return UsageError(
+        f"The notation `{_start(whole)}` is not understood at `{rest[:20]}`; "
+        "an example: `c8br m2 (c8br c8b)r A d10+`."
+    )

@@ -1,0 +1,103 @@
+"""Layers that keep every shape: BatchNorm (`b`), ReLU (`r`) and dropout (`o0.1`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.arch.layers import Call, Layer, Shape, Weight, fraction, kind
+
+if TYPE_CHECKING:
+    import jax
+
+    from pennyweight.arch.network import LayerModule
+
+BATCH_NORM_EPSILON = 1e-5  # Flax's default, so an export needs no argument
+
+
+@kind("batch_norm", "b")
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Layer):
+    """Batch normalisation with a trained scale and offset (Ioffe and Szegedy, arXiv:1502.03167).
+
+    Called with `batch_statistics` it uses the batch's own mean and variance and leaves them in
+    `mean` and `var`; otherwise it uses what is there.
+    """
+
+    glued = True
+    in_place = True
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        channels = (shape[-1],)
+        return {
+            "scale": Weight(channels, "ones"),
+            "bias": Weight(channels, "zeros"),
+            "mean": Weight(channels, "zeros", trained=False),
+            "var": Weight(channels, "ones", trained=False),
+        }
+
+    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+        from pennyweight.arch import kernels
+
+        scale, bias = module.scale[...], module.bias[...]
+        maps = x if x.ndim == 4 else x[:, None, None, :]
+        if call.batch_statistics:
+            y, mean, var = kernels.batch_norm_train(maps, scale, bias, BATCH_NORM_EPSILON)
+            module.mean.set_value(mean)
+            module.var.set_value(var)
+        else:
+            y = kernels.batch_norm(
+                maps, scale, bias, module.mean[...], module.var[...], BATCH_NORM_EPSILON
+            )
+        return y.reshape(x.shape)
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return ["nnx.BatchNorm", f"{shape[-1]}", "use_running_average=True"], "{self}({x})"
+
+
+@kind("relu", "r")
+@dataclass(frozen=True, kw_only=True)
+class Relu(Layer):
+    """max(x, 0)."""
+
+    glued = True
+    in_place = True
+
+    def normal(self, shape: Shape, previous: Layer | None) -> Layer | None:
+        """A ReLU straight after a ReLU does nothing."""
+        return None if isinstance(previous, Relu) else self
+
+    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+        import jax
+
+        return jax.nn.relu(x)
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return [], "nnx.relu({x})"
+
+
+@kind("dropout", "o")
+@dataclass(frozen=True, kw_only=True)
+class Dropout(Layer):
+    """In training, a share `rate` of the values becomes 0 and the rest grows by 1 / (1 - rate)."""
+
+    rate: float = fraction()
+
+    glued = True
+    in_place = True
+
+    def normal(self, shape: Shape, previous: Layer | None) -> Layer | None:
+        """Dropping nothing does nothing."""
+        return None if self.rate == 0 else self
+
+    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+        import jax
+
+        if call.dropout_key is None:
+            return x
+        key = jax.random.fold_in(call.dropout_key, module.index)  # each layer draws for itself
+        kept = jax.random.bernoulli(key, 1 - self.rate, x.shape)
+        return jax.numpy.where(kept, x / (1 - self.rate), jax.numpy.zeros_like(x))
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return [], "{x}"  # an export predicts: nothing is dropped

@@ -1,0 +1,183 @@
+"""Hypothesis strategies: random architectures over every kind of layer, and hostile JSON.
+
+They draw from strategies made once: to make them anew for each layer took most of a test's time.
+"""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.convolution import Conv, Depthwise
+from pennyweight.arch.dense import Dense
+from pennyweight.arch.layers import Layer, Shape, normal_layers, output_shape
+from pennyweight.arch.pointwise import BatchNorm, Dropout, Relu
+from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
+from pennyweight.arch.residual import Residual
+
+INPUT_SHAPES = st.one_of(
+    st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
+    st.sampled_from([(8, 8, 1), (28, 28, 1), (32, 32, 3)]),
+)
+SMALL_SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+
+_YES_NO = st.booleans()
+_UP_TO = {n: st.integers(0, n) for n in range(7)}
+_ONE_TO = {n: st.integers(1, n) for n in range(1, 13)}
+_RATES = st.one_of(st.just(0.0), st.floats(1e-6, 0.9))
+_HEADS = st.sampled_from([GlobalAverage(), GlobalMax(), Flatten()])
+_POINTWISE = ["relu", "relu", "batch_norm", "batch_norm", "dropout"]
+_SAME_SIDES = ["conv", "conv", "conv", "depthwise"]
+_OTHER_SIDES = ["max_pool", "average_pool"]
+
+
+@st.composite
+def descriptions(
+    draw: st.DrawFn, shapes: st.SearchStrategy[Shape] = INPUT_SHAPES, most: int = 6
+) -> tuple[Any, int, tuple[Layer, ...]]:
+    """(input shape, classes, layers as one may write them, not in normal form)."""
+    input_shape = draw(shapes)
+    layers = _sequence(draw, input_shape, most, nesting=2)
+    layers = (*layers, draw(_HEADS))
+    layers += _sequence(draw, output_shape(layers, input_shape), 2, nesting=2)
+    (features,) = output_shape(layers, input_shape)
+    if features < 2 or draw(_YES_NO):
+        features = 1 + draw(_ONE_TO[11])
+        layers += (Dense(width=features, bias=draw(_YES_NO)),)
+    return input_shape, features, layers
+
+
+def architectures(
+    shapes: st.SearchStrategy[Shape] = INPUT_SHAPES, most: int = 6
+) -> st.SearchStrategy[Architecture]:
+    """Architectures of at most `most` layers before the head, not counting those in residuals."""
+    return descriptions(shapes, most).map(lambda parts: Architecture(*parts))
+
+
+@st.composite
+def pictures_layers(draw: st.DrawFn, shape: Shape, most: int) -> tuple[Layer, ...]:
+    """Layers that make a picture of a picture, none of them residual."""
+    return _sequence(draw, shape, most, nesting=0)
+
+
+def _sequence(
+    draw: st.DrawFn, shape: Shape, most: int, *, nesting: int, keep: bool = False
+) -> tuple[Layer, ...]:
+    """Layers that can follow one another from `shape` on; with `keep`, back to that shape."""
+    layers: list[Layer] = []
+    here = shape
+    for _ in range(draw(_UP_TO[most])):
+        layers.append(_layer(draw, here, nesting, keep))
+        here = layers[-1].output_shape(here)
+    if keep and here != shape:
+        layers.append(_widened(draw, here, shape[-1]))
+    if keep and not normal_layers(layers, shape):  # the body of a residual has to do something
+        layers.append(Relu())
+    return tuple(layers)
+
+
+def _layer(draw: st.DrawFn, shape: Shape, nesting: int, keep: bool) -> Layer:
+    """One layer that can stand at `shape`; with `keep` it keeps height and width."""
+    spatial = _SAME_SIDES + ([] if keep else _OTHER_SIDES)
+    kinds = _POINTWISE + (spatial if len(shape) == 3 else ["dense"])
+    match draw(st.sampled_from(kinds + ["residual"] * 2 * nesting)):
+        case "relu":
+            return Relu()
+        case "batch_norm":
+            return BatchNorm()
+        case "dropout":
+            return Dropout(rate=draw(_RATES))
+        case "residual":
+            return Residual(body=_sequence(draw, shape, 3, nesting=nesting - 1, keep=True))
+        case "depthwise":
+            return Depthwise(**_window(draw, shape, keep))
+        case "max_pool" | "average_pool" as name:
+            kind = MaxPool if name == "max_pool" else AveragePool
+            extent = draw(_ONE_TO[min(4, *shape[:2])])
+            return kind(extent=extent, stride=draw(_UP_TO[4]))
+        case _:
+            return _widened(draw, shape, draw(_ONE_TO[10]), keep)
+
+
+def _widened(draw: st.DrawFn, shape: Shape, width: int, keep: bool = True) -> Layer:
+    """A layer from `shape` to so many features or channels."""
+    if len(shape) == 1:
+        return Dense(width=width, bias=draw(_YES_NO))
+    return Conv(width=width, **_window(draw, shape, keep))
+
+
+def _window(draw: st.DrawFn, shape: Shape, keep: bool) -> dict[str, Any]:
+    """The fields of a convolution that can stand at `shape`."""
+    kernel, dilation = draw(_ONE_TO[5]), draw(_ONE_TO[3])
+    fits = (kernel - 1) * dilation < min(shape[:2])
+    return {
+        "kernel": kernel,
+        "dilation": dilation,
+        "stride": 1 if keep and shape[:2] != (1, 1) else draw(_ONE_TO[3]),
+        "valid": fits and (kernel == 1 or not keep) and draw(_YES_NO),
+        "bias": draw(_YES_NO),
+    }
+
+
+@st.composite
+def respelled(draw: st.DrawFn, layers: tuple[Layer, ...], shape: Shape) -> tuple[Layer, ...]:
+    """The same network written otherwise, by the rules of the normal form."""
+    written: list[Layer] = []
+    for layer in layers:
+        after = layer.output_shape(shape)
+        idle = [
+            Dropout(rate=0.0),
+            *([MaxPool(extent=1), AveragePool(extent=1)] * (len(shape) == 3)),
+        ]
+        written += draw(st.lists(st.sampled_from(idle), max_size=1))
+        written.append(draw(_respelled_layer(layer, shape)))
+        written += [Relu()] * (draw(_UP_TO[2]) if isinstance(layer, Relu) else 0)
+        shape = after
+    return tuple(written)
+
+
+def _respelled_layer(layer: Layer, shape: Shape) -> st.SearchStrategy[Layer]:
+    match layer:
+        case Conv(kernel=1, width=width, stride=stride, bias=bias):
+            return st.builds(
+                lambda x, v: Conv(
+                    width=width, kernel=1, stride=stride, bias=bias, dilation=x, valid=v
+                ),
+                _ONE_TO[9],
+                _YES_NO,
+            )
+        case Depthwise(kernel=1, stride=stride, bias=bias):
+            return st.builds(
+                lambda x, v: Depthwise(kernel=1, stride=stride, bias=bias, dilation=x, valid=v),
+                _ONE_TO[9],
+                _YES_NO,
+            )
+        case MaxPool(stride=0) | AveragePool(stride=0):
+            return st.sampled_from([layer, type(layer)(extent=layer.extent, stride=layer.extent)])
+        case Flatten() if shape[:2] == (1, 1):
+            return st.sampled_from([Flatten(), GlobalAverage(), GlobalMax()])
+        case Residual(body=body):
+            return respelled(body, shape).map(lambda body: Residual(body=body))
+        case _:
+            return st.just(layer)
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(
+        st.sampled_from([None, True, False, -1, 0, 1, 2**63, 10**400, float("nan"), float("inf")]),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=20),
+        st.sampled_from(["conv", "relu", "residual", "dropout", "a\nb", "\x1b[2J", "\ud800"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(["kind", "width", "body", "rate", "layers", "classes", "a\nb", ""]),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+"""What `json.loads` may return, with the words of an architecture in unexpected places."""
