@@ -1,0 +1,66 @@
+"""Random affine changes of pictures: rotation, shear, scale and shift in one bilinear reading.
+
+Shapes: n pictures, h rows, w columns, c channels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+
+@flax.struct.dataclass
+class Strengths:
+    """How far each change may go, either way; traced, so they differ without recompiling."""
+
+    rotation: jax.Array  # radians
+    shear: jax.Array  # radians
+    scale: jax.Array  # share of the size
+    shift: jax.Array  # share of the side
+
+
+class Affine(NamedTuple):
+    """Where each picture is read: row and column shifts in shares of the side, and a 2x2 matrix."""
+
+    matrix: jax.Array  # (..., 2, 2): from output to input, rows first
+    shift: jax.Array  # (..., 2)
+
+
+def draw_affine(key: jax.Array, shape: tuple[int, ...], strengths: Strengths) -> Affine:
+    """One random change for each picture of `shape`, uniform within `strengths`, either way."""
+    draws = jax.random.uniform(key, (5, *shape), minval=-1.0, maxval=1.0)
+    angle, slope = draws[0] * strengths.rotation, jnp.tan(draws[1] * strengths.shear)
+    size = 1 + draws[2] * strengths.scale
+    cosine, sine = jnp.cos(angle) / size, jnp.sin(angle) / size
+    rows = jnp.stack([cosine - sine * slope, -sine], -1)
+    columns = jnp.stack([sine + cosine * slope, cosine], -1)
+    shift = jnp.stack([draws[3], draws[4]], -1) * strengths.shift
+    return Affine(jnp.stack([rows, columns], -2), shift)
+
+
+def warp(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:
+    """Each picture read through its own map about its centre, bilinearly; 0 beyond its edges."""
+    n, h, w, c = images_nhwc.shape
+    y = (jnp.arange(h, dtype=jnp.float32) - (h - 1) / 2)[None, :, None]
+    x = (jnp.arange(w, dtype=jnp.float32) - (w - 1) / 2)[None, None, :]
+    m, t = affine_n.matrix[:, :, :, None, None], affine_n.shift[:, :, None, None]
+    rows = m[:, 0, 0] * y + m[:, 0, 1] * x + t[:, 0] * h + (h - 1) / 2
+    columns = m[:, 1, 0] * y + m[:, 1, 1] * x + t[:, 1] * w + (w - 1) / 2
+    top, left = jnp.floor(rows), jnp.floor(columns)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    top, left = top.astype(jnp.int32), left.astype(jnp.int32)
+    # Two zero pixels around stand for everything outside: indices clipped into them read 0.
+    wide = w + 4
+    bordered = jnp.pad(images_nhwc, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(n, -1, c)
+    corner = (jnp.clip(top, -2, h) + 2) * wide + jnp.clip(left, -2, w) + 2
+    picture = jnp.arange(n)[:, None, None]
+
+    def read(offset: int) -> jax.Array:
+        return bordered.at[picture, corner + offset].get(mode="promise_in_bounds")
+
+    upper = (1 - right) * read(0) + right * read(1)
+    lower = (1 - right) * read(wide) + right * read(wide + 1)
+    return (1 - down) * upper + down * lower

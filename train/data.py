@@ -1,0 +1,133 @@
+"""The data: described, loaded and divided. The test pictures are behind `door.py`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.train.cache import Progress, cached_arrays
+from pennyweight.train.digits import Digits
+from pennyweight.train.prepared import how_to_prepare
+from pennyweight.train.source import Batch, DataInfo, Part, Source
+from pennyweight.train.splits import Split, split
+from pennyweight.train.tfds import find_prepared, prepared_names
+
+__all__ = [
+    "DataInfo",
+    "Dataset",
+    "Split",
+    "available",
+    "describe",
+    "load_training_set",
+    "normalisation",
+    "split",
+]
+
+WITHOUT_READER = ("csv", "folder", "idx", "npz")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """One part of a data set, decoded; the arrays are read-only and memory-mapped."""
+
+    source: str
+    images: np.ndarray  # uint8 (n, h, w, c)
+    labels: np.ndarray  # int32 (n,), from 0 to len(class_names) - 1
+    class_names: tuple[str, ...]
+    fingerprint: str  # 16 hexadecimal digits of SHA-256 over the images' and the labels' bytes
+
+
+def available() -> list[str]:
+    """The sources that are here now; one that is prepared in an unreadable form is among them."""
+    return ["digits", *prepared_names()]
+
+
+def describe(source: str) -> DataInfo:
+    """Shape, classes and sizes of `source`, in milliseconds: nothing is decoded.
+
+    Raises `UsageError`, without touching a network, where the source is unknown, not prepared,
+    damaged or of a kind that has no reader.
+    """
+    return _data_reader(source).info
+
+
+def load_training_set(source: str, *, progress: Progress | None = None) -> Dataset:
+    """The training part, of which the validation set is yet to be split off.
+
+    Decoded once per machine (`progress` is told how far it is), from then on memory-mapped.
+    Raises `UsageError` as `describe` does, and for data that nothing can be learned from.
+    """
+    dataset = _load_part(source, "train", progress)
+    if np.unique(dataset.labels).size < 2:
+        raise UsageError(
+            f"The training pictures of {source} are all of one class, and telling classes apart "
+            "takes two: use other data."
+        )
+    return dataset
+
+
+def normalisation(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of uint8 (n, h, w, c) images, per channel, on the 0-1 scale.
+
+    Pass the training split alone. A channel without any contrast gets a deviation of 1.
+
+    >>> normalisation(np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1))
+    ((0.5,), (0.5,))
+    """
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[-1]):
+        # Counts are exact, so the result depends neither on the machine nor on the batch size,
+        # and `bincount` makes 8 bytes of each pixel: not of all pictures at once.
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), 1_000):
+            pixels = images[start : start + 1_000, ..., channel]
+            counts += np.bincount(pixels.ravel(), minlength=256)
+        shares = counts / counts.sum()
+        mean = float(shares @ levels)
+        means.append(mean)
+        deviations.append(float(np.sqrt(shares @ (levels - mean) ** 2)) or 1.0)
+    return tuple(means), tuple(deviations)
+
+
+def _load_test_set(source: str, *, progress: Progress | None = None) -> Dataset:
+    """The test part, for `door.py` alone, which writes each reading down; a test sees to that."""
+    return _load_part(source, "test", progress)
+
+
+def _load_part(source: str, part: Part, progress: Progress | None) -> Dataset:
+    reader = _data_reader(source)
+    info = reader.info
+    arrays = cached_arrays(
+        (*reader.key, part),
+        (info.examples(part), *info.input_shape),
+        lambda: (_checked(batch, info) for batch in reader.read_part(part)),
+        progress,
+    )
+    return Dataset(
+        source=source,
+        images=arrays.images,
+        labels=arrays.labels,
+        class_names=info.class_names,
+        fingerprint=arrays.fingerprint,
+    )
+
+
+def _checked(batch: Batch, info: DataInfo) -> Batch:
+    strange = batch[1][(batch[1] < 0) | (batch[1] >= info.classes)]
+    if strange.size:  # some data sets are published with the test labels left out, as -1
+        raise UsageError(
+            f"A label of {info.name} is {strange[0]}, and its {info.classes} classes are numbered "
+            f"from 0 to {info.classes - 1}: use data whose pictures are all labelled."
+        )
+    return batch
+
+
+def _data_reader(source: str) -> Source:
+    kind, colon, _ = source.partition(":")
+    if colon and kind in WITHOUT_READER:
+        raise UsageError(
+            f"There is no reader for {kind}: data yet, but got {source!r}: use "
+            f"{' or '.join(available())}, or prepare a TFDS data set {how_to_prepare('NAME')}."
+        )
+    return Digits() if source == "digits" else find_prepared(source)

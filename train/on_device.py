@@ -1,0 +1,47 @@
+"""A data set's training and validation pictures on this process's device, put there once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.program import CALIBRATION, Pictures
+
+
+class OnDevice(NamedTuple):
+    """The three sets of pictures a search may see; the test set is not among them."""
+
+    training: Pictures
+    calibration: Pictures  # the first of a seeded shuffle of the training pictures
+    validation: Pictures
+
+
+@lru_cache(maxsize=2)
+def on_device(source: str, split_seed: int) -> OnDevice:
+    """The pictures of `source`, split by `split_seed` and normalised by the training split."""
+    dataset = load_training_set(source)
+    parts = split(dataset.labels, split_seed)
+    mean, std = normalisation(dataset.images[parts.train])
+    shuffled = np.random.default_rng(0).permutation(parts.train)
+
+    def pictures(chosen: np.ndarray) -> Pictures:
+        return _put(dataset, chosen, mean, std)
+
+    return OnDevice(
+        pictures(parts.train), pictures(shuffled[:CALIBRATION]), pictures(parts.validation)
+    )
+
+
+def _put(
+    dataset: Dataset, chosen: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Pictures:
+    return Pictures(
+        images_nhwc=jax.device_put(dataset.images[chosen]),
+        labels_n=jax.device_put(dataset.labels[chosen].astype(np.int32)),
+        mean_c=jax.device_put(np.asarray(mean, np.float32)),
+        std_c=jax.device_put(np.asarray(std, np.float32)),
+    )

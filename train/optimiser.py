@@ -1,0 +1,74 @@
+"""The recipe's optimiser and learning-rate schedule, built from Optax."""
+
+from __future__ import annotations
+
+import flax.struct
+import jax
+import numpy as np
+import optax
+
+from pennyweight.train.augment import Strengths
+from pennyweight.train.recipe import Optimiser, Recipe, Schedule
+
+
+@flax.struct.dataclass
+class Hypers:
+    """What may differ between candidates of one compiled program; scalars, traced."""
+
+    peak_learning_rate: jax.Array
+    weight_decay: jax.Array
+    label_smoothing: jax.Array
+    average_decay: jax.Array  # of the weights' moving average, for one step
+    strengths: Strengths
+
+
+def hypers(recipe: Recipe, steps_per_epoch: int) -> Hypers:
+    """The traced part of `recipe`, units converted: degrees to radians, epochs to a decay a step."""
+    averaged_steps = recipe.averaging * steps_per_epoch
+    values = Hypers(
+        peak_learning_rate=recipe.peak_learning_rate,  # type: ignore[arg-type]
+        weight_decay=recipe.weight_decay,  # type: ignore[arg-type]
+        label_smoothing=recipe.label_smoothing,  # type: ignore[arg-type]
+        average_decay=np.exp(-1 / averaged_steps) if averaged_steps else 0.0,  # type: ignore[arg-type]
+        strengths=Strengths(
+            rotation=np.deg2rad(recipe.rotation),  # type: ignore[arg-type]
+            shear=np.deg2rad(recipe.shear),  # type: ignore[arg-type]
+            scale=recipe.scale,  # type: ignore[arg-type]
+            shift=recipe.shift,  # type: ignore[arg-type]
+        ),
+    )
+    return jax.tree.map(np.float32, values)
+
+
+def optimiser(
+    name: Optimiser,
+    schedule: Schedule,
+    total_steps: int,
+    hypers: Hypers,
+    decayed: np.ndarray | float,
+) -> optax.GradientTransformation:
+    """The optimiser of a weight vector over `total_steps` steps; `hypers` may be traced.
+
+    `decayed` is 1 where a weight decays and 0 where it does not.
+    """
+    shape = _shape(schedule, total_steps)
+    chain = {
+        "adamw": optax.scale_by_adam(),
+        "sgd": optax.trace(decay=0.9, nesterov=True),
+    }
+    return optax.chain(
+        chain[name],
+        optax.add_decayed_weights(hypers.weight_decay * decayed),  # type: ignore[arg-type]
+        optax.scale_by_learning_rate(lambda count: hypers.peak_learning_rate * shape(count)),
+    )
+
+
+def _shape(schedule: Schedule, total_steps: int) -> optax.Schedule:
+    """The learning rate as a share of its peak, by step."""
+    if schedule == "step":
+        drops = {int(0.4 * total_steps): 0.12, int(0.8 * total_steps): 0.12}
+        return optax.piecewise_constant_schedule(1.0, drops)
+    rise = int((0.3 if schedule == "one_cycle" else 0.05) * total_steps)
+    return optax.warmup_cosine_decay_schedule(
+        init_value=1 / 25, peak_value=1.0, warmup_steps=rise, decay_steps=max(total_steps, rise + 1)
+    )

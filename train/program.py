@@ -1,0 +1,232 @@
+"""The compiled training of one network: an epoch as one scan, and its score.
+
+Everything stays on the device: pictures as uint8, the state between epochs, the order of pictures.
+Shapes: n pictures, h rows, w columns, c channels, k classes, b batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.layers import Call
+from pennyweight.arch.network import Network, Tree, abstract
+from pennyweight.train.augment import Affine, draw_affine, warp
+from pennyweight.train.optimiser import Hypers, optimiser
+from pennyweight.train.recipe import Candidate, Optimiser, Schedule
+
+CHUNK = 512  # pictures scored at once: large enough for fast matrix products, small enough for the cache
+CALIBRATION = 4_096  # training pictures that give the averaged weights their BatchNorm statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What decides the compiled code: candidates with equal programs share it."""
+
+    architecture: Architecture
+    optimiser: Optimiser
+    schedule: Schedule
+    batch_size: int
+    augments: bool
+    averages: bool
+    epochs: int  # the epoch limit: how long the learning-rate schedule is
+
+    @classmethod
+    def of(cls, candidate: Candidate, epochs: int) -> Program:
+        """The program that trains `candidate` under a limit of `epochs`."""
+        recipe = candidate.recipe
+        return cls(
+            architecture=candidate.architecture,
+            optimiser=recipe.optimiser,
+            schedule=recipe.schedule,
+            batch_size=recipe.batch_size,
+            augments=recipe.augments,
+            averages=recipe.averaging > 0,
+            epochs=epochs,
+        )
+
+
+@flax.struct.dataclass
+class Pictures:
+    """Labelled pictures on the device, with the normalisation of the training split."""
+
+    images_nhwc: jax.Array  # uint8
+    labels_n: jax.Array  # int32
+    mean_c: jax.Array  # on the 0..1 scale
+    std_c: jax.Array
+
+    def normalised(self, images_nhwc: jax.Array) -> jax.Array:
+        """uint8 pictures as float32 of mean 0 and standard deviation 1."""
+        return (images_nhwc.astype(jnp.float32) / 255 - self.mean_c) / self.std_c
+
+
+class State(NamedTuple):
+    """All that training carries from one epoch to the next.
+
+    The weights are one vector each: an optimiser step on it compiles to a few loops, where one on every
+    array by itself took a third of all compile time.
+    """
+
+    params: jax.Array
+    average: jax.Array  # moving average of the parameters: what is scored and exported
+    optimiser: optax.OptState
+    step: jax.Array  # int32
+
+
+class Score(NamedTuple):
+    """How the averaged weights do: by layer and name as exports have them, with their statistics."""
+
+    weights: Tree
+    statistics: Tree
+    correct: jax.Array  # int32 count
+    log_loss: jax.Array  # mean, in nats
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A program's network without its arrays, and the way from a weight vector to them."""
+
+    graph: nnx.GraphDef[Network]
+    unravel: Callable[[jax.Array], Tree]
+    decayed: np.ndarray  # by place in the vector: 1 for a kernel, 0 otherwise
+    no_statistics: Tree  # zeros
+
+    @classmethod
+    def of(cls, program: Program) -> _Frame:
+        graph, params, statistics = abstract(program.architecture)
+        leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+        decayed = [np.full(leaf.size, path[-1].key == "kernel") for path, leaf in leaves]
+        _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), params))
+        zeros = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), statistics)
+        return cls(graph, unravel, np.concatenate(decayed).astype(np.float32), zeros)
+
+    def network(self, weights: jax.Array, statistics: Tree) -> Network:
+        return nnx.merge(self.graph, self.unravel(weights), statistics)
+
+
+def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
+    """The state before the first step."""
+    vector, _ = ravel_pytree(params)
+    transform = optimiser(program.optimiser, program.schedule, 1, hypers, 0)
+    return State(vector, vector, transform.init(vector), jnp.int32(0))
+
+
+def train_epoch(
+    program: Program, state: State, hypers: Hypers, training: Pictures, key: jax.Array
+) -> tuple[State, jax.Array]:
+    """The state after one pass over shuffled `training`, and the mean loss.
+
+    The order and all draws follow from `key` alone. Pictures beyond the last full batch sit this epoch out.
+    """
+    n, b = len(training.labels_n), program.batch_size
+    steps = n // b
+    frame = _Frame.of(program)
+    transform = optimiser(
+        program.optimiser, program.schedule, program.epochs * steps, hypers, frame.decayed
+    )
+    order_key, affine_key, dropout_key = jax.random.split(key, 3)
+    order = jnp.argsort(jax.random.bits(order_key, (n,)))[: steps * b]
+    # All draws at once: inside the scan each generator call would be compiled and run again.
+    draws = draw_affine(affine_key, (steps, b), hypers.strengths)
+    dropout_keys = jax.random.split(dropout_key, steps)
+
+    def step(state: State, batch: tuple[jax.Array, Affine, jax.Array]) -> tuple[State, jax.Array]:
+        chosen_b, affine_b, dropout_key = batch
+        images = training.images_nhwc.at[chosen_b].get(mode="promise_in_bounds")
+        labels_b = training.labels_n.at[chosen_b].get(mode="promise_in_bounds")
+        if program.augments:
+            # Augmented before normalising: what comes in from outside a picture is black.
+            images = warp(images.astype(jnp.float32), affine_b)
+        call = Call(batch_statistics=True, dropout_key=dropout_key)
+
+        def loss(params: jax.Array) -> jax.Array:
+            network = frame.network(params, frame.no_statistics)
+            logits_bk = network(training.normalised(images), call)
+            wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
+            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)  # type: ignore[arg-type]
+            return optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
+
+        value, gradient = jax.value_and_grad(loss)(state.params)
+        update, optimiser_state = transform.update(gradient, state.optimiser, state.params)
+        params = state.params + cast(jax.Array, update)
+        average = _moved(program, state, params, hypers)
+        return State(params, average, optimiser_state, state.step + 1), value
+
+    batches = (order.reshape(steps, b), draws, dropout_keys)
+    state, losses = jax.lax.scan(step, state, batches)
+    return state, losses.mean()
+
+
+def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) -> jax.Array:
+    """The moving average after one more step; it starts short, so that it forgets the first weights."""
+    if not program.averages:
+        return params
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(hypers.average_decay, (1 + step) / (10 + step))
+    return state.average + (1 - decay) * (params - state.average)
+
+
+def score(
+    program: Program, average: jax.Array, calibration: Pictures, validation: Pictures
+) -> Score:
+    """Accuracy and log-loss of the weights `average` on every picture of `validation`."""
+    frame = _Frame.of(program)
+    statistics = frame.no_statistics
+    if statistics:
+        statistics = _calibrated(frame, average, calibration)
+    correct, log_loss = _judge(frame.network(average, statistics), validation)
+    return Score(frame.unravel(average), statistics, correct, log_loss)
+
+
+def _calibrated(frame: _Frame, weights: jax.Array, calibration: Pictures) -> Tree:
+    """BatchNorm statistics of these weights: the mean over chunks, by the law of total variance.
+
+    Statistics gathered in training belong to other weights; the average's own are measured
+    (Izmailov et al., arXiv:1803.05407, section 3.2).
+    """
+    chunk = min(CHUNK, len(calibration.labels_n))
+    chunks = len(calibration.labels_n) // chunk
+
+    def measure(images_nhwc: jax.Array) -> Tree:
+        network = frame.network(weights, frame.no_statistics)
+        network(calibration.normalised(images_nhwc), Call(batch_statistics=True))
+        return nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+
+    images = calibration.images_nhwc[: chunks * chunk]
+    measured = jax.lax.map(measure, images.reshape(chunks, chunk, *images.shape[1:]))
+    return {
+        layer: {
+            "mean": s["mean"].mean(0),
+            "var": s["var"].mean(0) + s["mean"].var(0),
+        }
+        for layer, s in measured.items()
+    }
+
+
+def _judge(network: Network, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
+    """(correct, mean log-loss) over every picture: the last, partial chunk is padded and masked."""
+    n = len(pictures.labels_n)
+    chunk = min(CHUNK, n)
+    index = jnp.arange(-(-n // chunk) * chunk).reshape(-1, chunk)
+
+    def judge(index_b: jax.Array) -> tuple[jax.Array, jax.Array]:
+        real_b, index_b = index_b < n, jnp.minimum(index_b, n - 1)
+        images = pictures.images_nhwc.at[index_b].get(mode="promise_in_bounds")
+        labels_b = pictures.labels_n.at[index_b].get(mode="promise_in_bounds")
+        logits_bk = network(pictures.normalised(images))
+        loss_b = optax.softmax_cross_entropy_with_integer_labels(logits_bk, labels_b)
+        right_b = (logits_bk.argmax(1).astype(labels_b.dtype) == labels_b) & real_b
+        return right_b.sum(), jnp.where(real_b, loss_b, 0).sum()
+
+    correct, loss = jax.lax.map(judge, index)
+    return correct.sum(), loss.sum() / n

@@ -1,0 +1,90 @@
+"""How a network is trained, as a frozen value, and what is trained: the candidate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_type_hints
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.errors import UsageError, close_names
+
+Optimiser = Literal["adamw", "sgd"]
+Schedule = Literal["one_cycle", "cosine", "step"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The training recipe. `optimiser`, `schedule` and `batch_size` shape the compiled program.
+
+    Schedules scale `peak_learning_rate`: "one_cycle" rises from a 25th of it for 30% of the steps and
+    falls along a cosine to 0; "cosine" rises for 5%; "step" multiplies by 0.12 after 40% and 80%.
+    """
+
+    optimiser: Optimiser = "adamw"  # "sgd" has Nesterov momentum 0.9
+    schedule: Schedule = "one_cycle"
+    peak_learning_rate: float = 0.01
+    weight_decay: float = 1e-4  # of kernels only, decoupled
+    batch_size: int = 64
+    label_smoothing: float = 0.0  # share of the target spread over all classes
+    averaging: float = 1.0  # epochs over which weights are averaged (time constant); 0 is off
+    rotation: float = 8.0  # degrees, either way
+    shear: float = 8.0  # degrees, either way
+    scale: float = 0.1  # share of the size, either way
+    shift: float = 0.07  # share of the side, either way
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and type(value) is not bool
+            if not number or not least <= value <= most:
+                raise UsageError(
+                    f"`{name}` of a recipe must be from {least:g} to {most:g}, but got {value!r}."
+                )
+        if type(self.batch_size) is not int:
+            raise UsageError(f"`batch_size` must be a whole number, but got {self.batch_size!r}.")
+        for name, choices in (("optimiser", Optimiser), ("schedule", Schedule)):
+            value, known = getattr(self, name), get_args(choices)
+            if value not in known:
+                raise UsageError(f"`{name}` cannot be {value!r}: {close_names(str(value), known)}")
+
+    @property
+    def augments(self) -> bool:
+        """Whether pictures are changed at all."""
+        return bool(self.rotation or self.shear or self.scale or self.shift)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, description: Any) -> Recipe:
+        """The recipe of a JSON object; fields that are left out keep their defaults."""
+        if not isinstance(description, dict):
+            raise UsageError(f"A recipe is a JSON object, but got {json.dumps(description)[:40]}.")
+        known = get_type_hints(cls)
+        if unknown := sorted(description.keys() - known):
+            raise UsageError(f"A recipe has no `{unknown[0]}`: {close_names(unknown[0], known)}")
+        return cls(**description)
+
+
+_RANGES = {
+    "peak_learning_rate": (1e-7, 10),
+    "weight_decay": (0, 10),
+    "batch_size": (1, 65_536),
+    "label_smoothing": (0, 0.9),
+    "averaging": (0, 1_000),
+    "rotation": (0, 180),
+    "shear": (0, 60),
+    "scale": (0, 0.9),
+    "shift": (0, 1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is trained: an architecture, a recipe and the seed of weights, order and augmentation."""
+
+    architecture: Architecture
+    recipe: Recipe
+    seed: int

@@ -1,0 +1,156 @@
+"""The unit of work: train one candidate from rung to rung. What goes in and out is plain data."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.train.recipe import Candidate
+
+if TYPE_CHECKING:
+    from pennyweight.train.optimiser import Hypers
+    from pennyweight.train.program import Program, Score, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Train `candidate` from the end of `from_epoch` to the end of `to_epoch`.
+
+    `state` is what the rung before returned, None at the start. `epochs` is the epoch limit, which the
+    learning-rate schedule spans.
+    """
+
+    source: str  # of the data
+    split_seed: int
+    candidate: Candidate
+    epochs: int
+    from_epoch: int
+    to_epoch: int
+    state: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One epoch of a learning curve; validation is scored with the averaged weights."""
+
+    epoch: int
+    train_loss: float
+    val_accuracy: float
+    val_log_loss: float
+    val_correct: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a number."""
+        return not (math.isfinite(self.train_loss) and math.isfinite(self.val_log_loss))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a rung gave; its last point may have `diverged`, and nothing follows then."""
+
+    state: bytes  # to go on from
+    model: bytes  # the weights as they are scored, with their BatchNorm statistics
+    curve: tuple[Point, ...]
+    val_total: int
+    seconds: dict[str, float]  # by kind: data, initialise, compile, train, evaluate
+    worker: int  # process id
+
+
+def train_rung(task: Task) -> Outcome:
+    """Run `task` on this process's device. The result depends on the task alone.
+
+    A task cut at any epoch and continued from its state gives bit for bit what the uncut one gives on
+    the same machine. Raises ValueError when the state belongs to another candidate.
+    """
+    import jax
+
+    from pennyweight.train import state_file
+    from pennyweight.train.compiled import compiled
+    from pennyweight.train.on_device import on_device
+    from pennyweight.train.optimiser import hypers
+    from pennyweight.train.program import Program
+
+    if not 0 <= task.from_epoch < task.to_epoch <= task.epochs:
+        raise ValueError(f"No rung lies from {task.from_epoch=} to {task.to_epoch=}.")
+    clock = _Clock()
+    data = on_device(task.source, task.split_seed)
+    clock.lap("data")
+    program = Program.of(task.candidate, task.epochs)
+    sizes = [len(pictures.labels_n) for pictures in data]
+    traced = hypers(task.candidate.recipe, sizes[0] // program.batch_size)
+    state = _start(program, task, traced)
+    clock.lap("initialise")
+    run = compiled(program, *sizes)
+    clock.lap("compile")
+    seed = jax.random.key(task.candidate.seed)
+    curve: list[Point] = []
+    for epoch in range(task.from_epoch + 1, task.to_epoch + 1):
+        key = jax.random.fold_in(seed, epoch)
+        state, loss = jax.block_until_ready(run.train_epoch(state, traced, data.training, key))
+        clock.lap("train")
+        score = run.score(state.average, data.calibration, data.validation)
+        curve.append(_point(epoch, float(loss), score, sizes[2]))
+        clock.lap("evaluate")
+        if curve[-1].diverged:
+            break
+    packed = state_file.pack(state._asdict())
+    model = state_file.pack({"weights": score.weights, "statistics": score.statistics})
+    clock.lap("data")
+    return Outcome(
+        state=packed,
+        model=model,
+        curve=tuple(curve),
+        val_total=sizes[2],
+        seconds=clock.seconds,
+        worker=os.getpid(),
+    )
+
+
+def warm_up(source: str, split_seed: int) -> None:
+    """Do before the first task what every task needs: import, open the cache, decode the data."""
+    from pennyweight.train.compiled import keep_compiled_programs
+    from pennyweight.train.on_device import on_device
+
+    keep_compiled_programs()
+    on_device(source, split_seed)
+
+
+def _start(program: Program, task: Task, traced: Hypers) -> State:
+    """The state at the end of `task.from_epoch`."""
+    from pennyweight.arch.network import draw_weights
+    from pennyweight.train import state_file
+    from pennyweight.train.program import State, initial_state
+
+    params, _ = draw_weights(program.architecture, task.candidate.seed)
+    state = initial_state(program, params, traced)
+    if task.state is None:
+        return state
+    return State(**state_file.unpack(task.state, state._asdict()))
+
+
+def _point(epoch: int, loss: float, score: Score, total: int) -> Point:
+    correct = int(score.correct)
+    return Point(
+        epoch=epoch,
+        train_loss=loss,
+        val_accuracy=correct / total,
+        val_log_loss=float(score.log_loss),
+        val_correct=correct,
+    )
+
+
+class _Clock:
+    """Seconds by kind; a lap ends now and started where the last one ended."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, kind: str) -> None:
+        now = time.perf_counter()
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + now - self._last
+        self._last = now

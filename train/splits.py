@@ -1,0 +1,72 @@
+"""Stratified, seeded choices of examples: every class keeps its share to within one picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SMALLEST_TENTH = 1_000  # pictures: where a tenth would be fewer, validation gets a fifth
+TEST_SEED = 0  # of data without a test set: the same fifth for everybody and for ever
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Indices into the training part, ascending int32; together they are all of it, once each."""
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def split(labels: np.ndarray, seed: int) -> Split:
+    """Divides the training part into what is learned from and what is chosen by.
+
+    Validation gets a tenth, or a fifth where a tenth would be under 1,000 pictures (rounded up).
+    The same labels and seed give the same split on every machine and with every NumPy.
+    """
+    part = 10 if len(labels) >= 10 * SMALLEST_TENTH else 5
+    validation = stratified_sample(labels, _rounded_up(len(labels), part), seed)
+    return Split(train=others(validation, len(labels)), validation=validation)
+
+
+def held_out_test(labels: np.ndarray) -> np.ndarray:
+    """The indices, ascending int32, of the test set of data that come without one."""
+    return stratified_sample(labels, held_out_size(len(labels)), TEST_SEED)
+
+
+def held_out_size(total: int) -> int:
+    """How many of `total` pictures `held_out_test` takes: a fifth, rounded up.
+
+    >>> held_out_size(1_797)
+    360
+    """
+    return _rounded_up(total, 5)
+
+
+def stratified_sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` indices, ascending int32, that hold every class's share to within one picture.
+
+    >>> stratified_sample(np.array([0, 0, 0, 0, 1, 1]), 3, seed=0).size
+    3
+    """
+    if not 1 <= count <= len(labels):
+        raise ValueError(f"`count` must be from 1 to {len(labels)} examples, but got {count=}.")
+    _, class_of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    wanted, remainders = np.divmod(sizes * count, len(labels))
+    # The pictures that rounding down left over go to the largest remainders, one each.
+    most_owed = np.argsort(-remainders, kind="stable")[: count - wanted.sum()]
+    wanted[most_owed] += 1
+    # Not `Generator.permutation`: NumPy keeps only the raw stream the same between versions, and
+    # which pictures were ever tested on must not depend on the version.
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
+    chosen = [order[class_of[order] == k][:n] for k, n in enumerate(wanted)]
+    return np.sort(np.concatenate(chosen)).astype(np.int32)
+
+
+def others(chosen: np.ndarray, total: int) -> np.ndarray:
+    """The indices below `total` that are not in `chosen`, ascending int32."""
+    rest = np.ones(total, dtype=bool)
+    rest[chosen] = False
+    return np.flatnonzero(rest).astype(np.int32)
+
+
+def _rounded_up(total: int, divisor: int) -> int:
+    return -(-total // divisor)
