@@ -1,0 +1,94 @@
+"""A study's folder: its lock, its training states, its records."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pennyweight.arch.errors import UsageError
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """`runs/<study>/`: `records.jsonl`, `study.db`, `states/` of trials in flight, `models/` of all."""
+
+    path: Path
+
+    @property
+    def records(self) -> Path:
+        return self.path / "records.jsonl"
+
+    @property
+    def readings(self) -> Path:
+        """The ledger of the test set's readings."""
+        return self.path / "test-readings.jsonl"
+
+    def state(self, trial: int, epoch: int) -> Path:
+        """All that training goes on from; kept while the trial runs."""
+        return self.path / "states" / f"{trial:06d}-{epoch:04d}.safetensors"
+
+    def model(self, trial: int, epoch: int) -> Path:
+        """The weights as they are scored and exported."""
+        return self.path / "models" / f"{trial:06d}-{epoch:04d}.safetensors"
+
+    def clear(self, trial: int, *, keep: int | None, running: bool) -> None:
+        """Remove the trial's files of other epochs than `keep`, and its state unless it runs on."""
+        for kind in ("states", "models"):
+            for path in (self.path / kind).glob(f"{trial:06d}-*.safetensors"):
+                kept = keep is not None and path.stem.endswith(f"-{keep:04d}")
+                if not kept or (kind == "states" and not running):
+                    path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study alone; UsageError names who holds it already.
+
+        The lock is the operating system's: it goes with the process, even a killed one.
+        """
+        holder = self.path / "holder.json"
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"One coordinator at a time may run study {self.path.name}, and {_name(holder)} does: "
+                "wait for it, stop it, or choose another --study."
+            ) from None
+        try:
+            me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
+            holder.write_text(json.dumps(me))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` in `path`, whole or not at all, and on the disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _name(holder: Path) -> str:
+    try:
+        held = json.loads(holder.read_text())
+        return f"process {held['pid']} on {held['host']} since {held['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,112 @@
+"""A trained network of a study: found by name, with its weights, ready to export or evaluate."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import StudyFolder
+from pennyweight.results.leaderboard import rows, wilson_interval
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords, TrialRecord
+
+if TYPE_CHECKING:
+    from pennyweight.results.export import Verification
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trial of a study that has weights."""
+
+    runs: Path
+    study: StudyRecords
+    trial: TrialRecord
+
+    @property
+    def weights(self) -> Path:
+        """The file of its weights, as its last rung left them."""
+        folder = StudyFolder(self.runs / self.study.study)
+        return folder.model(self.trial.trial, self.trial.epochs)
+
+
+def find_model(runs: Path, name: str) -> Model:
+    """The model that `STUDY` (its best, rank 1) or `STUDY:TRIAL` names.
+
+    Raises UsageError for a study or trial that does not exist, or has no weights yet.
+    """
+    study_name, colon, number = name.partition(":")
+    study = load_study(runs, study_name)
+    if colon:
+        if not number.isdecimal() or int(number) not in study.trials:
+            last = max(study.trials, default=-1)
+            raise UsageError(
+                f"Study {study_name} has no trial {number!r}: its trials are numbered 0 to {last}."
+            )
+        trial = study.trials[int(number)]
+    else:
+        best = next((row for row in rows(study) if row.val_accuracy is not None), None)
+        if best is None:
+            raise UsageError(
+                f"No trial of study {study_name} has finished a rung yet: go on with its search first."
+            )
+        trial = study.trials[best.trial]
+    model = Model(runs, study, trial)
+    if not trial.rungs or not model.weights.exists():
+        raise UsageError(
+            f"Trial {trial.trial} of study {study_name} ({trial.state}) has no weights: "
+            "choose one that finished a rung."
+        )
+    return model
+
+
+def export_model(
+    model: Model, folder: Path, *, command: Sequence[str], force: bool = False
+) -> Verification:
+    """Write `model` as a bundle, its logits compared on the study's whole validation split.
+
+    Raises what `export_bundle` raises.
+    """
+    from pennyweight.arch.architecture import Architecture
+    from pennyweight.results.bundle import Facts
+    from pennyweight.results.export import export_bundle
+    from pennyweight.train import state_file
+    from pennyweight.train.data import load_training_set, normalisation, split
+
+    study, trial = model.study, model.trial
+    dataset = load_training_set(study.data)
+    parts = split(dataset.labels, study.settings["seed"])
+    mean, std = normalisation(dataset.images[parts.train])
+    correct, total = trial.val_correct or 0, trial.val_total or 1
+    low, high = wilson_interval(correct, total)
+    data = model.weights.read_bytes()
+    return export_bundle(
+        folder,
+        architecture=Architecture.from_json(trial.architecture),
+        params=state_file.layers(data, "weights"),
+        statistics=state_file.layers(data, "statistics"),
+        facts=Facts(
+            data=study.data,
+            data_fingerprint=dataset.fingerprint,
+            mean=mean,
+            std=std,
+            class_names=dataset.class_names,
+            recipe=trial.recipe,
+            seed=trial.seed,
+            epochs=trial.epochs,
+            val_accuracy=correct / total,
+            val_low=low,
+            val_high=high,
+            study=study.study,
+            trial=trial.trial,
+            versions={**study.versions, "python": platform.python_version()},
+            command=list(command),
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ),
+        check_images=dataset.images[parts.validation],
+        force=force,
+    )

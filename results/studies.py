@@ -1,0 +1,120 @@
+"""Studies on disk: where their records lie, and what they say when read."""
+
+import contextlib
+import gc
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pennyweight.arch.errors import UsageError, close_names
+from pennyweight.results.records import FIELDS, read_records
+from pennyweight.results.study_records import CurvePoint, Rung, StudyRecords, TrialRecord
+
+
+def records_path(runs: Path, name: str) -> Path:
+    """Where the study called `name` keeps its records."""
+    return runs / name / "records.jsonl"
+
+
+def study_names(runs: Path) -> list[str]:
+    """The studies in the folder `runs`, sorted."""
+    return sorted(path.parent.name for path in runs.glob("*/records.jsonl"))
+
+
+def load_study(runs: Path, name: str) -> StudyRecords:
+    """What the records of the study called `name` say; its coordinator may be at work meanwhile.
+
+    Raises `UsageError` if there is no such study, or its records cannot be read, are damaged or of
+    a newer version.
+    """
+    known = study_names(runs)
+    if name not in known:
+        raise UsageError(f"There is no study {name!r} in {runs}: {close_names(name, known)}")
+    path = records_path(runs, name)
+    try:
+        with _no_garbage_collection():
+            records = read_records(path)
+            _check_start(records, path)
+            return fold_records(records)
+    except OSError as error:
+        raise UsageError(
+            f"{path} must be readable, but: {error.strerror}. Check the file and its permissions."
+        ) from error
+
+
+def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
+    """The study that `records` tell of, the first of which describes it.
+
+    What is recorded twice (a coordinator died between the record and telling the sampler, and its
+    successor did both again) counts once, the first time. What belongs to a trial whose own line is
+    missing (deleted, because it was damaged) does not count, and neither do kinds that this version
+    does not know.
+    """
+    by_kind: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_kind[record["kind"]].append(record)
+    rungs: defaultdict[int, dict[int, Rung]] = defaultdict(dict)
+    for record in by_kind["rung"]:
+        rungs[record["trial"]].setdefault(record["epoch"], _rung(record))
+    ends: dict[int, Mapping[str, Any]] = {}
+    for record in by_kind["end"]:
+        ends.setdefault(record["trial"], record)
+    trials: dict[int, TrialRecord] = {}
+    for record in by_kind["trial"]:
+        number = record["trial"]
+        trials.setdefault(number, _trial(record, rungs[number], ends.get(number)))
+    study = by_kind["study"][0]
+    return StudyRecords(
+        **{name: study[name] for name in FIELDS["study"] - {"version"}},
+        sessions=tuple(by_kind["session"]),
+        trials=dict(sorted(trials.items())),
+        ledgers=tuple(by_kind["ledger"]),
+    )
+
+
+def _rung(record: Mapping[str, Any]) -> Rung:
+    curve = tuple(
+        CurvePoint(
+            point["epoch"], point["train_loss"], point["val_accuracy"], point["val_log_loss"]
+        )
+        for point in record["curve"]
+    )
+    fields = {name: record[name] for name in FIELDS["rung"] - {"trial", "curve"}}
+    return Rung(**fields, curve=curve)
+
+
+def _trial(
+    record: Mapping[str, Any], rungs: Mapping[int, Rung], end: Mapping[str, Any] | None
+) -> TrialRecord:
+    return TrialRecord(
+        **{name: record[name] for name in FIELDS["trial"]},
+        rungs=tuple(rungs[epoch] for epoch in sorted(rungs)),
+        state=end["state"] if end else "running",
+        reason=end["reason"] if end else None,
+    )
+
+
+def _check_start(records: list[dict[str, Any]], path: Path) -> None:
+    if not records:
+        raise UsageError(
+            f"{path} must hold a record, but is empty (the study stopped at its start): launch it "
+            "again."
+        )
+    if records[0]["kind"] != "study":
+        raise UsageError(
+            f"{path}:1: the first record must be of the study, but is of a {records[0]['kind']}: "
+            "restore the file from a copy."
+        )
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Loading makes many values and no garbage; searching for it takes two fifths of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,146 @@
+"""A study as its records tell it: what was asked, and what became of every trial.
+
+The values only; `pennyweight.results.studies` reads them from a study's folder.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+State = Literal["complete", "running", "pruned", "diverged", "failed", "duplicate"]
+"""What became of a trial; running is one whose end is not recorded."""
+
+STATES: tuple[State, ...] = get_args(State)
+
+
+class CurvePoint(NamedTuple):
+    """One epoch of a trial's training; None for a number that was not finite."""
+
+    epoch: int  # counted from 1
+    train_loss: float | None
+    val_accuracy: float | None  # fraction
+    val_log_loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """What a trial had reached after `epoch` epochs."""
+
+    epoch: int
+    curve: tuple[CurvePoint, ...]  # the epochs since the rung before
+    val_correct: int | None
+    val_total: int
+    seconds: Mapping[str, float]  # of the worker, by kind
+    worker: int | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """A trial: the candidate, its cost, and how far it came."""
+
+    trial: int
+    proposer: str
+    share: float  # of the budget
+    genome: Mapping[str, Any]
+    architecture: Mapping[str, Any]  # canonical JSON
+    notation: str
+    fingerprint: str
+    recipe: Mapping[str, Any]
+    seed: int
+    cost: Mapping[str, int]  # params, deployed_params, macs, peak_activation_bytes, ...
+    rungs: tuple[Rung, ...]  # by epoch
+    state: State
+    reason: str | None  # why it ended so
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained so far."""
+        return self.rungs[-1].epoch if self.rungs else 0
+
+    @property
+    def val_correct(self) -> int | None:
+        """Validation pictures classified rightly at the last rung; None before the first."""
+        return self.rungs[-1].val_correct if self.rungs else None
+
+    @property
+    def val_total(self) -> int | None:
+        """Validation pictures looked at in the last rung; None before the first."""
+        return self.rungs[-1].val_total if self.rungs else None
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The last rung's, as a fraction; None before the first."""
+        correct, total = self.val_correct, self.val_total
+        return None if correct is None or not total else correct / total
+
+    @property
+    def val_log_loss(self) -> float | None:
+        """The last epoch's; None before the first rung, and where it was not finite."""
+        curve = self.rungs[-1].curve if self.rungs else ()
+        return curve[-1].val_log_loss if curve else None
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Every epoch trained so far."""
+        return tuple(point for rung in self.rungs for point in rung.curve)
+
+    @property
+    def seconds_by_kind(self) -> dict[str, float]:
+        """The workers' seconds spent on this trial: compiling, training, evaluating, ..."""
+        return sum_seconds(rung.seconds for rung in self.rungs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecords:
+    """A study, folded from its records."""
+
+    study: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    command: Sequence[str] | str
+    created: float | str
+    sessions: tuple[Mapping[str, Any], ...]
+    trials: Mapping[int, TrialRecord]  # by number
+    ledgers: tuple[Mapping[str, Any], ...]
+
+    @property
+    def data(self) -> str:
+        """The data set searched on."""
+        return self.settings["data"]
+
+    @property
+    def budget(self) -> Mapping[str, int | None]:
+        """The limits by name, such as `max_params`; None for no limit."""
+        return self.settings["budget"]
+
+    @cached_property
+    def counts(self) -> dict[State, int]:
+        """How many trials are in each state, zeros included."""
+        counts = Counter(trial.state for trial in self.trials.values())
+        return {state: counts[state] for state in STATES}
+
+    @cached_property
+    def worker_seconds(self) -> dict[str, float]:
+        """Seconds by kind, summed over the workers, which run side by side."""
+        return sum_seconds(trial.seconds_by_kind for trial in self.trials.values())
+
+    @cached_property
+    def coordinator_seconds(self) -> dict[str, float]:
+        """Seconds by kind: asking, telling, waiting, ..."""
+        return sum_seconds(ledger["seconds"] for ledger in self.ledgers)
+
+    @cached_property
+    def wall_s(self) -> float:
+        """Wall-clock seconds of all sessions."""
+        return sum(ledger["wall_s"] for ledger in self.ledgers)
+
+
+def sum_seconds(ledgers: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The ledgers added up, the longest kind first."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for ledger in ledgers:
+        for kind, seconds in ledger.items():
+            total[kind] += seconds
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

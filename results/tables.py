@@ -1,0 +1,92 @@
+"""The leaderboard for other programs and documents: JSON, CSV and Markdown."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+
+from pennyweight.results.leaderboard import Row
+from pennyweight.results.study_records import StudyRecords
+
+PARETO_MARK = "◆"
+
+_MARKDOWN_COLUMNS = {
+    "rank": "---:",
+    "Pareto": ":---:",
+    "trial": "---:",
+    "accuracy % [95%]": ":---",
+    "parameters": "---:",
+    "deployed": "---:",
+    "MACs": "---:",
+    "epochs": "---:",
+    "state": ":---",
+    "architecture": ":---",
+}
+
+
+def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | None = None) -> str:
+    """One JSON document: the study's facts and the rows, accuracies as fractions, nothing as null.
+
+    `test_readings` counts the distinct readings of the test set, for a caller that has looked.
+    """
+    document = {
+        "study": study.study,
+        "data": study.data,
+        "budget": study.budget,
+        "created": study.created,
+        "sessions": len(study.sessions),
+        "trials": {"asked": len(study.trials), **study.counts},
+        "seconds": {
+            "wall": study.wall_s,
+            "workers": study.worker_seconds,
+            "coordinator": study.coordinator_seconds,
+        },
+        "test_readings": test_readings,
+        "rows": [vars(row) for row in rows],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A header and a line per row: the fields of the JSON's rows, empty where they are null."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Row))
+    for row in rows:
+        values = vars(row).values()
+        writer.writerow(
+            str(value).lower() if isinstance(value, bool) else value for value in values
+        )
+    return text.getvalue()
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """A pipe table of what a reader compares."""
+    lines = [_pipes(_MARKDOWN_COLUMNS), _pipes(_MARKDOWN_COLUMNS.values())]
+    for row in rows:
+        cells = (
+            str(row.rank),
+            PARETO_MARK if row.pareto else "",
+            str(row.trial),
+            percent(row),
+            f"{row.params:,}",
+            f"{row.deployed_params:,}",
+            f"{row.macs:,}",
+            str(row.epochs),
+            row.state,
+            f"`{row.notation}`",
+        )
+        lines.append(_pipes(cell.replace("|", "\\|") for cell in cells))
+    return "\n".join(lines) + "\n"
+
+
+def percent(row: Row) -> str:
+    """The accuracy and its interval in percent, such as `99.31 [98.2, 99.7]`."""
+    if row.val_accuracy is None or row.val_low is None or row.val_high is None:
+        return "-"
+    return f"{row.val_accuracy:.2%} [{row.val_low:.1%}, {row.val_high:.1%}]".replace("%", "")
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

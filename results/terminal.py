@@ -1,0 +1,112 @@
+"""The leaderboard for a terminal or a notebook cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pennyweight.results.leaderboard import Row
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.results.tables import PARETO_MARK, percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def as_table(
+    study: StudyRecords, rows: Sequence[Row], *, test_readings: int | None = None
+) -> Table:
+    """A table for 80 columns and more, to be printed by rich; in a notebook it shows itself.
+
+    The numbers get the columns they need and the notation those that are left. `test_readings`
+    counts the distinct readings of the test set, for a caller that has looked.
+    """
+    from rich import box  # here, so that JSON and CSV do not pay for it
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(_title(study), style="bold not italic"),
+        caption=Text("\n".join(_footer(study, rows, test_readings)), style="not italic not dim"),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+    )
+    for heading in ("rank", "trial"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("accuracy % [95%]", no_wrap=True)
+    for heading in ("params", "MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("epochs", no_wrap=True)
+    table.add_column("architecture", min_width=12)
+    for row in rows:
+        ended_early = row.state not in ("complete", "running")
+        cells = (
+            f"{PARETO_MARK if row.pareto else ''}{row.rank:>4}",
+            str(row.trial),
+            percent(row),
+            f"{row.params:,}",
+            _short(row.macs),
+            f"{row.epochs:>2}" + ("" if row.state == "complete" else f" {row.state}"),
+            row.notation,
+        )
+        table.add_row(
+            # as Text, because a string's brackets would be markup
+            *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells),
+            style="dim" if ended_early else "green" if row.pareto else None,
+        )
+    return table
+
+
+def _title(study: StudyRecords) -> str:
+    limits = [
+        f"{name.removeprefix('max_').replace('_', ' ')} ≤ {limit:,}"
+        for name, limit in study.budget.items()
+        if limit is not None
+    ]
+    return " · ".join([f"{study.study} on {study.data}", *limits])
+
+
+def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None) -> Iterator[str]:
+    for row in rows:
+        if row.rank == 1 and row.val_accuracy is not None:
+            yield f"best: trial {row.trial}, {row.notation}"
+    asked = len(study.trials)
+    counts = ", ".join(f"{count:,} {state}" for state, count in study.counts.items() if count)
+    shown = f"; {len(rows):,} shown" if len(rows) < asked else ""
+    yield f"{asked:,} trials: {counts or 'none asked yet'}{shown}"
+    failed = [trial for trial in study.trials.values() if trial.state == "failed"]
+    if failed:
+        reason = " ".join((failed[0].reason or "no reason recorded").split())
+        yield f"first failure: trial {failed[0].trial}, {reason}"
+    yield (
+        f"seconds: {study.wall_s:,.1f} on the clock; workers {_ledger(study.worker_seconds)}; "
+        f"coordinator {_ledger(study.coordinator_seconds)}"
+    )
+    yield f"{PARETO_MARK} Pareto front: no complete trial is as accurate with fewer parameters."
+    yield f"Accuracies are validation accuracies{_test_set(test_readings)}."
+
+
+def _test_set(readings: int | None) -> str:
+    if readings is None:
+        return ""
+    if readings == 0:
+        return "; the test set has not been read"
+    return f"; the test set has been read {readings} time{'s' if readings > 1 else ''}"
+
+
+def _ledger(seconds: Mapping[str, float]) -> str:
+    """The sum, and what it is made of, such as `12.5 (train 10.0, compile 2.5)`."""
+    kinds = ", ".join(f"{kind} {value:,.1f}" for kind, value in seconds.items() if value >= 0.05)
+    return f"{sum(seconds.values()):,.1f}" + (f" ({kinds})" if kinds else "")
+
+
+def _short(count: int) -> str:
+    """Three digits of a count: 950, 84.6k, 1.20M."""
+    rounded = float(f"{count:.2e}")  # first, or 999,999 would be 1000k
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if rounded >= unit:
+            return f"{rounded / unit:#.3g}".rstrip(".") + name
+    return str(count)
