@@ -1,0 +1,173 @@
+"""The decoder: every genome becomes an architecture within the budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.cost import cost
+from pennyweight.arch.errors import UsageError
+from pennyweight.search import skeleton
+from pennyweight.search.genome import Genome
+
+ENOUGH = 0.98  # of the parameters: closer is not worth trying pairs of widths for
+_WIDEST = 4_096  # channels
+
+Widths = list[int]
+
+
+def decode(
+    genome: Genome, budget: Budget, input_shape: tuple[int, int, int], classes: int
+) -> Architecture:
+    """The architecture of `genome`, as wide as `genome.share` of `budget` allows.
+
+    It fits every limit of the budget, always: where the genome's structure is too large even at width 1,
+    simpler ones take its place. Raises UsageError when not even the smallest network of the space fits.
+    """
+    shared = _shared(genome.share, budget)
+    for limit in (shared, budget):
+        for simpler, shrink in _simpler(genome, min(input_shape[:2])):
+            space = _Widths(simpler, shrink, limit, input_shape, classes)
+            if space.fits([1] * space.slots):
+                return space.build(space.widest())
+    raise _too_tight(budget, input_shape, classes)
+
+
+def smallest(input_shape: tuple[int, int, int], classes: int) -> Architecture:
+    """The smallest network of the space."""
+    *_, (genome, shrink) = _simpler(Genome(), min(input_shape[:2]))
+    space = _Widths(genome, shrink, Budget(), input_shape, classes)
+    return space.build([1] * space.slots)
+
+
+def smallest_within(
+    budget: Budget, input_shape: tuple[int, int, int], classes: int
+) -> Architecture:
+    """The smallest network of the space; UsageError names the limit that it is over, and its size."""
+    architecture = smallest(input_shape, classes)
+    if not budget.fits(cost(architecture)):
+        raise _too_tight(budget, input_shape, classes)
+    return architecture
+
+
+class _Widths:
+    """The widths of one structure under one budget. Every cost grows with every width."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        shrink: int,
+        budget: Budget,
+        input_shape: tuple[int, int, int],
+        classes: int,
+    ):
+        side = min(input_shape[:2])
+        self._budget = budget
+        self._relative = skeleton.widths(genome, side // shrink)
+        self.slots = len(self._relative)
+        self._known: dict[tuple[int, ...], int | None] = {}
+
+        def build(widths: Widths) -> Architecture:
+            layers = skeleton.layers(genome, side, classes, widths, shrink)
+            return Architecture(input_shape, classes, layers)
+
+        self.build: Callable[[Widths], Architecture] = build
+
+    def params(self, widths: Widths) -> int | None:
+        """The trainable parameters with these widths; None when over the budget."""
+        key = tuple(widths)
+        if key not in self._known:
+            costs = cost(self.build(widths))
+            self._known[key] = costs.params if self._budget.fits(costs) else None
+        return self._known[key]
+
+    def fits(self, widths: Widths) -> bool:
+        return self.params(widths) is not None
+
+    def widest(self) -> Widths:
+        """Widths near their ratios that spend the budget: scaled together, then one by one, then in pairs."""
+        return self._paired(self._raised(self._scaled()))
+
+    def _scaled(self) -> Widths:
+        def at(scale: float) -> Widths:
+            return [min(_WIDEST, max(1, int(scale * r))) for r in self._relative]
+
+        low, high = 0.0, _WIDEST / min(self._relative)
+        while high / max(low, 1e-3) > 1.002:
+            middle = (max(low, 1e-3) * high) ** 0.5
+            low, high = (middle, high) if self.fits(at(middle)) else (low, middle)
+        return at(low)
+
+    def _raised(self, widths: Widths) -> Widths:
+        while better := self._best(_moved(widths, up) for up in range(self.slots)):
+            widths = better
+        return widths
+
+    def _paired(self, widths: Widths) -> Widths:
+        """One width up and another down, while that spends more."""
+        slots = range(self.slots)
+        while (spent := self.params(widths)) is not None and spent < ENOUGH * self._budget.max_params:
+            pairs = (_moved(widths, up, down) for up in slots for down in slots if up != down)
+            better = self._best(pairs)
+            if better is None or (self.params(better) or 0) <= spent:
+                break
+            widths = self._raised(better)
+        return widths
+
+    def _best(self, options: Iterator[Widths]) -> Widths | None:
+        """The option with the most parameters among those that fit."""
+        fitting = [w for w in options if min(w) >= 1 and max(w) <= _WIDEST and self.fits(w)]
+        return max(fitting, key=lambda w: self.params(w) or 0, default=None)
+
+
+def _moved(widths: Widths, up: int, down: int | None = None) -> Widths:
+    moved = list(widths)
+    moved[up] += 1
+    if down is not None:
+        moved[down] -= 1
+    return moved
+
+
+def _shared(share: float, budget: Budget) -> Budget:
+    """`budget` with every limit on cost multiplied by `share`."""
+
+    def part(limit: int | None) -> int | None:
+        return None if limit is None else max(1, int(limit * share))
+
+    return dataclasses.replace(
+        budget,
+        max_params=max(1, int(budget.max_params * share)),
+        max_macs=part(budget.max_macs),
+        max_activation_bytes=part(budget.max_activation_bytes),
+    )
+
+
+def _simpler(genome: Genome, side: int) -> Iterator[tuple[Genome, int]]:
+    """(genome, shrink), from the genome itself to the smallest structure of the space."""
+    yield genome, 1
+    steps: tuple[dict[str, object], ...] = (
+        {"head": "average" if genome.head == "flatten" else genome.head},
+        {"depth1": min(1, genome.depth1), "depth2": 1, "depth3": min(1, genome.depth3)},
+        {"squeeze1": False, "squeeze2": False, "squeeze3": False},
+        {"depth3": 0, "depth1": 0},
+        {"block2": "separable", "stem_kernel": 3, "norm": "before", "classifier": "dense"},
+    )
+    for step in steps:
+        genome = dataclasses.replace(genome, **step)  # type: ignore[arg-type]
+        yield genome, 1
+    shrink = 2
+    while side // shrink >= 2:
+        yield genome, shrink
+        shrink *= 2
+
+
+def _too_tight(budget: Budget, input_shape: tuple[int, int, int], classes: int) -> UsageError:
+    least = cost(smallest(input_shape, classes))
+    flag, limit, value = next(iter(budget.excesses(least)))
+    shape = "x".join(map(str, input_shape))
+    return UsageError(
+        f"{flag} must be at least {value} for {shape} images and {classes} classes "
+        f"(the smallest network in the space), but got {limit}."
+    )

@@ -1,0 +1,197 @@
+"""Where the work of a search runs: executors of `concurrent.futures` (PEP 3148)."""
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.search.guard import refuse_nested
+from pennyweight.search.worker import Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    future: Future[Any]
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(kw_only=True, eq=False)
+class _Slot:
+    """A worker, its successors, and the thread that talks to them."""
+
+    index: int
+    core: int | None
+    worker: Worker
+    warm: bool = False  # whether this worker has run the executor's `warm`
+    inbox: SimpleQueue[_Call | None] = field(default_factory=SimpleQueue)  # None: no more calls
+    thread: threading.Thread | None = None
+
+
+class LocalExecutor(Executor):
+    """Spawned worker processes on this machine's CPU, single-threaded, by default one per core.
+
+    A call goes to the worker that was freed last, so that what it compiled is used again, and
+    waits if none is free. If a worker is lost (killed, out of memory), the call it ran gets
+    `BrokenProcessPool`, no other call is disturbed, and its place gets a new one with the next
+    call. No worker outlives the coordinator, even a killed one.
+
+    Use it as a context manager; left through an exception, it stops the workers at once.
+    """
+
+    def __init__(
+        self, workers: int | None = None, *, warm: Callable[[], object] | None = None
+    ) -> None:
+        """Start the processes; return when they are known to start.
+
+        `warm` runs once in each new worker before its first call, from now on and in the
+        background: to import JAX, say. What it raises, the call that waits for it gets.
+
+        Raises `MainGuardError` if a script starts this outside its main block.
+        """
+        refuse_nested()
+        if workers is not None and workers < 1:
+            raise UsageError(
+                f"`workers` must be at least 1, but got {workers}; leave it out for one per core."
+            )
+        cores = _available_cores()
+        workers = workers or len(cores) or os.cpu_count() or 1
+        # With fewer workers than cores, two searches would share the first cores and leave the
+        # others idle.
+        places: list[int | None] = [*cores] if workers == len(cores) else [None] * workers
+        self._warm = warm
+        self._lock = threading.Lock()
+        self._waiting: deque[_Call] = deque()
+        self._free: list[_Slot] = []  # freed last, last
+        self._slots: list[_Slot] = []
+        self._closed = False
+        self._killing = False
+        try:
+            for index, core in enumerate(places):
+                self._slots.append(_Slot(index=index, core=core, worker=Worker(index, core)))
+            self._slots[0].worker.wait_until_ready()  # the others import the same script
+        except BaseException:
+            self._kill_workers()
+            for slot in self._slots:
+                slot.worker.close()
+            raise
+        for slot in self._slots:
+            slot.thread = threading.Thread(target=self._serve, args=(slot,), daemon=True)
+            slot.thread.start()
+
+    @property
+    def workers(self) -> int:
+        """How many calls run at a time."""
+        return len(self._slots)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `fn(*args, **kwargs)` in a worker. Everything must pickle."""
+        call = _Call(future=Future(), fn=fn, args=args, kwargs=kwargs)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot submit a call after the executor was shut down.")
+            if self._free:
+                self._free.pop().inbox.put(call)
+            else:
+                self._waiting.append(call)
+        return call.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Finish what was submitted, then end the workers.
+
+        With `cancel_futures`, cancel the calls that wait and, beyond PEP 3148, kill the workers
+        of those that run, whose futures get `BrokenProcessPool`.
+        """
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+            cancelled: list[_Call] = []
+            if cancel_futures:
+                self._killing = True
+                self._kill_workers()
+                cancelled.extend(self._waiting)
+                self._waiting.clear()
+        for slot in free:
+            slot.inbox.put(None)
+        for call in cancelled:
+            if call.future.cancel():
+                call.future.set_running_or_notify_cancel()  # wakes `wait` and `as_completed`
+        if wait:
+            for slot in self._slots:
+                if slot.thread is not None:
+                    slot.thread.join()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown(cancel_futures=error is not None)
+
+    def _kill_workers(self) -> None:
+        for slot in self._slots:
+            slot.worker.kill()
+
+    def _serve(self, slot: _Slot) -> None:
+        """Run one call after the other in the slot's worker, then end that."""
+        with contextlib.suppress(Exception):  # the first call tries again, and gets the error
+            self._prepare(slot)
+        while (call := self._next(slot)) is not None:
+            self._run(call, slot)
+            del call  # or its arguments and its result live until the next one
+        slot.worker.close()
+
+    def _next(self, slot: _Slot) -> _Call | None:
+        """Wait for a call; None if there will be none."""
+        while True:
+            with self._lock:
+                call = self._waiting.popleft() if self._waiting else None
+                if call is None and self._closed:
+                    return None
+                if call is None:
+                    self._free.append(slot)
+            if call is None:
+                call = slot.inbox.get()
+            if call is None or call.future.set_running_or_notify_cancel():
+                return call
+
+    def _run(self, call: _Call, slot: _Slot) -> None:
+        try:
+            self._prepare(slot)
+            result = slot.worker.call(call.fn, call.args, call.kwargs)
+        except BaseException as error:
+            call.future.set_exception(error)
+        else:
+            call.future.set_result(result)
+
+    def _prepare(self, slot: _Slot) -> None:
+        """Make the slot's worker alive, ready and warm."""
+        if not slot.worker.alive():
+            slot.worker.close()
+            with self._lock:  # a shutdown either sees the new worker or prevents it
+                if self._killing:
+                    raise BrokenProcessPool("the executor was shut down before this call ran.")
+                slot.worker = Worker(slot.index, slot.core)
+                slot.warm = False
+        slot.worker.wait_until_ready()
+        if not slot.warm and self._warm is not None:
+            slot.worker.call(self._warm, (), {})
+        slot.warm = True
+
+
+def _available_cores() -> list[int]:
+    """The cores this process may use; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -1,0 +1,105 @@
+"""The genome: what a sampler chooses, under fixed names, for an architecture and its recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pennyweight.train.recipe import Optimiser, Recipe, Schedule
+
+Value = float | int | str | bool
+SIGNIFICANT = 3  # digits of a recipe's numbers: finer differences would only hide duplicates
+
+
+def _unit(default: float) -> Any:
+    """A gene in [0, 1]."""
+    return dataclasses.field(default=default, metadata={"choices": None})
+
+
+def _choice(*choices: Value) -> Any:
+    """A gene that is one of `choices`; the first is the default."""
+    return dataclasses.field(default=choices[0], metadata={"choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genome:
+    """One point of the space. Defaults are the plain network `c8 c8 P c12 c12 P c16 c16` and its recipe.
+
+    The network is a stem convolution and three stages with a pool between them, then a head. Widths are
+    relative: the decoder scales them until the budget is spent.
+    """
+
+    # How much of the budget to spend. Set by the study, not the sampler: see `study.share_of`.
+    share: float = _choice(1.0, 0.5, 0.25, 0.125)
+
+    stem_kernel: int = _choice(3, 5)
+    stem_width: float = _unit(0.0)  # 1 to 16 times the first stage's
+    depth1: int = _choice(1, 0, 2, 3)  # convolutions of the first stage, beyond the stem
+    depth2: int = _choice(2, 1, 3)
+    depth3: int = _choice(2, 0, 1, 3)
+    block1: str = _choice("conv", "separable", "dilated", "residual")
+    block2: str = _choice("conv", "separable", "dilated", "residual")
+    block3: str = _choice("conv", "separable", "dilated", "residual")
+    squeeze1: bool = _choice(False, True)  # a 1x1 convolution opens the stage
+    squeeze2: bool = _choice(False, True)
+    squeeze3: bool = _choice(False, True)
+    width1: float = _unit(0.5)  # half to twice
+    width2: float = _unit(0.8)
+    width3: float = _unit(1.0)
+    growth: float = _unit(0.0)  # of the width from layer to layer of a stage: 1 to 2 times
+    pool1: str = _choice("max", "none", "average")
+    pool2: str = _choice("max", "none", "average")
+    padding: str = _choice("same", "valid")
+    norm: str = _choice("before", "after", "none")  # BatchNorm, before or after the ReLU
+    head: str = _choice("average", "max", "flatten")
+    classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
+    dropout: float = _unit(0.0)  # 0 to 0.1, before the head
+
+    optimiser: Optimiser = _choice("adamw", "sgd")
+    schedule: Schedule = _choice("one_cycle", "cosine", "step")
+    batch_size: int = _choice(64, 32, 128)
+    learning_rate: float = _unit(0.65)
+    weight_decay: float = _unit(0.4)
+    label_smoothing: float = _unit(0.0)
+    averaging: float = _unit(0.5)
+    rotation: float = _unit(0.5)
+    shear: float = _unit(0.5)
+    scale: float = _unit(0.6)
+    shift: float = _unit(0.6)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The training recipe, its numbers rounded to 3 significant digits."""
+        sgd = self.optimiser == "sgd"
+        lowest, highest = (1e-2, 0.5) if sgd else (1e-3, 3e-2)
+        return Recipe(
+            optimiser=self.optimiser,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            peak_learning_rate=_rounded(_log(self.learning_rate, lowest, highest)),
+            weight_decay=_rounded(_log(self.weight_decay, 1e-5, 1e-1)),
+            label_smoothing=_rounded(0.1 * self.label_smoothing),
+            averaging=_rounded(_log(self.averaging, 0.1, 3)),
+            rotation=_rounded(15 * self.rotation),
+            shear=_rounded(15 * self.shear),
+            scale=_rounded(0.15 * self.scale),
+            shift=_rounded(0.1 * self.shift),
+        )
+
+    def to_json(self) -> dict[str, Value]:
+        return dataclasses.asdict(self)
+
+
+def choices() -> Mapping[str, tuple[Value, ...] | None]:
+    """The genes in order: the choices of a categorical one, None for one in [0, 1]."""
+    return {field.name: field.metadata["choices"] for field in dataclasses.fields(Genome)}
+
+
+def _log(unit: float, lowest: float, highest: float) -> float:
+    return lowest * (highest / lowest) ** unit
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{SIGNIFICANT}g}")

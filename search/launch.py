@@ -1,0 +1,237 @@
+"""A search from Python: what the command line calls, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import StudyFolder
+from pennyweight.results.leaderboard import Row, arrange, rows
+from pennyweight.results.records import RecordFile
+from pennyweight.results.studies import fold_records, load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.guard import refuse_nested
+from pennyweight.search.progress import watching
+from pennyweight.search.settings import Sampler, Settings, check_name
+
+if TYPE_CHECKING:
+    from pennyweight.results.export import Verification
+    from pennyweight.train.data import DataInfo
+
+SHOWN = 20  # rows of a leaderboard, unless asked for more
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found so far; in a notebook it shows the leaderboard."""
+
+    study: StudyRecords
+    runs: Path
+
+    @property
+    def rows(self) -> list[Row]:
+        """The leaderboard: one row for each trial asked, the best first."""
+        return rows(self.study)
+
+    @property
+    def best(self) -> Row:
+        """Rank 1. Raises UsageError when no trial was asked yet."""
+        if not self.study.trials:
+            raise UsageError(f"Study {self.study.study} has no trial yet: give its search more time.")
+        return self.rows[0]
+
+    def export(self, folder: str | Path, *, force: bool = False) -> Verification:
+        """Write rank 1 as a bundle into `folder`, checked in a fresh process."""
+        from pennyweight.results.models import export_model, find_model
+
+        model = find_model(self.runs, self.study.study)
+        return export_model(model, Path(folder), command=_command(), force=force)
+
+    def __rich__(self) -> Any:
+        from pennyweight.results.terminal import as_table
+
+        return as_table(self.study, arrange(self.rows, top=SHOWN))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self.__rich__()._repr_mimebundle_([], [])
+
+
+def search(
+    data: str = "digits",
+    *,
+    max_params: int = 8_000,
+    max_epochs: int = 15,
+    max_macs: int | None = None,
+    max_activation_bytes: int | None = None,
+    trials: int = 30,
+    timeout_s: float | None = None,
+    sampler: Sampler = "tpe",
+    workers: int | None = None,
+    study: str | None = None,
+    runs: str | Path = "runs",
+    seed: int = 0,
+    progress: bool = True,
+) -> Found:
+    """Search for the most accurate small networks within a budget; resume the study if it exists.
+
+    Every network proposed is within every limit. `trials` is the study's total: a finished study is
+    returned as it is. After `timeout_s` seconds no new rung starts; the study can be gone on with.
+    `workers` processes train side by side, one per core by default, so a script must make this call
+    under `if __name__ == "__main__":`.
+
+    Raises UsageError, one line that says what to change, for anything that cannot be: then nothing was
+    written.
+    """
+    refuse_nested()
+    budget = Budget(
+        max_params=max_params,
+        max_epochs=max_epochs,
+        max_macs=max_macs,
+        max_activation_bytes=max_activation_bytes,
+    )
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    plan = Plan(settings=settings, name=study or settings.name, runs=Path(runs), trials=trials)
+    return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A search whose input was checked, and that can start; raises UsageError when it cannot."""
+
+    settings: Settings
+    name: str
+    runs: Path
+    trials: int
+    info: DataInfo = field(init=False)
+
+    def __post_init__(self) -> None:
+        from pennyweight.search.decode import smallest_within
+        from pennyweight.train.data import describe
+
+        check_name(self.name)
+        if self.trials < 1:
+            raise UsageError(f"--trials must be at least 1, but got {self.trials}.")
+        object.__setattr__(self, "info", describe(self.settings.data))
+        smallest_within(self.settings.budget, self.info.input_shape, self.info.classes)
+        _check_examples(self.info)
+
+    @property
+    def known(self) -> StudyRecords | None:
+        """What the study's records say, None before it began; UsageError if its settings differ."""
+        if not StudyFolder(self.runs / self.name).records.exists():
+            return None
+        known = load_study(self.runs, self.name)
+        if differences := self.settings.differences(known.settings):
+            raise UsageError(
+                f"Study {self.name} exists with other settings ({'; '.join(differences)}): "
+                "repeat those, or choose another --study."
+            )
+        return known
+
+    def run(self, *, workers: int | None, timeout_s: float | None, progress: bool) -> Found:
+        """Search until `trials` have come to their end, or for `timeout_s` seconds."""
+        if timeout_s is not None and timeout_s <= 0:
+            raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
+        if workers is not None and workers < 1:
+            raise UsageError(f"--workers must be at least 1, but got {workers}.")
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        known = self.known
+        if known is None or _unfinished(known, self.trials):
+            self._run(known, workers, deadline, progress)
+        return Found(load_study(self.runs, self.name), self.runs)
+
+    def _run(
+        self,
+        known: StudyRecords | None,
+        workers: int | None,
+        deadline: float | None,
+        progress: bool,
+    ) -> None:
+        from pennyweight.search.sampling import make_sampler
+        from pennyweight.search.study import Coordinator
+        from pennyweight.train.data import load_training_set
+        from pennyweight.train.rung import warm_up
+
+        settings = self.settings
+        make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
+        load_training_set(settings.data)  # decoded once, not by every worker
+        warm = partial(warm_up, settings.data, settings.seed)
+        folder = StudyFolder(self.runs / self.name)
+        with LocalExecutor(workers, warm=warm) as executor:
+            _make(folder.path)
+            with folder.locked(), RecordFile.open(folder.records) as records:
+                known = self.known if known else self._begin(records)
+                assert known is not None
+                ended = sum(trial.state != "running" for trial in known.trials.values())
+                self._join(records, executor.workers)
+                epochs = settings.budget.max_epochs
+                with watching(self.trials, ended, epochs, show=progress) as watch:
+                    Coordinator(
+                        folder=folder,
+                        settings=settings,
+                        info=self.info,
+                        executor=executor,
+                        slots=executor.workers,
+                        trials=self.trials,
+                        watch=watch,
+                        deadline=deadline,
+                    ).run(records, known)
+
+    def _begin(self, records: RecordFile) -> StudyRecords:
+        from pennyweight.search.study import versions
+
+        first = {
+            "study": self.name,
+            "settings": self.settings.to_json(),
+            "versions": versions(),
+            "command": _command(),
+            "created": time.time(),
+        }
+        records.append("study", **first)
+        return fold_records([{"kind": "study", **first}])
+
+    def _join(self, records: RecordFile, workers: int) -> None:
+        from pennyweight.search.study import versions
+
+        records.append(
+            "session", started=time.time(), workers=workers, versions=versions(), pid=os.getpid()
+        )
+
+
+def _unfinished(known: StudyRecords, trials: int) -> bool:
+    running = any(trial.state == "running" for trial in known.trials.values())
+    return running or len(known.trials) < trials
+
+
+def _check_examples(info: DataInfo) -> None:
+    from pennyweight.search.genome import choices
+
+    largest = max(choices()["batch_size"] or ())
+    # A fifth at most goes to validation.
+    if info.train_examples * 4 // 5 < int(largest):
+        raise UsageError(
+            f"A search needs at least one batch of {largest} training pictures beside the validation "
+            f"split, but {info.name} has {info.train_examples} in all: use more data."
+        )
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--runs must be a folder that can be written, but {path} cannot be made: {error.strerror}."
+        ) from error
+
+
+def _command() -> Sequence[str]:
+    return ["pennyweight", *sys.argv[1:]] if sys.argv[0].endswith("pennyweight") else ["python"]

@@ -1,0 +1,76 @@
+"""What a study asks first, and how much of the budget each trial may spend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pennyweight.search.genome import Genome, Value
+
+PLAIN = Genome()
+
+# The hand-made networks of `arch.zoo`, as genomes: the decoder scales them to the budget and the pictures.
+_BUDGET_2 = {
+    "stem_width": 1.0,
+    "depth1": 1,
+    "squeeze1": True,
+    "depth2": 2,
+    "depth3": 2,
+    "squeeze3": True,
+    "padding": "valid",
+    "width1": 0.5,
+    "width2": 0.5,
+    "width3": 0.5,
+    "growth": 1.0,
+    "classifier": "conv",
+}
+HAND_MADE: dict[str, dict[str, Any]] = {
+    "budget-4": {
+        **_BUDGET_2,
+        "norm": "after",
+        "pool2": "none",
+        "classifier": "dense",
+    },
+    "budget-3": {**_BUDGET_2, "norm": "after"},
+    "budget-2": {**_BUDGET_2, "norm": "none"},
+    "budget-1": {
+        "stem_width": 0.0,
+        "depth1": 2,
+        "pool1": "none",
+        "depth2": 1,
+        "squeeze2": True,
+        "depth3": 1,
+        "padding": "valid",
+        "norm": "none",
+        "width1": 0.5,
+        "width2": 0.8,
+        "width3": 1.0,
+        "growth": 1.0,
+        "classifier": "conv",
+    },
+}
+
+FIRST: dict[str, Genome] = {"plain": PLAIN} | {
+    name: Genome(**genes) for name, genes in HAND_MADE.items()
+}
+
+_EVERY = 5  # trials, of which one draws the front at smaller sizes
+_SMALLER = (0.5, 0.25, 0.125)
+
+
+def share_of(number: int) -> float:
+    """The share of the budget that trial `number` spends: all of it, but for one trial in five.
+
+    >>> [share_of(number) for number in range(5, 20)].count(1.0)
+    12
+    """
+    if number < len(FIRST) or number % _EVERY:
+        return 1.0
+    return _SMALLER[number // _EVERY % len(_SMALLER)]
+
+
+def proposal(number: int) -> tuple[str, dict[str, Value]]:
+    """(proposer, the genes that are set for trial `number`); the sampler chooses the others."""
+    if number < len(FIRST):
+        name = list(FIRST)[number]
+        return name, FIRST[name].to_json()
+    return "sampler", {"share": share_of(number)}

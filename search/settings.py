@@ -1,0 +1,91 @@
+"""What defines a study: the same settings resume it, others are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.errors import UsageError, close_names
+
+Sampler = Literal["tpe", "nsga2", "gp", "random"]
+ETA = 3  # of successive halving: a rung lets one in three go on
+SPACE = 1  # version of the genome and its decoder: raised when a genome would decode differently
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A search, apart from how long and on how many workers it runs."""
+
+    data: str
+    budget: Budget
+    sampler: Sampler = "tpe"
+    seed: int = 0  # of the sampler, the split and the candidates
+
+    def __post_init__(self) -> None:
+        if self.sampler not in get_args(Sampler):
+            raise UsageError(
+                f"--sampler cannot be {self.sampler!r}: {close_names(self.sampler, get_args(Sampler))}"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed}.")
+
+    @property
+    def name(self) -> str:
+        """The study's name where the user gives none."""
+        data = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.data)
+        return f"{data}-{self.budget.max_params}"
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which candidates are compared, the epoch limit last.
+
+        >>> Settings(data="digits", budget=Budget(max_epochs=15)).rungs
+        (2, 6, 15)
+        """
+        limit = self.budget.max_epochs
+        epochs = [self.first_rung]
+        while epochs[-1] < limit:
+            epochs.append(min(limit, ETA * epochs[-1]))
+        return tuple(epochs)
+
+    @property
+    def first_rung(self) -> int:
+        """Epochs before the first comparison: two rungs of pruning, then one in nine is left."""
+        return -(-self.budget.max_epochs // ETA**2)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"space": SPACE}
+
+    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+        """How these settings differ from `recorded` ones, a clause each."""
+        mine, theirs = _flat(self.to_json()), _flat(recorded)
+        return [
+            f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can be a study's: it is a folder's name, and no reserved word."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or name == "pretrained":
+        raise UsageError(
+            "--study must be letters, digits, dots, dashes and underscores, at most 100, and not "
+            f"`pretrained`, but got {name!r}."
+        )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _shown(value: object) -> str:
+    return "unlimited" if value is None else str(value)
+
+

@@ -1,0 +1,325 @@
+"""The coordinator of a study: it asks, hands out rungs, and alone writes down what comes back."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.cost import cost
+from pennyweight.results.records import RecordFile
+from pennyweight.results.study_records import StudyRecords, TrialRecord
+from pennyweight.search import sampling
+from pennyweight.search.decode import decode
+from pennyweight.results.folder import StudyFolder, write_whole
+from pennyweight.search.genome import Genome
+from pennyweight.search.proposals import proposal
+from pennyweight.search.settings import Settings
+from pennyweight.train.data import DataInfo
+from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.rung import Outcome, Task, train_rung
+
+MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
+MOST_ATTEMPTS = 3  # at one rung, when workers die of it
+_LEDGER_EVERY_S = 30.0  # so that a killed coordinator's seconds are not all lost
+
+Watcher = Callable[[str, dict[str, Any]], None]
+"""Told of each record, its kind and its fields, once it is on the disk."""
+
+
+@dataclass
+class _Flight:
+    """A rung that a worker trains."""
+
+    trial: Trial
+    number: int
+    candidate: Candidate
+    rung: int  # index in the settings' rungs
+    attempt: int = 1
+
+
+@dataclass
+class Coordinator:
+    """Runs one study in its locked folder until `trials` were asked and came to their end.
+
+    `executor` runs `slots` rungs at a time. With a `deadline` (of `time.monotonic`), nothing new is handed
+    out after it; the trials then in flight go on when the study is resumed.
+    """
+
+    folder: StudyFolder
+    settings: Settings
+    info: DataInfo
+    executor: Executor
+    slots: int
+    trials: int
+    watch: Watcher
+    deadline: float | None = None
+    _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
+    _flying: dict[Future[Outcome], _Flight] = field(default_factory=dict)
+    _seconds: Counter[str] = field(default_factory=Counter)
+    _asked: int = 0
+    _ledger_from: float = field(default_factory=time.monotonic)
+
+    def run(self, records: RecordFile, known: StudyRecords) -> None:
+        """Go on from what is `known` to the end, appending to `records`."""
+        self._records = records
+        self._study = sampling.open_study(self.folder.path, self.settings)
+        self._take_over(known)
+        try:
+            while True:
+                while len(self._flying) < self.slots and self._may_ask():
+                    self._ask()
+                if not self._flying:
+                    break
+                done = self._timed("wait", self._wait)
+                for future in done:
+                    self._land(self._flying.pop(future), future)
+                if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
+                    self._write_ledger()
+        finally:
+            self._write_ledger()
+
+    def _wait(self) -> set[Future[Outcome]]:
+        # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
+        while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
+            pass
+        return done
+
+    def _may_ask(self) -> bool:
+        return self._asked < self.trials and not self._late()
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    # What a crash left ----------------------------------------------------------------------------
+
+    def _take_over(self, known: StudyRecords) -> None:
+        """Bring Optuna up to the records, and hand out again what was in flight."""
+        running = sampling.running(self._study)
+        for number, record in sorted(known.trials.items()):
+            self._asked += 1
+            candidate = _candidate(record)
+            self._seen[_identity(candidate)] += record.state != "duplicate"
+            if number in running:
+                self._go_on(running.pop(number), record, candidate)
+        for number, trial in sorted(running.items()):  # asked, but not yet recorded
+            self._study.sampler = self._sampler(number)
+            self._propose(trial, "sampler")
+
+    def _go_on(self, trial: Trial, record: TrialRecord, candidate: Candidate) -> None:
+        reported = trial.study.trials[record.trial].intermediate_values
+        for rung in record.rungs:
+            if rung.epoch not in reported and rung.val_correct is not None:
+                trial.report(rung.val_correct / rung.val_total, rung.epoch)
+        if record.state != "running":
+            self._tell(trial, record.state, record.val_accuracy)
+            return
+        flight = _Flight(trial, record.trial, candidate, len(record.rungs))
+        if record.rungs:
+            flight.rung -= 1
+            self._after_rung(flight, record.val_accuracy, diverged=record.val_log_loss is None)
+        else:
+            self._hand_out(flight)
+
+    # A trial from its question to its end -----------------------------------------------------------
+
+    def _ask(self) -> None:
+        with _Lap(self._seconds, "ask"):
+            number = self._asked
+            proposer, fixed = proposal(number)
+            self._study.sampler = self._sampler(number)
+            trial = sampling.ask(self._study, fixed)
+        self._propose(trial, proposer)
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number)
+
+    def _propose(self, trial: Trial, proposer: str) -> None:
+        """Decode the trial's genome, record it, and hand out its first rung."""
+        with _Lap(self._seconds, "ask"):
+            genome = sampling.genome_of(trial)
+            architecture = decode(
+                genome, self.settings.budget, self.info.input_shape, self.info.classes
+            )
+        recipe = genome.recipe
+        candidate = Candidate(architecture=architecture, recipe=recipe, seed=self.settings.seed)
+        repeats = self._seen[_identity(candidate)]
+        candidate = Candidate(
+            architecture=architecture, recipe=recipe, seed=self.settings.seed + repeats
+        )
+        self._asked += 1
+        self._record("trial", trial=trial.number, proposer=proposer, **_asked(genome, candidate))
+        flight = _Flight(trial, trial.number, candidate, 0)
+        if repeats >= MOST_SEEDS:
+            self._end(flight, "duplicate", f"asked before, and trained from {MOST_SEEDS} seeds")
+            return
+        self._seen[_identity(candidate)] += 1
+        self._hand_out(flight)
+
+    def _hand_out(self, flight: _Flight) -> None:
+        """Submit the flight's rung, from the state that the rung before left on the disk."""
+        if self._late():
+            return
+        rungs = self.settings.rungs
+        start = rungs[flight.rung - 1] if flight.rung else 0
+        state = self.folder.state(flight.number, start).read_bytes() if start else None
+        task = Task(
+            source=self.settings.data,
+            split_seed=self.settings.seed,
+            candidate=flight.candidate,
+            epochs=self.settings.budget.max_epochs,
+            from_epoch=start,
+            to_epoch=rungs[flight.rung],
+            state=state,
+        )
+        self._flying[self.executor.submit(train_rung, task)] = flight
+
+    def _land(self, flight: _Flight, future: Future[Outcome]) -> None:
+        """Write down what a rung gave, then decide how the trial goes on."""
+        try:
+            outcome = future.result()
+        except BrokenExecutor:
+            if flight.attempt < MOST_ATTEMPTS:
+                flight.attempt += 1
+                self._hand_out(flight)
+            else:
+                self._end(flight, "failed", f"its worker died {MOST_ATTEMPTS} times")
+            return
+        except Exception as error:
+            self._end(flight, "failed", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return
+        last = outcome.curve[-1]
+        with _Lap(self._seconds, "record"):
+            write_whole(self.folder.state(flight.number, last.epoch), outcome.state)
+            write_whole(self.folder.model(flight.number, last.epoch), outcome.model)
+        self._record(
+            "rung",
+            trial=flight.number,
+            epoch=last.epoch,
+            curve=[
+                {
+                    "epoch": p.epoch,
+                    "train_loss": p.train_loss,
+                    "val_accuracy": p.val_accuracy,
+                    "val_log_loss": p.val_log_loss,
+                }
+                for p in outcome.curve
+            ],
+            val_correct=last.val_correct,
+            val_total=outcome.val_total,
+            seconds=outcome.seconds,
+            worker=outcome.worker,
+        )
+        accuracy = last.val_correct / outcome.val_total
+        with _Lap(self._seconds, "tell"):
+            flight.trial.report(0.0 if last.diverged else accuracy, last.epoch)
+        self._after_rung(flight, accuracy, diverged=last.diverged)
+
+    def _after_rung(self, flight: _Flight, accuracy: float | None, *, diverged: bool) -> None:
+        """End the trial whose rung is recorded and reported, or hand out its next one."""
+        epoch = self.settings.rungs[flight.rung]
+        if diverged:
+            self._end(flight, "diverged", "its loss was not finite", accuracy)
+        elif flight.rung == len(self.settings.rungs) - 1:
+            self._end(flight, "complete", None, accuracy)
+        elif self._timed("tell", flight.trial.should_prune):
+            self._end(flight, "pruned", f"not in the best third after {epoch} epochs", accuracy)
+        else:
+            self.folder.clear(flight.number, keep=epoch, running=True)
+            flight.rung, flight.attempt = flight.rung + 1, 1
+            self._hand_out(flight)
+
+    def _end(
+        self, flight: _Flight, state: str, reason: str | None, accuracy: float | None = None
+    ) -> None:
+        """Record the trial's end, then tell Optuna: what is recorded is never asked again."""
+        self._record("end", trial=flight.number, state=state, reason=reason)
+        self._tell(flight.trial, state, accuracy)
+        ended = self.settings.rungs[flight.rung] if accuracy is not None else None
+        self.folder.clear(flight.number, keep=ended, running=False)
+
+    def _tell(self, trial: Trial, state: str, accuracy: float | None) -> None:
+        with _Lap(self._seconds, "tell"):
+            if state in ("complete", "diverged"):  # a diverged one scores as the worst
+                value = 0.0 if state == "diverged" or accuracy is None else accuracy
+                self._study.tell(trial, value)
+            else:
+                pruned = state == "pruned"
+                self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+
+    # Records -----------------------------------------------------------------------------------------
+
+    def _record(self, kind: str, **fields: Any) -> None:
+        with _Lap(self._seconds, "record"):
+            self._records.append(kind, **fields)
+        self.watch(kind, fields)
+
+    def _timed(self, kind: str, call: Callable[[], Any]) -> Any:
+        with _Lap(self._seconds, kind):
+            return call()
+
+    def _write_ledger(self) -> None:
+        now = time.monotonic()
+        seconds, self._seconds = dict(self._seconds), Counter()
+        self._record("ledger", seconds=seconds, wall_s=now - self._ledger_from)
+        self._ledger_from = now
+
+
+@dataclass
+class _Lap:
+    """Adds the seconds of its `with` block to a kind."""
+
+    seconds: Counter[str]
+    kind: str
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.kind] += time.perf_counter() - self._started  # type: ignore[assignment]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on, and the machine's kind."""
+    names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+    return {name: version(name) for name in names} | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def _asked(genome: Genome, candidate: Candidate) -> dict[str, Any]:
+    architecture = candidate.architecture
+    return {
+        "share": genome.share,
+        "genome": genome.to_json(),
+        "architecture": architecture.to_json(),
+        "notation": architecture.notation,
+        "fingerprint": architecture.fingerprint,
+        "recipe": candidate.recipe.to_json(),
+        "seed": candidate.seed,
+        "cost": cost(architecture).to_json(),
+    }
+
+
+def _candidate(record: TrialRecord) -> Candidate:
+    return Candidate(
+        architecture=Architecture.from_json(record.architecture),
+        recipe=Recipe.from_json(dict(record.recipe)),
+        seed=record.seed,
+    )
+
+
+def _identity(candidate: Candidate) -> str:
+    return f"{candidate.architecture.fingerprint} {candidate.recipe}"
+
+
