@@ -31,6 +31,14 @@ class StudyFolder:
         """The ledger of the test set's readings."""
         return self.path / "test-readings.jsonl"
 
+    def count_readings(self) -> int:
+        """How many distinct readings of the test set this study made."""
+        if not self.readings.exists():
+            return 0
+        from pennyweight.train.door import distinct_readings
+
+        return distinct_readings(self.readings)
+
     def state(self, trial: int, epoch: int) -> Path:
         """All that training goes on from; kept while the trial runs."""
         return self.path / "states" / f"{trial:06d}-{epoch:04d}.safetensors"

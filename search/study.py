@@ -201,24 +201,7 @@ class Coordinator:
         with _Lap(self._seconds, "record"):
             write_whole(self.folder.state(flight.number, last.epoch), outcome.state)
             write_whole(self.folder.model(flight.number, last.epoch), outcome.model)
-        self._record(
-            "rung",
-            trial=flight.number,
-            epoch=last.epoch,
-            curve=[
-                {
-                    "epoch": p.epoch,
-                    "train_loss": p.train_loss,
-                    "val_accuracy": p.val_accuracy,
-                    "val_log_loss": p.val_log_loss,
-                }
-                for p in outcome.curve
-            ],
-            val_correct=last.val_correct,
-            val_total=outcome.val_total,
-            seconds=outcome.seconds,
-            worker=outcome.worker,
-        )
+        self._record("rung", **rung_record(flight.number, outcome))
         accuracy = last.val_correct / outcome.val_total
         with _Lap(self._seconds, "tell"):
             flight.trial.report(0.0 if last.diverged else accuracy, last.epoch)
@@ -294,6 +277,28 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names} | {
         "python": platform.python_version(),
         "machine": platform.machine(),
+    }
+
+
+def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
+    """The fields of the record of what a rung gave."""
+    last = outcome.curve[-1]
+    return {
+        "trial": trial,
+        "epoch": last.epoch,
+        "curve": [
+            {
+                "epoch": point.epoch,
+                "train_loss": point.train_loss,
+                "val_accuracy": point.val_accuracy,
+                "val_log_loss": point.val_log_loss,
+            }
+            for point in outcome.curve
+        ],
+        "val_correct": last.val_correct,
+        "val_total": outcome.val_total,
+        "seconds": outcome.seconds,
+        "worker": outcome.worker,
     }
 
 

@@ -184,7 +184,7 @@ def score(
     statistics = frame.no_statistics
     if statistics:
         statistics = _calibrated(frame, average, calibration)
-    correct, log_loss = _judge(frame.network(average, statistics), validation)
+    correct, log_loss = judge(frame.network(average, statistics), validation)
     return Score(frame.unravel(average), statistics, correct, log_loss)
 
 
@@ -213,13 +213,13 @@ def _calibrated(frame: _Frame, weights: jax.Array, calibration: Pictures) -> Tre
     }
 
 
-def _judge(network: Network, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
-    """(correct, mean log-loss) over every picture: the last, partial chunk is padded and masked."""
+def judge(network: Network, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
+    """(correct, mean log-loss) of `network` over every picture: the last, partial chunk is padded and masked."""
     n = len(pictures.labels_n)
     chunk = min(CHUNK, n)
     index = jnp.arange(-(-n // chunk) * chunk).reshape(-1, chunk)
 
-    def judge(index_b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def chunk_of(index_b: jax.Array) -> tuple[jax.Array, jax.Array]:
         real_b, index_b = index_b < n, jnp.minimum(index_b, n - 1)
         images = pictures.images_nhwc.at[index_b].get(mode="promise_in_bounds")
         labels_b = pictures.labels_n.at[index_b].get(mode="promise_in_bounds")
@@ -228,5 +228,5 @@ def _judge(network: Network, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
         right_b = (logits_bk.argmax(1).astype(labels_b.dtype) == labels_b) & real_b
         return right_b.sum(), jnp.where(real_b, loss_b, 0).sum()
 
-    correct, loss = jax.lax.map(judge, index)
+    correct, loss = jax.lax.map(chunk_of, index)
     return correct.sum(), loss.sum() / n

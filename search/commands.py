@@ -1,0 +1,362 @@
+"""What each command does. Heavy imports are inside, so that `--help` and tables answer at once."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.leaderboard import SortKey
+from pennyweight.search.settings import Sampler
+from pennyweight.search.units import Duration, InputShape, Size, Workers
+
+if TYPE_CHECKING:
+    from pennyweight.results.leaderboard import Row
+    from pennyweight.results.study_records import StudyRecords
+
+Flag = Annotated[bool, Parameter(negative="")]
+Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
+
+
+def search(
+    *,
+    data: str = "digits",
+    max_params: Size = 8_000,
+    max_epochs: Size = 15,
+    max_macs: Size | None = None,
+    max_activation_bytes: Size | None = None,
+    trials: Size = 30,
+    timeout: Duration | None = None,
+    sampler: Sampler = "tpe",
+    workers: Workers = None,
+    study: str | None = None,
+    runs: Runs = Path("runs"),
+    seed: int = 0,
+    dry_run: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Launch a search, or go on with it.
+
+    Parameters
+    ----------
+    data
+        The data set: `pennyweight data list` shows what is here.
+    max_params
+        Most trainable parameters. Sizes may be written 8000, 8k, 64KB or 64KiB.
+    max_epochs
+        Most epochs a candidate is trained for.
+    max_macs
+        Most multiply-accumulates for one picture.
+    max_activation_bytes
+        Most bytes of feature maps at once, in float32.
+    trials
+        Candidates in all: a finished study stays as it is.
+    timeout
+        Start nothing new after this time: 90s, 30m, 2h.
+    sampler
+        How candidates are proposed: tpe, nsga2, gp or random.
+    workers
+        Processes that train side by side; `auto` is one for each core.
+    study
+        The study's name; by default the data set and the parameter limit.
+    seed
+        Of the sampler, the validation split and the training.
+    dry_run
+        Show what the space holds under this budget, and search nothing.
+    json
+        Print the leaderboard as JSON.
+    """
+    from pennyweight.arch.budget import Budget
+    from pennyweight.search.launch import Plan
+    from pennyweight.search.settings import Settings
+
+    budget = Budget(
+        max_params=max_params,
+        max_epochs=max_epochs,
+        max_macs=max_macs,
+        max_activation_bytes=max_activation_bytes,
+    )
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    plan = Plan(settings=settings, name=study or settings.name, runs=runs, trials=trials)
+    if dry_run:
+        from pennyweight.search.preview import preview
+
+        shown = preview(plan, workers)
+        print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
+        return
+    found = plan.run(workers=workers, timeout_s=timeout, progress=True)
+    _show(found.study, found.rows, runs, json=json, top=None if json else 10)
+    if not json:
+        folder = "" if runs == Path("runs") else f" --runs {runs}"
+        print(f"Next:\n  pennyweight leaderboard {plan.name}{folder}")
+        print(f"  pennyweight export {plan.name}{folder}")
+
+
+def leaderboard(
+    study: str,
+    /,
+    *,
+    sort: SortKey = "rank",
+    top: Size | None = None,
+    pareto: Flag = False,
+    json: Flag = False,
+    csv: Flag = False,
+    markdown: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show a study's trials, the best first.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    sort
+        By rank, accuracy, params, macs or trial.
+    top
+        How many rows; in a terminal 20, as JSON, CSV and Markdown all.
+    pareto
+        Only trials that no other is as accurate as with fewer parameters.
+    json
+        Print one JSON document.
+    csv
+        Print comma-separated values.
+    markdown
+        Print a Markdown table.
+    """
+    from pennyweight.results.leaderboard import arrange, rows
+    from pennyweight.results.studies import load_study
+
+    if json + csv + markdown > 1:
+        raise UsageError("--json, --csv and --markdown exclude one another: choose one.")
+    records = load_study(runs, study)
+    everything = json or csv or markdown
+    chosen = arrange(
+        rows(records), sort=sort, top=top or (None if everything else 20), pareto=pareto
+    )
+    if csv or markdown:
+        from pennyweight.results.tables import as_csv, as_markdown
+
+        sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
+    else:
+        _show(records, chosen, runs, json=json)
+
+
+def export(
+    model: str,
+    /,
+    *,
+    out: Path | None = None,
+    force: Flag = False,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write a network as a folder of code and weights that needs no pennyweight, and check it.
+
+    Parameters
+    ----------
+    model
+        STUDY for its best trial, or STUDY:TRIAL.
+    out
+        The folder to write; by default `export` in the study's own.
+    force
+        Replace a bundle that is there already.
+    json
+        Print what was written as JSON.
+    """
+    from pennyweight.results.models import export_model, find_model
+
+    found = find_model(runs, model)
+    folder = out or runs / found.study.study / "export"
+    checked = export_model(found, folder, command=_command(), force=force)
+    trial = found.trial
+    if json:
+        document = {
+            "folder": str(folder),
+            "study": found.study.study,
+            "trial": trial.trial,
+            "notation": trial.notation,
+            "params": trial.cost["params"],
+            "val_accuracy": trial.val_accuracy,
+            "pictures": checked.pictures,
+            "largest_difference": checked.largest_difference,
+        }
+        print(json_format.dumps(document, indent=2))
+        return
+    print(f"{folder}: trial {trial.trial}, {trial.notation}, {trial.cost['params']:,} parameters")
+    print(
+        f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ by at "
+        f"most {checked.largest_difference:.1g}"
+    )
+    print(f"Try it:\n  python {folder / 'model.py'} PICTURE.png")
+
+
+def inspect(
+    arch: str | None = None,
+    /,
+    *,
+    data: str = "digits",
+    input: InputShape | None = None,
+    classes: Size | None = None,
+    json: Flag = False,
+) -> None:
+    """Show a network layer by layer: shapes, parameters, MACs, receptive field.
+
+    Parameters
+    ----------
+    arch
+        A notation such as "c8br m2 c16br A d10+", a JSON file, or zoo:NAME. Without it, the zoo.
+    data
+        The data set that a notation is read for.
+    input
+        The input that a notation is read for, such as 28x28x1, with --classes.
+    classes
+        The number of classes.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.arguments import read_arch
+    from pennyweight.search.describe import describe_architecture, describe_zoo
+
+    if arch is None:
+        shown = describe_zoo()
+    else:
+        named = read_arch(arch, data=data, input_shape=input, classes=classes)
+        shown = describe_architecture(named.architecture)
+    _print(shown.to_json() if json else shown)
+
+
+def train(
+    arch: str,
+    /,
+    *,
+    data: str = "digits",
+    recipe: Path | None = None,
+    max_epochs: Size = 15,
+    seed: int | None = None,
+    test: Flag = False,
+    study: str | None = None,
+    runs: Runs = Path("runs"),
+    json: Flag = False,
+) -> None:
+    """Train one network, as a study of one trial.
+
+    Parameters
+    ----------
+    arch
+        A notation, a JSON file or zoo:NAME; a file may bring its recipe and seed.
+    data
+        The data set.
+    recipe
+        A JSON file with the training recipe; what it leaves out keeps its default.
+    max_epochs
+        How long.
+    seed
+        Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
+    test
+        Measure the result on the test set too, which is written down.
+    study
+        The study's name; by default `train-` and the network's fingerprint.
+    json
+        Print the result as JSON.
+    """
+    from pennyweight.search.arguments import read_arch, read_recipe
+    from pennyweight.search.single import Training, measure_on_test
+    from pennyweight.train.recipe import Candidate, Recipe
+
+    named = read_arch(arch, data=data)
+    chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
+    seed = seed if seed is not None else named.seed or 0
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
+    candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
+    training = Training(
+        candidate=candidate,
+        data=data,
+        epochs=max_epochs,
+        name=study or f"train-{named.architecture.fingerprint}-{seed}",
+        runs=runs,
+        command=_command(),
+    )
+    from pennyweight.results.leaderboard import rows
+
+    records = training.run()
+    measured = measure_on_test(runs, records.study) if test else None
+    if json:
+        row = vars(rows(records)[0]) | {"study": records.study}
+        if measured:
+            row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
+        print(json_format.dumps(row, indent=2))
+        return
+    _show(records, rows(records), runs, json=False)
+    if measured:
+        print(f"test accuracy {measured.accuracy:.2%} ({measured.correct:,} of {measured.total:,})")
+    folder = "" if runs == Path("runs") else f" --runs {runs}"
+    print(f"Next:\n  pennyweight export {records.study}{folder}")
+
+
+def data_list(*, json: Flag = False) -> None:
+    """Show the data sets that are here.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.describe import describe_sources
+
+    shown = describe_sources()
+    _print(shown.to_json() if json else shown)
+
+
+def data_show(name: str, /, *, json: Flag = False) -> None:
+    """Show a data set: pictures by class and split, and a few of them.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.describe import describe_pictures
+
+    shown = describe_pictures(name)
+    _print(shown.to_json() if json else shown)
+
+
+def _show(
+    records: StudyRecords, chosen: list[Row], runs: Path, *, json: bool, top: int | None = None
+) -> None:
+    """Print a leaderboard, saying how often the test set was read for this study."""
+    from pennyweight.results.folder import StudyFolder
+
+    readings = StudyFolder(runs / records.study).count_readings()
+    shown = chosen[:top]
+    if json:
+        from pennyweight.results.tables import as_json
+
+        sys.stdout.write(as_json(records, shown, test_readings=readings))
+    else:
+        from pennyweight.results.terminal import as_table
+
+        _print(as_table(records, shown, test_readings=readings))
+
+
+def _print(shown: Any) -> None:
+    """Print JSON-ready data as JSON, and anything else by rich."""
+    if isinstance(shown, dict):
+        print(json_format.dumps(shown, indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(shown)
+
+
+def _command() -> list[str]:
+    return ["pennyweight", *sys.argv[1:]]
+
+

@@ -1,0 +1,101 @@
+"""What a search would do: the space under a budget, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.cost import Cost, cost
+from pennyweight.search.decode import decode, smallest_within
+from pennyweight.search.genome import Genome, choices
+
+if TYPE_CHECKING:
+    from pennyweight.search.launch import Plan
+
+_EXAMPLES = 20  # random genomes that are decoded
+_MACS_PER_S = 3e9  # forward and backward, one core of a 2023 server: tens of per cent either way
+_COMPILE_S = 8.0  # of one candidate
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The smallest and largest network, examples, and roughly how long the search takes."""
+
+    smallest: Architecture
+    largest: Architecture
+    examples: tuple[Architecture, ...]
+    trials: int
+    workers: int
+    expected_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "smallest": _described(self.smallest),
+            "largest": _described(self.largest),
+            "examples": [_described(example) for example in self.examples],
+            "trials": self.trials,
+            "workers": self.workers,
+            "expected_s": round(self.expected_s),
+        }
+
+    def to_text(self) -> str:
+        minutes = self.expected_s / 60
+        named = [("smallest", self.smallest), ("largest", self.largest)]
+        named += [("example", example) for example in self.examples]
+        return "\n".join(
+            [
+                *(_line(name, architecture) for name, architecture in named),
+                f"{self.trials} trials on {self.workers} workers: roughly "
+                + (f"{minutes:.0f} minutes" if minutes >= 2 else f"{self.expected_s:.0f} s"),
+            ]
+        )
+
+
+def preview(plan: Plan, workers: int | None) -> Preview:
+    """What `plan` would search; nothing is written."""
+    info, settings = plan.info, plan.settings
+    shape, classes = info.input_shape, info.classes
+    draw = random.Random(settings.seed)
+    genomes = [_random_genome(draw) for _ in range(_EXAMPLES)]
+    decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
+    workers = workers or len(os.sched_getaffinity(0))
+    epochs = _expected_epochs(settings.rungs)
+    macs = sum(cost(a).macs for a in decoded) / len(decoded)
+    each_s = _COMPILE_S + 3 * macs * info.train_examples * epochs / _MACS_PER_S
+    by_size = sorted(decoded, key=lambda a: cost(a).params)
+    return Preview(
+        smallest=smallest_within(settings.budget, shape, classes),
+        largest=by_size[-1],
+        examples=tuple(decoded[:3]),
+        trials=plan.trials,
+        workers=workers,
+        expected_s=plan.trials * each_s / workers,
+    )
+
+
+def _random_genome(draw: random.Random) -> Genome:
+    genes: dict[str, Any] = {
+        name: draw.random() if options is None else draw.choice(options)
+        for name, options in choices().items()
+    }
+    return Genome(**genes | {"share": 1.0})
+
+
+def _expected_epochs(rungs: tuple[int, ...]) -> float:
+    """Epochs a trial takes on average; a little over a third go on from each rung."""
+    epochs, going_on, start = 0.0, 1.0, 0
+    for rung in rungs:
+        epochs, going_on, start = epochs + going_on * (rung - start), going_on * 0.4, rung
+    return epochs
+
+
+def _described(architecture: Architecture) -> dict[str, Any]:
+    return {"notation": architecture.notation, **cost(architecture).to_json()}
+
+
+def _line(name: str, architecture: Architecture) -> str:
+    costs: Cost = cost(architecture)
+    return f"{name:9} {costs.params:8,} parameters {costs.macs:12,} MACs  {architecture.notation}"

@@ -1,0 +1,178 @@
+"""Training one architecture: a study of one trial, so that whatever takes a study takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.cost import cost
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import StudyFolder, write_whole
+from pennyweight.results.records import RecordFile
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.progress import watching
+from pennyweight.search.settings import check_name
+from pennyweight.search.study import rung_record, versions
+from pennyweight.train.recipe import Candidate
+from pennyweight.train.rung import Task, train_rung, warm_up
+
+if TYPE_CHECKING:
+    from pennyweight.train.evaluate import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One candidate to train on `data` for `epochs`, in the study `name`; resumed if it exists.
+
+    Raises UsageError when the candidate does not suit the data, or the study holds another one.
+    """
+
+    candidate: Candidate
+    data: str
+    epochs: int
+    name: str
+    runs: Path
+    command: list[str]
+
+    def __post_init__(self) -> None:
+        from pennyweight.train.data import describe
+
+        check_name(self.name)
+        Budget(max_epochs=self.epochs)
+        info = describe(self.data)
+        architecture = self.candidate.architecture
+        here = (architecture.input_shape, architecture.classes)
+        if here != (info.input_shape, info.classes):
+            wanted = "x".join(map(str, info.input_shape)), info.classes
+            raise UsageError(
+                f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the architecture "
+                f"takes {'x'.join(map(str, here[0]))} in {here[1]}: choose other --data."
+            )
+        batch = self.candidate.recipe.batch_size
+        if info.train_examples * 4 // 5 < batch:
+            raise UsageError(
+                f"`batch_size` of the recipe must be at most the training split of {self.data} "
+                f"(of {info.train_examples} pictures in all), but got {batch}."
+            )
+
+    def run(self, *, progress: bool = True) -> StudyRecords:
+        """Train to the end, an epoch at a time; each is on the disk before the next begins."""
+        folder = StudyFolder(self.runs / self.name)
+        known = load_study(self.runs, self.name) if folder.records.exists() else None
+        if known is not None:
+            self._check_same(known)
+            if known.trials[0].state != "running":
+                return known
+        warm_up(self.data, self.candidate.seed)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder.path} cannot be made: {error.strerror}.") from error
+        with folder.locked(), RecordFile.open(folder.records) as records:
+            if known is None:
+                self._begin(records)
+                known = load_study(self.runs, self.name)
+            with watching(1, 0, self.epochs, show=progress) as watch:
+                self._train(folder, records, known.trials[0].epochs, watch)
+        return load_study(self.runs, self.name)
+
+    def _settings(self) -> dict[str, Any]:
+        budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
+        return {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
+
+    def _begin(self, records: RecordFile) -> None:
+        architecture = self.candidate.architecture
+        records.append(
+            "study",
+            study=self.name,
+            settings=self._settings(),
+            versions=versions(),
+            command=self.command,
+            created=time.time(),
+        )
+        records.append(
+            "trial",
+            trial=0,
+            proposer="user",
+            share=1.0,
+            genome={},
+            architecture=architecture.to_json(),
+            notation=architecture.notation,
+            fingerprint=architecture.fingerprint,
+            recipe=self.candidate.recipe.to_json(),
+            seed=self.candidate.seed,
+            cost=cost(architecture).to_json(),
+        )
+
+    def _train(self, folder: StudyFolder, records: RecordFile, start: int, watch: Any) -> None:
+        for epoch in range(start, self.epochs):
+            state = folder.state(0, epoch).read_bytes() if epoch else None
+            outcome = train_rung(
+                Task(
+                    source=self.data,
+                    split_seed=self.candidate.seed,
+                    candidate=self.candidate,
+                    epochs=self.epochs,
+                    from_epoch=epoch,
+                    to_epoch=epoch + 1,
+                    state=state,
+                )
+            )
+            write_whole(folder.state(0, epoch + 1), outcome.state)
+            write_whole(folder.model(0, epoch + 1), outcome.model)
+            fields = rung_record(0, outcome)
+            records.append("rung", **fields)
+            watch("rung", fields)
+            folder.clear(0, keep=epoch + 1, running=True)
+            if outcome.curve[-1].diverged:
+                break
+        last = outcome.curve[-1]
+        end = {
+            "trial": 0,
+            "state": "diverged" if last.diverged else "complete",
+            "reason": "its loss was not finite" if last.diverged else None,
+        }
+        records.append("end", **end)
+        watch("end", end)
+        folder.clear(0, keep=last.epoch, running=False)
+
+    def _check_same(self, known: StudyRecords) -> None:
+        trial = known.trials.get(0)
+        candidate = self.candidate
+        same = (
+            trial is not None
+            and dict(known.settings) == self._settings()
+            and trial.fingerprint == candidate.architecture.fingerprint
+            and dict(trial.recipe) == candidate.recipe.to_json()
+        )
+        if not same:
+            raise UsageError(
+                f"Study {self.name} exists and is not this training: choose another --study."
+            )
+
+
+def measure_on_test(runs: Path, name: str) -> Evaluation:
+    """The trained network on the test set; the reading is written down in the study's folder."""
+    from pennyweight.arch.architecture import Architecture
+    from pennyweight.results.models import find_model
+    from pennyweight.train.data import load_training_set, normalisation, split
+    from pennyweight.train.door import open_test_set
+    from pennyweight.train.evaluate import evaluate
+
+    model = find_model(runs, name)
+    study, weights = model.study, model.weights.read_bytes()
+    dataset = load_training_set(study.data)
+    training = dataset.images[split(dataset.labels, study.settings["seed"]).train]
+    pictures = open_test_set(
+        study.data,
+        purpose="evaluate",
+        model=f"{model.trial.fingerprint} {hashlib.sha256(weights).hexdigest()[:16]}",
+        ledger=StudyFolder(runs / name).readings,
+    )
+    architecture = Architecture.from_json(model.trial.architecture)
+    return evaluate(architecture, weights, pictures, *normalisation(training))
