@@ -64,7 +64,7 @@ hooks: .venv/.dev ## run lint and types before each commit
 
 clean: ## remove everything these targets made; runs/ stays
 	rm -rf .venv build dist typings pennyweight.egg-info .hypothesis .pytest_cache .ruff_cache
-	find arch train results search tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # pip comes last when an environment is made, so an interrupted one is made again.
 $(BIN)/pip:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from pennyweight.arch.architecture import MOST_VALUES
 from pennyweight.arch.cost import Cost
 from pennyweight.arch.errors import UsageError
 
@@ -22,6 +23,10 @@ class Budget:
         for name, limit in asdict(self).items():
             if limit is not None and limit < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, but got {limit}.")
+        if self.max_params > MOST_VALUES:  # what is found is read back from records
+            raise UsageError(
+                f"--max-params must be at most {MOST_VALUES:,}, but got {self.max_params:,}."
+            )
 
     def excesses(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
         """(flag, limit, value) of each limit that `cost` is over."""

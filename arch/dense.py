@@ -1,4 +1,4 @@
-"""A dense layer (`d10`) and the residual connection (`( … )`)."""
+"""A dense layer (`d10`)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Call:
     variables; with a `dropout_key`, dropout drops.
     """
 
-    batch_statistics: bool = False
+    batch_statistics: bool | jax.Array = False  # may be traced
     dropout_key: jax.Array | None = None
 
 
@@ -148,7 +148,7 @@ def fraction(code: str = "") -> Any:
     return dataclasses.field(metadata={"code": code, "type": float})
 
 
-def _check(field: dataclasses.Field[Any], value: object, name: str) -> None:
+def _check(field: dataclasses.Field[Any], value: Any, name: str) -> None:
     """Raise ValueError when `value` is not of the type or range of `field`; a bool is no number."""
     wanted = field.metadata.get("type")
     if wanted is bool and type(value) is not bool:

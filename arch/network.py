@@ -7,6 +7,7 @@ classes).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -61,6 +62,7 @@ class Network(nnx.Module):
         return x
 
 
+@lru_cache(maxsize=32)  # one training asks for it several times
 def abstract(architecture: Architecture) -> tuple[nnx.GraphDef[Network], Tree, Tree]:
     """(graph, params, statistics) of shapes only; `nnx.merge` of graph and arrays is the module.
 

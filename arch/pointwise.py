@@ -37,18 +37,25 @@ class BatchNorm(Layer):
         }
 
     def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+        import jax.numpy as jnp
+
         from pennyweight.arch import kernels
 
         scale, bias = module.scale[...], module.bias[...]
         maps = x if x.ndim == 4 else x[:, None, None, :]
-        if call.batch_statistics:
+        mean, var = module.mean[...], module.var[...]
+        if call.batch_statistics is True:
             y, mean, var = kernels.batch_norm_train(maps, scale, bias, BATCH_NORM_EPSILON)
+        elif call.batch_statistics is False:
+            y = kernels.batch_norm(maps, scale, bias, mean, var, BATCH_NORM_EPSILON)
+        else:
+            _, own_mean, own_var = kernels.batch_norm_train(maps, scale, bias, BATCH_NORM_EPSILON)
+            mean = jnp.where(call.batch_statistics, own_mean, mean)
+            var = jnp.where(call.batch_statistics, own_var, var)
+            y = kernels.batch_norm(maps, scale, bias, mean, var, BATCH_NORM_EPSILON)
+        if call.batch_statistics is not False:
             module.mean.set_value(mean)
             module.var.set_value(var)
-        else:
-            y = kernels.batch_norm(
-                maps, scale, bias, module.mean[...], module.var[...], BATCH_NORM_EPSILON
-            )
         return y.reshape(x.shape)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:

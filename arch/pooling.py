@@ -1,7 +1,7 @@
 """Windows that sweep over pictures, and pooling with them.
 
-Pictures are batch-last, `chwn`: channels, height, width, batch. On a CPU, XLA's windowed reduction and its
-gradient take ten times as long as the same arithmetic on slices, one slice for each tap of the window.
+Pictures are batch-last, `chwn`: channels, height, width, batch. On a CPU, XLA's windowed reduction
+and its gradient take ten times as long as arithmetic on slices, one for each tap of the window.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ Padding = Literal["SAME", "VALID"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """How a window sweeps one axis of its input, which `low`, `high` and `between` surround with zeros."""
+    """How a window sweeps one axis of its input, with zeros around and between the values."""
 
     axis: int
     taps: int  # positions of the window
@@ -27,13 +27,13 @@ class Sweep:
     stride: int  # from one output to the next
     low: int  # zeros before the input
     high: int  # zeros after it; a negative number leaves its end unread
-    between: int = 0  # zeros between neighbours
+    between: int = 0  # zeros from one value to the next
 
     @classmethod
     def over(
         cls, x: jax.Array, axis: int, *, taps: int, stride: int, padding: Padding, dilation: int = 1
     ) -> Self:
-        """The sweep along one axis of x. SAME is XLA's: ceil(size / stride) outputs, the odd zero last.
+        """The sweep along an axis of x; SAME is XLA's: ceil(size / stride) outputs, odd zero last.
 
         Raises ValueError for a number below 1, and where a VALID window does not fit.
         """
@@ -46,8 +46,8 @@ class Sweep:
         out = -(-size // stride) if padding == "SAME" else (size - reach - 1) // stride + 1
         if out < 1:
             raise ValueError(
-                f"a VALID window must fit into its input, but spans {reach + 1} of {size} positions; "
-                "take a smaller window or SAME padding."
+                f"a VALID window must fit into its input, but spans {reach + 1} of {size} "
+                "positions: take a smaller window or SAME padding."
             )
         missing = (out - 1) * stride + reach + 1 - size
         low = max(missing, 0) // 2
@@ -108,7 +108,7 @@ def total(parts: Iterable[jax.Array]) -> jax.Array:
 def max_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
     """The largest value of each window that fits into the picture.
 
-    The gradient goes to the first of equal values in reading order, as that of `lax.reduce_window` does.
+    The gradient goes to the first of equal values in reading order, as in `lax.reduce_window`.
     """
     # The first column of each row, then the first of the rows: reading order, with 2 * window taps.
     for axis in (2, 1):
@@ -131,7 +131,7 @@ def _max_along(sweep: Sweep, x: jax.Array) -> jax.Array:
 
 
 def _max_along_forward(sweep: Sweep, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    y = _max_along(sweep, x)
+    y = reduce(jnp.maximum, sweep.takes(x))
     return y, (x, y)
 
 
@@ -139,12 +139,12 @@ def _max_along_backward(
     sweep: Sweep, kept: tuple[jax.Array, jax.Array], g: jax.Array
 ) -> tuple[jax.Array]:
     x, y = kept
-    back, given, open_ = sweep.transpose(), [], jnp.ones(y.shape, bool)
+    back, parts, unmet = sweep.transpose(), [], jnp.ones(y.shape, bool)
     for tap, value in enumerate(sweep.takes(x)):
-        first = open_ & (value == y)
-        open_ &= ~first
-        given.append(back.take(jnp.where(first, g, 0), sweep.taps - 1 - tap))
-    return (total(given),)
+        first = unmet & (value == y)
+        unmet &= ~first
+        parts.append(back.take(jnp.where(first, g, 0), sweep.taps - 1 - tap))
+    return (total(parts),)
 
 
 _max_along.defvjp(_max_along_forward, _max_along_backward)

@@ -18,7 +18,7 @@ from pennyweight.arch.errors import UsageError
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`runs/<study>/`: `records.jsonl`, `study.db`, `states/` of trials in flight, `models/` of all."""
+    """`runs/<study>/`: records, Optuna's database, states of trials in flight, models of all."""
 
     path: Path
 
@@ -67,8 +67,8 @@ class StudyFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(
-                f"One coordinator at a time may run study {self.path.name}, and {_name(holder)} does: "
-                "wait for it, stop it, or choose another --study."
+                f"One coordinator at a time may run study {self.path.name}, and "
+                f"{_name(holder)} does: wait for it, stop it, or choose another --study."
             ) from None
         try:
             me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}

@@ -52,7 +52,7 @@ def find_model(runs: Path, name: str) -> Model:
         best = next((row for row in rows(study) if row.val_accuracy is not None), None)
         if best is None:
             raise UsageError(
-                f"No trial of study {study_name} has finished a rung yet: go on with its search first."
+                f"No trial of study {study_name} has finished a rung yet: go on with its search."
             )
         trial = study.trials[best.trial]
     model = Model(runs, study, trial)

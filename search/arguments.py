@@ -72,10 +72,14 @@ def _from_file(path: Path) -> Named:
 def _json(path: Path) -> Any:
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise UsageError(f"{path} must be at most {_LARGEST_FILE:,} bytes of JSON: name another.")
+            raise UsageError(
+                f"{path} must be at most {_LARGEST_FILE:,} bytes of JSON: name another."
+            )
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} must be a file that can be read, but: {error.strerror}.") from None
+        raise UsageError(
+            f"{path} must be a file that can be read, but: {error.strerror}."
+        ) from None
     except (ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise

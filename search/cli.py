@@ -15,7 +15,7 @@ from pennyweight.search import commands
 app = App(
     name="pennyweight",
     help="Find the most accurate small convolutional network that a parameter budget allows.",
-    help_epilogue="`pennyweight COMMAND --help` tells more; --debug shows where an error came from.",
+    help_epilogue="`pennyweight COMMAND --help` tells more; --debug shows where errors come from.",
     help_format="plaintext",
     version=lambda: f"pennyweight {version('pennyweight')}",
     result_action="return_value",

@@ -188,8 +188,8 @@ def export(
         return
     print(f"{folder}: trial {trial.trial}, {trial.notation}, {trial.cost['params']:,} parameters")
     print(
-        f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ by at "
-        f"most {checked.largest_difference:.1g}"
+        f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ "
+        f"by at most {checked.largest_difference:.1g}"
     )
     print(f"Try it:\n  python {folder / 'model.py'} PICTURE.png")
 
@@ -358,5 +358,3 @@ def _print(shown: Any) -> None:
 
 def _command() -> list[str]:
     return ["pennyweight", *sys.argv[1:]]
-
-

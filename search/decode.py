@@ -23,8 +23,9 @@ def decode(
 ) -> Architecture:
     """The architecture of `genome`, as wide as `genome.share` of `budget` allows.
 
-    It fits every limit of the budget, always: where the genome's structure is too large even at width 1,
-    simpler ones take its place. Raises UsageError when not even the smallest network of the space fits.
+    It fits every limit of the budget, always: where the genome's structure is too large even at
+    width 1, simpler ones take its place. Raises UsageError when not even the smallest network of
+    the space fits.
     """
     shared = _shared(genome.share, budget)
     for limit in (shared, budget):
@@ -45,7 +46,7 @@ def smallest(input_shape: tuple[int, int, int], classes: int) -> Architecture:
 def smallest_within(
     budget: Budget, input_shape: tuple[int, int, int], classes: int
 ) -> Architecture:
-    """The smallest network of the space; UsageError names the limit that it is over, and its size."""
+    """The smallest network of the space; UsageError says which limit it is over."""
     architecture = smallest(input_shape, classes)
     if not budget.fits(cost(architecture)):
         raise _too_tight(budget, input_shape, classes)
@@ -87,7 +88,7 @@ class _Widths:
         return self.params(widths) is not None
 
     def widest(self) -> Widths:
-        """Widths near their ratios that spend the budget: scaled together, then one by one, then in pairs."""
+        """Widths that spend the budget: scaled together, then raised one by one, then in pairs."""
         return self._paired(self._raised(self._scaled()))
 
     def _scaled(self) -> Widths:
@@ -108,7 +109,9 @@ class _Widths:
     def _paired(self, widths: Widths) -> Widths:
         """One width up and another down, while that spends more."""
         slots = range(self.slots)
-        while (spent := self.params(widths)) is not None and spent < ENOUGH * self._budget.max_params:
+        while (
+            spent := self.params(widths)
+        ) is not None and spent < ENOUGH * self._budget.max_params:
             pairs = (_moved(widths, up, down) for up in slots for down in slots if up != down)
             better = self._best(pairs)
             if better is None or (self.params(better) or 0) <= spent:
@@ -155,7 +158,7 @@ def _simpler(genome: Genome, side: int) -> Iterator[tuple[Genome, int]]:
         {"block2": "separable", "stem_kernel": 3, "norm": "before", "classifier": "dense"},
     )
     for step in steps:
-        genome = dataclasses.replace(genome, **step)  # type: ignore[arg-type]
+        genome = dataclasses.replace(genome, **step)
         yield genome, 1
     shrink = 2
     while side // shrink >= 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
@@ -25,10 +25,11 @@ def _choice(*choices: Value) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Genome:
-    """One point of the space. Defaults are the plain network `c8 c8 P c12 c12 P c16 c16` and its recipe.
+    """One point of the space. Defaults are the plain network `c8 c8 P c12 c12 P c16 c16` and its
+    recipe.
 
-    The network is a stem convolution and three stages with a pool between them, then a head. Widths are
-    relative: the decoder scales them until the budget is spent.
+    The network is a stem convolution and three stages with a pool between them, then a head.
+    Widths are relative: the decoder scales them until the budget is spent.
     """
 
     # How much of the budget to spend. Set by the study, not the sampler: see `study.share_of`.
@@ -57,8 +58,8 @@ class Genome:
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
     dropout: float = _unit(0.0)  # 0 to 0.1, before the head
 
-    optimiser: Optimiser = _choice("adamw", "sgd")
-    schedule: Schedule = _choice("one_cycle", "cosine", "step")
+    optimiser: str = _choice("adamw", "sgd")
+    schedule: str = _choice("one_cycle", "cosine", "step")
     batch_size: int = _choice(64, 32, 128)
     learning_rate: float = _unit(0.65)
     weight_decay: float = _unit(0.4)
@@ -75,8 +76,8 @@ class Genome:
         sgd = self.optimiser == "sgd"
         lowest, highest = (1e-2, 0.5) if sgd else (1e-3, 3e-2)
         return Recipe(
-            optimiser=self.optimiser,
-            schedule=self.schedule,
+            optimiser=cast(Optimiser, self.optimiser),
+            schedule=cast(Schedule, self.schedule),
             batch_size=self.batch_size,
             peak_learning_rate=_rounded(_log(self.learning_rate, lowest, highest)),
             weight_decay=_rounded(_log(self.weight_decay, 1e-5, 1e-1)),

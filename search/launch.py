@@ -46,7 +46,9 @@ class Found:
     def best(self) -> Row:
         """Rank 1. Raises UsageError when no trial was asked yet."""
         if not self.study.trials:
-            raise UsageError(f"Study {self.study.study} has no trial yet: give its search more time.")
+            raise UsageError(
+                f"Study {self.study.study} has no trial yet: give its search more time."
+            )
         return self.rows[0]
 
     def export(self, folder: str | Path, *, force: bool = False) -> Verification:
@@ -88,8 +90,8 @@ def search(
     `workers` processes train side by side, one per core by default, so a script must make this call
     under `if __name__ == "__main__":`.
 
-    Raises UsageError, one line that says what to change, for anything that cannot be: then nothing was
-    written.
+    Raises UsageError, one line that says what to change, for anything that cannot be: then nothing
+    was written.
     """
     refuse_nested()
     budget = Budget(
@@ -219,8 +221,8 @@ def _check_examples(info: DataInfo) -> None:
     # A fifth at most goes to validation.
     if info.train_examples * 4 // 5 < int(largest):
         raise UsageError(
-            f"A search needs at least one batch of {largest} training pictures beside the validation "
-            f"split, but {info.name} has {info.train_examples} in all: use more data."
+            f"A search needs at least one batch of {largest} training pictures beside the "
+            f"validation split, but {info.name} has {info.train_examples} in all: use more data."
         )
 
 
@@ -229,7 +231,7 @@ def _make(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"--runs must be a folder that can be written, but {path} cannot be made: {error.strerror}."
+            f"--runs must be a folder that can be written, but {path}: {error.strerror}."
         ) from error
 
 

@@ -81,7 +81,8 @@ def _random_genome(draw: random.Random) -> Genome:
         name: draw.random() if options is None else draw.choice(options)
         for name, options in choices().items()
     }
-    return Genome(**genes | {"share": 1.0})
+    genes["share"] = 1.0
+    return Genome(**genes)
 
 
 def _expected_epochs(rungs: tuple[int, ...]) -> float:

@@ -1,4 +1,4 @@
-"""What one sees of a search while it runs: a bar in a terminal or notebook, plain lines elsewhere."""
+"""What one sees of a running search: a bar in a terminal or notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 

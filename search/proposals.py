@@ -8,7 +8,8 @@ from pennyweight.search.genome import Genome, Value
 
 PLAIN = Genome()
 
-# The hand-made networks of `arch.zoo`, as genomes: the decoder scales them to the budget and the pictures.
+# The hand-made networks of `arch.zoo`, as genomes: the decoder scales them to the budget and the
+# pictures.
 _BUDGET_2 = {
     "stem_width": 1.0,
     "depth1": 1,

@@ -1,8 +1,8 @@
-"""Optuna's side of a study: its storage, sampler, pruner, and trials that are asked anew after a crash."""
+"""Optuna's side of a study: storage, sampler, pruner, and trials gone on with after a crash."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container
 from pathlib import Path
 
 import optuna
@@ -40,14 +40,15 @@ def open_study(folder: Path, settings: Settings) -> optuna.Study:
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"{path} cannot be read as an Optuna study ({reason}): restore it, or start a new --study."
+            f"{path} is no readable Optuna study ({reason}): restore it, or name a new --study."
         ) from error
 
 
 def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
     """The sampler for one trial, seeded by (study seed, trial number).
 
-    A sampler that goes on after a restart would draw its old points again, so each ask gets its own.
+    A sampler that goes on after a restart would draw its old points again, so each ask gets its
+    own.
     """
     # Two coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919) % 2**32
@@ -69,8 +70,8 @@ def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
 class WithinShare(BasePruner):
     """Successive halving among trials of equal share (Li et al., arXiv:1810.05934).
 
-    A network of an eighth of the budget loses to one of the whole budget, but may still be the best of
-    its size.
+    A network of an eighth of the budget loses to one of the whole budget, but may still be the
+    best of its size.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,14 +84,14 @@ class WithinShare(BasePruner):
 
 
 class _SameShare(optuna.Study):
-    """A view of a study that shows trials of one share; what Optuna's Hyperband does with brackets."""
+    """A view of a study with the trials of one share alone, as Hyperband's of its brackets."""
 
     def __init__(self, study: optuna.Study, share: float) -> None:
         super().__init__(study.study_name, study._storage, pruner=study.pruner)
         self._share = share
 
     def get_trials(
-        self, deepcopy: bool = True, states: Sequence[TrialState] | None = None
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         trials = super().get_trials(deepcopy=deepcopy, states=states)
         return [trial for trial in trials if trial.params.get("share") == self._share]

@@ -27,7 +27,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
             raise UsageError(
-                f"--sampler cannot be {self.sampler!r}: {close_names(self.sampler, get_args(Sampler))}"
+                f"--sampler cannot be {self.sampler!r}: "
+                f"{close_names(self.sampler, get_args(Sampler))}"
             )
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed}.")
@@ -70,7 +71,7 @@ class Settings:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError unless `name` can be a study's: it is a folder's name, and no reserved word."""
+    """Raise UsageError unless `name` can be a study's: a folder's name, and not reserved."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or name == "pretrained":
         raise UsageError(
             "--study must be letters, digits, dots, dashes and underscores, at most 100, and not "
@@ -87,5 +88,3 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     return "unlimited" if value is None else str(value)
-
-

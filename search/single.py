@@ -50,8 +50,8 @@ class Training:
         if here != (info.input_shape, info.classes):
             wanted = "x".join(map(str, info.input_shape)), info.classes
             raise UsageError(
-                f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the architecture "
-                f"takes {'x'.join(map(str, here[0]))} in {here[1]}: choose other --data."
+                f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the "
+                f"architecture takes {'x'.join(map(str, here[0]))} in {here[1]}: use other data."
             )
         batch = self.candidate.recipe.batch_size
         if info.train_examples * 4 // 5 < batch:
@@ -110,6 +110,7 @@ class Training:
         )
 
     def _train(self, folder: StudyFolder, records: RecordFile, start: int, watch: Any) -> None:
+        last = None
         for epoch in range(start, self.epochs):
             state = folder.state(0, epoch).read_bytes() if epoch else None
             outcome = train_rung(
@@ -129,17 +130,18 @@ class Training:
             records.append("rung", **fields)
             watch("rung", fields)
             folder.clear(0, keep=epoch + 1, running=True)
-            if outcome.curve[-1].diverged:
+            last = outcome.curve[-1]
+            if last.diverged:
                 break
-        last = outcome.curve[-1]
+        diverged = last is not None and last.diverged
         end = {
             "trial": 0,
-            "state": "diverged" if last.diverged else "complete",
-            "reason": "its loss was not finite" if last.diverged else None,
+            "state": "diverged" if diverged else "complete",
+            "reason": "its loss was not finite" if diverged else None,
         }
         records.append("end", **end)
         watch("end", end)
-        folder.clear(0, keep=last.epoch, running=False)
+        folder.clear(0, keep=last.epoch if last else self.epochs, running=False)
 
     def _check_same(self, known: StudyRecords) -> None:
         trial = known.trials.get(0)

@@ -1,4 +1,4 @@
-"""From a genome to layers: the structure first, with relative widths, then layers of given widths."""
+"""From a genome to layers: the structure with relative widths, then layers of given widths."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ def widths(genome: Genome, side: int) -> list[float]:
     return skeleton.relative
 
 
-def layers(genome: Genome, side: int, classes: int, chosen: list[int], shrink: int = 1) -> tuple[Layer, ...]:
+def layers(
+    genome: Genome, side: int, classes: int, chosen: list[int], shrink: int = 1
+) -> tuple[Layer, ...]:
     """The layers for pictures whose shorter side is `side` pixels, with `chosen` widths.
 
-    A `shrink` above 1 averages the picture over so many pixels first, for budgets too tight for its size.
+    A `shrink` above 1 averages the picture over so many pixels first, for budgets too tight for
+    its size.
     """
     first = () if shrink == 1 else (AveragePool(extent=shrink),)
     skeleton = _Skeleton(genome, side // shrink, iter(chosen))
@@ -36,7 +39,7 @@ def layers(genome: Genome, side: int, classes: int, chosen: list[int], shrink: i
 
 @dataclass
 class _Skeleton:
-    """Builds layer by layer, following the side of the feature map; without widths, every one is 1."""
+    """Builds layer by layer, following the side of the map; without widths, every one is 1."""
 
     genome: Genome
     side: int

@@ -16,11 +16,11 @@ from optuna.trial import Trial, TrialState
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
+from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import sampling
 from pennyweight.search.decode import decode
-from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.search.genome import Genome
 from pennyweight.search.proposals import proposal
 from pennyweight.search.settings import Settings
@@ -51,8 +51,8 @@ class _Flight:
 class Coordinator:
     """Runs one study in its locked folder until `trials` were asked and came to their end.
 
-    `executor` runs `slots` rungs at a time. With a `deadline` (of `time.monotonic`), nothing new is handed
-    out after it; the trials then in flight go on when the study is resumed.
+    `executor` runs `slots` rungs at a time. With a `deadline` (of `time.monotonic`), nothing new
+    is handed out after it; the trials then in flight go on when the study is resumed.
     """
 
     folder: StudyFolder
@@ -130,7 +130,8 @@ class Coordinator:
         else:
             self._hand_out(flight)
 
-    # A trial from its question to its end -----------------------------------------------------------
+    # A trial from its question to its end
+    # -----------------------------------------------------------
 
     def _ask(self) -> None:
         with _Lap(self._seconds, "ask"):
@@ -239,7 +240,8 @@ class Coordinator:
                 pruned = state == "pruned"
                 self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
-    # Records -----------------------------------------------------------------------------------------
+    # Records
+    # -----------------------------------------------------------------------------------------
 
     def _record(self, kind: str, **fields: Any) -> None:
         with _Lap(self._seconds, "record"):
@@ -326,5 +328,3 @@ def _candidate(record: TrialRecord) -> Candidate:
 
 def _identity(candidate: Candidate) -> str:
     return f"{candidate.architecture.fingerprint} {candidate.recipe}"
-
-

@@ -20,7 +20,9 @@ def size(text: str) -> int:
     """
     number = _scaled(text, _SIZES)
     if number is None or number != int(number):
-        raise ValueError(f"must be a whole number, with k, M, KB, KiB, MB or MiB if you like, but got {text!r}.")
+        raise ValueError(
+            f"must be a whole number, with k, M, KB, KiB, MB or MiB if you like, but got {text!r}."
+        )
     return int(number)
 
 

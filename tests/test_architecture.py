@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pkgutil
 import sys
 import time
 from typing import Any
@@ -290,3 +291,15 @@ def test_two_kinds_cannot_share_a_name_or_letter() -> None:
             kind(name, code)(type("Other", (Layer,), {}))
     assert Conv(width=1) != Dropout(rate=0.5)
     assert MaxPool(extent=2) == MaxPool(extent=2)
+
+
+def test_exported_names_are_listed_and_are_no_module_names() -> None:
+    """`from pennyweight.arch import cost` would be a function or a module, by what ran before."""
+    from pennyweight import arch
+
+    homes = {name: home for home, names in arch._HOMES.items() for name in names}
+    assert sorted(homes) == sorted(arch.__all__)
+    assert set(arch.__all__) <= set(dir(arch))
+    assert not set(arch.__all__) & {module.name for module in pkgutil.iter_modules(arch.__path__)}
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = arch.no_such_name

@@ -53,7 +53,7 @@ def test_imports_flow_one_way(file: str) -> None:
 def test_no_file_imports_a_folder_by_its_own_name() -> None:
     """`search` and `pennyweight.search` would be two modules, with two of every class.
 
-    So would `strategies` and `tests.strategies`; pytest puts tests/ on the path, not the repository.
+    So would `strategies` and `tests.strategies`: pytest puts tests/ on the path, not its parent.
     """
     own_names = {
         f"{file.relative_to(ROOT)}: {name}"

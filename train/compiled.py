@@ -32,9 +32,11 @@ class Executables:
 
 
 def keep_compiled_programs() -> None:
-    """Turn on JAX's persistent compilation cache, in the user's cache folder and bounded in size."""
+    """Turn on JAX's persistent compilation cache: in the user's cache folder, bounded."""
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # 1 s would skip most of ours
+    jax.config.update(
+        "jax_persistent_cache_min_compile_time_secs", 0
+    )  # 1 s would skip most of ours
     jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
 
 
@@ -54,18 +56,18 @@ def compiled(program: Program, training: int, calibration: int, validation: int)
     return Executables(*executables, time.perf_counter() - started)
 
 
-def _options(program: Program, training: int) -> dict[str, bool | int]:
+def _options(program: Program, training: int) -> dict[str, str | bool]:
     """XLA options that make compiling and running together shortest on a CPU.
 
-    On 8x8 digits the default options compile for 12 s and train for 2; these compile for 5 and train for
-    3. Where training takes minutes, its speed is worth more.
+    On 8x8 digits the default options compile for 12 s and train for 2; these compile for 5 and
+    train for 3. Where training takes minutes, its speed is worth more.
     """
     if jax.default_backend() != "cpu":
         return {}
     work = cost(program.architecture).macs * training * program.epochs
     if work > _LARGE_WORK:
         return {}
-    return {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+    return {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": "1"}
 
 
 def _pictures(program: Program, n: int) -> Pictures:

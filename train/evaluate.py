@@ -35,24 +35,27 @@ def evaluate(
     `mean` and `std` are those of the pictures it was trained on.
     """
     import jax
+    import jax.numpy as jnp
     from flax import nnx
 
     from pennyweight.arch.network import abstract
     from pennyweight.train import state_file
-    from pennyweight.train.program import Pictures, judge
+    from pennyweight.train.program import CHUNK, tally
 
     graph, _, _ = abstract(architecture)
     weights, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
-    pictures = Pictures(
-        images_nhwc=jax.numpy.asarray(dataset.images),
-        labels_n=jax.numpy.asarray(dataset.labels, np.int32),
-        mean_c=jax.numpy.asarray(mean, np.float32),
-        std_c=jax.numpy.asarray(std, np.float32),
-    )
+    deviation = np.asarray(std, np.float32)
+    average = np.asarray(mean, np.float32)
 
     @jax.jit
-    def run(weights: object, statistics: object, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
-        return judge(nnx.merge(graph, weights, statistics), pictures)
+    def run(images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        network = nnx.merge(graph, weights, statistics)
+        logits = network((images.astype(jnp.float32) / 255 - average) / deviation)
+        return tally(logits, labels, jnp.full(labels.shape, True))
 
-    correct, log_loss = run(weights, statistics, pictures)
-    return Evaluation(int(correct), len(dataset.labels), float(log_loss))
+    correct, loss = 0, 0.0
+    for start in range(0, len(dataset.labels), CHUNK):  # the last, partial chunk compiles once more
+        chunk = slice(start, start + CHUNK)
+        counted, summed = run(dataset.images[chunk], np.asarray(dataset.labels[chunk], np.int32))
+        correct, loss = correct + int(counted), loss + float(summed)
+    return Evaluation(correct, len(dataset.labels), loss / len(dataset.labels))

@@ -23,7 +23,7 @@ class Hypers:
 
 
 def hypers(recipe: Recipe, steps_per_epoch: int) -> Hypers:
-    """The traced part of `recipe`, units converted: degrees to radians, epochs to a decay a step."""
+    """The traced part of `recipe`, in radians, and with the average's decay in each step."""
     averaged_steps = recipe.averaging * steps_per_epoch
     values = Hypers(
         peak_learning_rate=recipe.peak_learning_rate,  # type: ignore[arg-type]
@@ -31,8 +31,8 @@ def hypers(recipe: Recipe, steps_per_epoch: int) -> Hypers:
         label_smoothing=recipe.label_smoothing,  # type: ignore[arg-type]
         average_decay=np.exp(-1 / averaged_steps) if averaged_steps else 0.0,  # type: ignore[arg-type]
         strengths=Strengths(
-            rotation=np.deg2rad(recipe.rotation),  # type: ignore[arg-type]
-            shear=np.deg2rad(recipe.shear),  # type: ignore[arg-type]
+            rotation=np.deg2rad(recipe.rotation),
+            shear=np.deg2rad(recipe.shear),
             scale=recipe.scale,  # type: ignore[arg-type]
             shift=recipe.shift,  # type: ignore[arg-type]
         ),
@@ -58,7 +58,7 @@ def optimiser(
     }
     return optax.chain(
         chain[name],
-        optax.add_decayed_weights(hypers.weight_decay * decayed),  # type: ignore[arg-type]
+        optax.add_decayed_weights(hypers.weight_decay * decayed),
         optax.scale_by_learning_rate(lambda count: hypers.peak_learning_rate * shape(count)),
     )
 

@@ -25,7 +25,8 @@ from pennyweight.train.augment import Affine, draw_affine, warp
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
-CHUNK = 512  # pictures scored at once: large enough for fast matrix products, small enough for the cache
+# Pictures scored at once: large enough for fast matrix products, small enough for the cache.
+CHUNK = 512
 CALIBRATION = 4_096  # training pictures that give the averaged weights their BatchNorm statistics
 
 
@@ -73,8 +74,8 @@ class Pictures:
 class State(NamedTuple):
     """All that training carries from one epoch to the next.
 
-    The weights are one vector each: an optimiser step on it compiles to a few loops, where one on every
-    array by itself took a third of all compile time.
+    The weights are one vector each: an optimiser step on it compiles to a few loops, where one on
+    every array by itself took a third of all compile time.
     """
 
     params: jax.Array
@@ -84,7 +85,7 @@ class State(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How the averaged weights do: by layer and name as exports have them, with their statistics."""
+    """How the averaged weights do; they and their statistics by layer and name, to export."""
 
     weights: Tree
     statistics: Tree
@@ -110,9 +111,6 @@ class _Frame:
         zeros = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), statistics)
         return cls(graph, unravel, np.concatenate(decayed).astype(np.float32), zeros)
 
-    def network(self, weights: jax.Array, statistics: Tree) -> Network:
-        return nnx.merge(self.graph, self.unravel(weights), statistics)
-
 
 def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
     """The state before the first step."""
@@ -126,7 +124,8 @@ def train_epoch(
 ) -> tuple[State, jax.Array]:
     """The state after one pass over shuffled `training`, and the mean loss.
 
-    The order and all draws follow from `key` alone. Pictures beyond the last full batch sit this epoch out.
+    The order and all draws follow from `key` alone. Pictures beyond the last full batch sit this
+    epoch out.
     """
     n, b = len(training.labels_n), program.batch_size
     steps = n // b
@@ -149,14 +148,15 @@ def train_epoch(
             images = warp(images.astype(jnp.float32), affine_b)
         call = Call(batch_statistics=True, dropout_key=dropout_key)
 
-        def loss(params: jax.Array) -> jax.Array:
-            network = frame.network(params, frame.no_statistics)
+        def loss(params: Tree) -> jax.Array:
+            network = nnx.merge(frame.graph, params, frame.no_statistics)
             logits_bk = network(training.normalised(images), call)
             wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
-            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)  # type: ignore[arg-type]
+            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)
             return optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
 
-        value, gradient = jax.value_and_grad(loss)(state.params)
+        value, gradients = jax.value_and_grad(loss)(frame.unravel(state.params))
+        gradient, _ = ravel_pytree(gradients)
         update, optimiser_state = transform.update(gradient, state.optimiser, state.params)
         params = state.params + cast(jax.Array, update)
         average = _moved(program, state, params, hypers)
@@ -168,7 +168,7 @@ def train_epoch(
 
 
 def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) -> jax.Array:
-    """The moving average after one more step; it starts short, so that it forgets the first weights."""
+    """The moving average after one more step; it starts short, to forget the first weights."""
     if not program.averages:
         return params
     step = state.step.astype(jnp.float32)
@@ -179,54 +179,82 @@ def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) ->
 def score(
     program: Program, average: jax.Array, calibration: Pictures, validation: Pictures
 ) -> Score:
-    """Accuracy and log-loss of the weights `average` on every picture of `validation`."""
-    frame = _Frame.of(program)
-    statistics = frame.no_statistics
-    if statistics:
-        statistics = _calibrated(frame, average, calibration)
-    correct, log_loss = judge(frame.network(average, statistics), validation)
-    return Score(frame.unravel(average), statistics, correct, log_loss)
+    """Accuracy and log-loss of the weights `average` on every picture of `validation`.
 
-
-def _calibrated(frame: _Frame, weights: jax.Array, calibration: Pictures) -> Tree:
-    """BatchNorm statistics of these weights: the mean over chunks, by the law of total variance.
-
-    Statistics gathered in training belong to other weights; the average's own are measured
-    (Izmailov et al., arXiv:1803.05407, section 3.2).
+    BatchNorm uses statistics of these very weights, measured on `calibration`: what was gathered in
+    training belongs to other weights (Izmailov et al., arXiv:1803.05407, section 3.2). Both happen
+    in one scan over chunks, so that the network is compiled once, not twice.
     """
-    chunk = min(CHUNK, len(calibration.labels_n))
-    chunks = len(calibration.labels_n) // chunk
+    frame = _Frame.of(program)
+    weights = frame.unravel(average)
+    b = min(CHUNK, len(calibration.labels_n), len(validation.labels_n))
+    first = len(calibration.labels_n) // b if frame.no_statistics else 0
+    images, labels, real = _chunked(calibration, validation, first, b)
 
-    def measure(images_nhwc: jax.Array) -> Tree:
-        network = frame.network(weights, frame.no_statistics)
-        network(calibration.normalised(images_nhwc), Call(batch_statistics=True))
-        return nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+    def step(statistics: Tree, chunk: _Chunk) -> tuple[Tree, tuple[jax.Array, jax.Array]]:
+        measuring = chunk.number < first
+        network = nnx.merge(frame.graph, weights, statistics)
+        call = Call(batch_statistics=measuring if first else False)
+        logits_bk = network(validation.normalised(chunk.images), call)
+        if first:
+            measured = nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+            merged = _merged(statistics, measured, chunk.number)
+            statistics = jax.tree.map(
+                lambda new, old: jnp.where(measuring, new, old), merged, statistics
+            )
+        return statistics, tally(logits_bk, chunk.labels, chunk.real)
 
-    images = calibration.images_nhwc[: chunks * chunk]
-    measured = jax.lax.map(measure, images.reshape(chunks, chunk, *images.shape[1:]))
-    return {
-        layer: {
-            "mean": s["mean"].mean(0),
-            "var": s["var"].mean(0) + s["mean"].var(0),
+    chunks = _Chunk(jnp.arange(len(real)), images, labels, real)
+    statistics, (correct, loss) = jax.lax.scan(step, frame.no_statistics, chunks)
+    total = len(validation.labels_n)
+    return Score(weights, statistics, correct.sum(), loss.sum() / total)
+
+
+class _Chunk(NamedTuple):
+    """Pictures scored at once; `real` is False for calibration pictures and padding."""
+
+    number: jax.Array
+    images: jax.Array
+    labels: jax.Array
+    real: jax.Array
+
+
+def _chunked(
+    calibration: Pictures, validation: Pictures, first: int, b: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`first` chunks of calibration pictures, then all of validation, the last chunk filled up."""
+    n = len(validation.labels_n)
+    padding = -n % b
+    index = jnp.minimum(jnp.arange(n + padding), n - 1)
+    images = validation.images_nhwc.at[index].get(mode="promise_in_bounds")
+    images = jnp.concatenate([calibration.images_nhwc[: first * b], images])
+    labels = validation.labels_n.at[index].get(mode="promise_in_bounds")
+    labels = jnp.concatenate([calibration.labels_n[: first * b], labels])
+    place = jnp.arange(len(labels)) - first * b
+    real = (place >= 0) & (place < n)
+    return images.reshape(-1, b, *images.shape[1:]), labels.reshape(-1, b), real.reshape(-1, b)
+
+
+def _merged(pooled: Tree, chunk: Tree, chunks: jax.Array) -> Tree:
+    """Statistics of `chunks` chunks and one more of equal size (law of total variance)."""
+    known = chunks.astype(jnp.float32)
+    part = 1 / (known + 1)
+    merged = {}
+    for layer, old in pooled.items():
+        new = chunk[layer]
+        apart = new["mean"] - old["mean"]
+        within = old["var"] + part * (new["var"] - old["var"])
+        merged[layer] = {
+            "mean": old["mean"] + part * apart,
+            "var": within + part * (1 - part) * jnp.square(apart),
         }
-        for layer, s in measured.items()
-    }
+    return merged
 
 
-def judge(network: Network, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
-    """(correct, mean log-loss) of `network` over every picture: the last, partial chunk is padded and masked."""
-    n = len(pictures.labels_n)
-    chunk = min(CHUNK, n)
-    index = jnp.arange(-(-n // chunk) * chunk).reshape(-1, chunk)
-
-    def chunk_of(index_b: jax.Array) -> tuple[jax.Array, jax.Array]:
-        real_b, index_b = index_b < n, jnp.minimum(index_b, n - 1)
-        images = pictures.images_nhwc.at[index_b].get(mode="promise_in_bounds")
-        labels_b = pictures.labels_n.at[index_b].get(mode="promise_in_bounds")
-        logits_bk = network(pictures.normalised(images))
-        loss_b = optax.softmax_cross_entropy_with_integer_labels(logits_bk, labels_b)
-        right_b = (logits_bk.argmax(1).astype(labels_b.dtype) == labels_b) & real_b
-        return right_b.sum(), jnp.where(real_b, loss_b, 0).sum()
-
-    correct, loss = jax.lax.map(chunk_of, index)
-    return correct.sum(), loss.sum() / n
+def tally(
+    logits_bk: jax.Array, labels_b: jax.Array, real_b: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(correct, summed log-loss in nats) of the pictures that are `real`."""
+    loss_b = optax.softmax_cross_entropy_with_integer_labels(logits_bk, labels_b)
+    right_b = (logits_bk.argmax(1).astype(labels_b.dtype) == labels_b) & real_b
+    return right_b.sum(), jnp.where(real_b, loss_b, 0).sum()

@@ -18,8 +18,9 @@ Schedule = Literal["one_cycle", "cosine", "step"]
 class Recipe:
     """The training recipe. `optimiser`, `schedule` and `batch_size` shape the compiled program.
 
-    Schedules scale `peak_learning_rate`: "one_cycle" rises from a 25th of it for 30% of the steps and
-    falls along a cosine to 0; "cosine" rises for 5%; "step" multiplies by 0.12 after 40% and 80%.
+    Schedules scale `peak_learning_rate`: "one_cycle" rises from a 25th of it for 30% of the
+    steps, then falls along a cosine to 0; "cosine" rises for 5%; "step" multiplies by 0.12 after
+    40% and 80%.
     """
 
     optimiser: Optimiser = "adamw"  # "sgd" has Nesterov momentum 0.9
@@ -83,7 +84,7 @@ _RANGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What is trained: an architecture, a recipe and the seed of weights, order and augmentation."""
+    """What is trained: an architecture, a recipe, and the seed of everything random."""
 
     architecture: Architecture
     recipe: Recipe

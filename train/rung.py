@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pennyweight.train.recipe import Candidate
 
 if TYPE_CHECKING:
+    from pennyweight.arch.network import Tree
     from pennyweight.train.optimiser import Hypers
     from pennyweight.train.program import Program, Score, State
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class Task:
     """Train `candidate` from the end of `from_epoch` to the end of `to_epoch`.
 
-    `state` is what the rung before returned, None at the start. `epochs` is the epoch limit, which the
-    learning-rate schedule spans.
+    `state` is what the rung before returned, None at the start. `epochs` is the epoch limit, which
+    the learning-rate schedule spans.
     """
 
     source: str  # of the data
@@ -63,8 +64,8 @@ class Outcome:
 def train_rung(task: Task) -> Outcome:
     """Run `task` on this process's device. The result depends on the task alone.
 
-    A task cut at any epoch and continued from its state gives bit for bit what the uncut one gives on
-    the same machine. Raises ValueError when the state belongs to another candidate.
+    A task cut at any epoch and continued from its state gives bit for bit what the uncut one gives
+    on the same machine. Raises ValueError when the state belongs to another candidate.
     """
     import jax
 
@@ -88,21 +89,22 @@ def train_rung(task: Task) -> Outcome:
     clock.lap("compile")
     seed = jax.random.key(task.candidate.seed)
     curve: list[Point] = []
+    model: dict[str, Tree] = {}
     for epoch in range(task.from_epoch + 1, task.to_epoch + 1):
         key = jax.random.fold_in(seed, epoch)
         state, loss = jax.block_until_ready(run.train_epoch(state, traced, data.training, key))
         clock.lap("train")
         score = run.score(state.average, data.calibration, data.validation)
         curve.append(_point(epoch, float(loss), score, sizes[2]))
+        model = {"weights": score.weights, "statistics": score.statistics}
         clock.lap("evaluate")
         if curve[-1].diverged:
             break
-    packed = state_file.pack(state._asdict())
-    model = state_file.pack({"weights": score.weights, "statistics": score.statistics})
+    packed = state_file.pack(state._asdict()), state_file.pack(model)
     clock.lap("data")
     return Outcome(
-        state=packed,
-        model=model,
+        state=packed[0],
+        model=packed[1],
         curve=tuple(curve),
         val_total=sizes[2],
         seconds=clock.seconds,

@@ -20,7 +20,7 @@ def pack(tree: Any) -> bytes:
 
 
 def unpack(data: bytes, like: T) -> T:
-    """The tree shaped `like`, with the arrays that `pack` stored; ValueError when they do not fit."""
+    """The tree shaped `like`, with the arrays that `pack` stored; ValueError if they do not fit."""
     arrays = load(data)
 
     def find(path: Any, leaf: Any) -> np.ndarray:
