@@ -5,7 +5,8 @@ and above all their gradients, 5 to 15 times slower than matrix products, so a c
 product with copies of its input. With few channels a product wants long contiguous rows; that is
 why the batch comes last. Kernels are `hwio` as in Flax: height, width, input and output channels.
 
-Gradients are reverse mode only. They keep the input, not the copies, and gather these again.
+Gradients are reverse mode only. They keep the input, not the copies, and gather these again; within
+one program XLA merges the two gathers.
 """
 
 from functools import partial

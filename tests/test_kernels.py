@@ -1,0 +1,346 @@
+"""Convolution, pooling and batch normalisation against XLA's own operations, in float64."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from pennyweight.arch.kernels import batch_norm, batch_norm_train, conv
+from pennyweight.arch.pooling import Padding, avg_pool, max_pool
+
+# Hundreds of programs that run once: these options compile one in a fifth of the time.
+quickly = partial(
+    jax.jit,
+    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+)
+# Input and output channels. One input channel is the case in which all taps are gathered.
+CHANNELS = {"dense": (4, 3), "one channel": (1, 8), "depthwise": (3, 3)}
+PLAIN = {"stride": 1, "padding": "SAME", "dilation": 1}
+
+
+@pytest.fixture(autouse=True)
+def strict(strict_dtypes: None) -> Iterator[None]:
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def xla_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int,
+    padding: Padding,
+    dilation: int,
+    depthwise: bool,
+) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("CHWN", "HWIO", "CHWN"),
+        feature_group_count=len(x) if depthwise else 1,
+    )
+
+
+def draw(*shape: int, seed: int = 0) -> jax.Array:
+    """Normal values in the default precision."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype=float)
+
+
+def value_and_gradients(function: Callable[..., jax.Array], *arrays: jax.Array) -> list[jax.Array]:
+    value, gradients_of = jax.vjp(function, *arrays)
+    return [value, *gradients_of(draw(*value.shape, seed=1))]
+
+
+def assert_same(
+    ours: Callable[..., jax.Array], theirs: Callable[..., jax.Array], *arrays: jax.Array
+) -> None:
+    """Compares values and gradients to 1e-10."""
+
+    def both(*arrays: jax.Array) -> list[list[jax.Array]]:
+        return [value_and_gradients(function, *arrays) for function in (ours, theirs)]
+
+    for our, their in zip(*quickly(both)(*arrays), strict=True):
+        assert our.dtype == np.float64
+        np.testing.assert_allclose(our, their, rtol=1e-10, atol=1e-10)
+
+
+def operands(
+    kind: str, sides: tuple[int, int], picture: tuple[int, int], batch: int = 3
+) -> tuple[jax.Array, jax.Array]:
+    """Pictures and a kernel."""
+    c, o = CHANNELS[kind]
+    return draw(c, *picture, batch), draw(*sides, 1 if kind == "depthwise" else c, o)
+
+
+def assert_same_conv(
+    kind: str, sides: tuple[int, int], picture: tuple[int, int], batch: int = 3, **geometry: Any
+) -> None:
+    options = {**PLAIN, **geometry, "depthwise": kind == "depthwise"}
+    arrays = operands(kind, sides, picture, batch)
+    assert_same(partial(conv, **options), partial(xla_conv, **options), *arrays)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 7])
+def test_a_convolution_and_its_gradients_are_those_of_xla(
+    side: int, stride: int, padding: str, kind: str
+) -> None:
+    assert_same_conv(kind, (side, side), (10, 9), stride=stride, padding=padding)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("side", "dilation"), [(2, 3), (3, 2)])
+def test_a_dilated_convolution_and_its_gradients_are_those_of_xla(
+    side: int, dilation: int, stride: int, padding: str, kind: str
+) -> None:
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    assert_same_conv(kind, (side, side), (10, 9), **geometry)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("picture", [(1, 1), (4, 3)])
+def test_a_padded_kernel_may_be_larger_than_its_input(
+    picture: tuple[int, int], stride: int, kind: str
+) -> None:
+    assert_same_conv(kind, (5, 5), picture, stride=stride)
+
+
+@settings(max_examples=30)
+@given(
+    kind=st.sampled_from(sorted(CHANNELS)),
+    sides=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
+    padding=st.sampled_from(["SAME", "VALID"]),
+    spare=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    batch=st.integers(1, 5),
+)
+def test_any_convolution_is_that_of_xla(
+    kind: str,
+    sides: tuple[int, int],
+    stride: int,
+    dilation: int,
+    padding: str,
+    spare: tuple[int, int],
+    batch: int,
+) -> None:
+    """Kernels that are not square, pictures of a single pixel, odd and even."""
+    least = [(side - 1) * dilation if padding == "VALID" else 0 for side in sides]
+    picture = least[0] + 1 + spare[0], least[1] + 1 + spare[1]
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    with jax.enable_x64(True):
+        assert_same_conv(kind, sides, picture, batch, **geometry)
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_float32_stays_float32_and_is_as_exact_as_it_can_be(kind: str) -> None:
+    options = {**PLAIN, "depthwise": kind == "depthwise"}
+    arrays = operands(kind, (3, 3), (14, 14), 32)
+    found = jax.jit(partial(value_and_gradients, partial(conv, **options)))(*arrays)
+    with jax.enable_x64(True):
+        doubled = [jnp.asarray(array, np.float64) for array in arrays]
+        exact = value_and_gradients(partial(xla_conv, **options), *doubled)
+    for our, their in zip(found, map(np.asarray, exact), strict=True):
+        assert our.dtype == np.float32
+        assert np.abs(np.asarray(our, np.float64) - their).max() < 3e-6 * np.abs(their).max()
+
+
+def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """A convolution, batch normalisation, ReLU and pooling, of an input and a kernel."""
+
+    def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        y = conv(x, kernel, **PLAIN, depthwise=kind == "depthwise")
+        y, mean, var = batch_norm_train(y, jnp.ones(len(y)), jnp.ones(len(y)), 1e-5)
+        y = max_pool(jax.nn.relu(y), 2, 2)
+        return avg_pool(y, 3, 1) + (mean + var)[:, None, None, None]
+
+    return apply
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_a_population_equals_single_runs(kind: str) -> None:
+    c, o = CHANNELS[kind]
+    x, kernel = draw(3, c, 9, 8, 4), draw(3, 3, 3, 1 if kind == "depthwise" else c, o)
+    together = quickly(jax.vmap(partial(value_and_gradients, layer(kind))))(x, kernel)
+    shared = quickly(jax.vmap(layer(kind), (None, 0)))(x[0], kernel)
+    single = quickly(partial(value_and_gradients, layer(kind)))
+    for i in range(3):
+        for ours, theirs in zip(together, single(x[i], kernel[i]), strict=True):
+            np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
+        theirs = quickly(layer(kind))(x[0], kernel[i])
+        np.testing.assert_allclose(shared[i], theirs, rtol=1e-10, atol=1e-10)
+
+
+def descend(kind: str, kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One training step."""
+    loss, gradient = jax.value_and_grad(lambda k: jnp.square(layer(kind)(x, k)).mean())(kernel)
+    return kernel - 0.1 * gradient, loss
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_training_in_a_scan_equals_training_step_by_step(kind: str) -> None:
+    c, o = CHANNELS[kind]
+    x, kernel = draw(3, c, 8, 8, 4), draw(3, 3, 1 if kind == "depthwise" else c, o)
+    step = partial(descend, kind)
+    last, losses = quickly(partial(lax.scan, step))(kernel, x)
+    step = quickly(step)
+    for batch, loss in zip(x, losses, strict=True):
+        kernel, expected = step(kernel, batch)
+        np.testing.assert_allclose(loss, expected, rtol=1e-10)
+    np.testing.assert_allclose(last, kernel, rtol=1e-9)
+
+
+def products(function: Callable[..., Any], *arrays: jax.Array) -> int:
+    """How many matrix products the compiled program holds."""
+    program = quickly(function).lower(*arrays).compile().as_text()
+    assert program is not None
+    return program.count(" dot(")
+
+
+@pytest.mark.parametrize("kind", ["dense", "one channel"])
+def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it(kind: str) -> None:
+    c, o = CHANNELS[kind]
+    x, kernel = draw(2, c, 8, 8, 4), draw(3, 3, c, o)
+
+    def loss(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.square(conv(x, kernel, **PLAIN, depthwise=False)).sum()
+
+    assert products(jax.grad(loss, (0, 1)), kernel, x[0]) == 3
+    assert products(jax.grad(loss), kernel, x[0]) == 2
+    assert products(partial(lax.scan, partial(descend, kind)), kernel, x) == 2
+
+
+def xla_pool(x: jax.Array, window: int, stride: int, *, largest: bool) -> jax.Array:
+    start, operation = (-np.inf, lax.max) if largest else (0.0, lax.add)
+    y = lax.reduce_window(
+        x,
+        np.asarray(start, x.dtype)[()],
+        operation,
+        (1, window, window, 1),
+        (1, stride, stride, 1),
+        "VALID",
+    )
+    return y if largest else y / window**2
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("largest", [True, False], ids=["max", "average"])
+@pytest.mark.parametrize(
+    ("window", "stride"), [(1, 1), (2, 2), (2, 1), (3, 2), (3, 3), (2, 3), (7, 7)]
+)
+def test_pooling_and_its_gradient_are_those_of_xla(window: int, stride: int, largest: bool) -> None:
+    pool = max_pool if largest else avg_pool
+    assert_same(
+        partial(pool, window=window, stride=stride),
+        partial(xla_pool, window=window, stride=stride, largest=largest),
+        draw(2, 9, 8, 3),
+    )
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (2, 1), (3, 2), (3, 1), (4, 3)])
+def test_the_gradient_of_a_tie_goes_to_the_first_in_reading_order(window: int, stride: int) -> None:
+    ties = jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 9, 8, 5)), dtype=float)
+    assert_same(
+        partial(max_pool, window=window, stride=stride),
+        partial(xla_pool, window=window, stride=stride, largest=True),
+        ties,
+    )
+
+
+def test_the_gradient_of_a_window_of_equal_values_is_the_upper_left() -> None:
+    gradient = quickly(jax.grad(lambda x: max_pool(x, 2, 2).sum()))(jnp.zeros((1, 4, 4, 1)))
+    np.testing.assert_array_equal(
+        gradient[0, :, :, 0], [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    )
+
+
+def textbook_batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    mean = x.mean((1, 2, 3), keepdims=True)
+    var = ((x - mean) ** 2).mean((1, 2, 3), keepdims=True)
+    y = (x - mean) / jnp.sqrt(var + 1e-3)
+    each = (slice(None), None, None, None)
+    return y * scale[each] + bias[each], mean[:, 0, 0, 0], var[:, 0, 0, 0]
+
+
+@pytest.mark.usefixtures("float64")
+def test_batch_norm_and_its_gradients_through_all_three_results_are_the_textbooks() -> None:
+    def joined(results: tuple[jax.Array, ...]) -> jax.Array:
+        return jnp.concatenate([result.ravel() for result in results])
+
+    assert_same(
+        lambda x, scale, bias: joined(batch_norm_train(x, scale, bias, 1e-3)),
+        lambda x, scale, bias: joined(textbook_batch_norm(x, scale, bias)),
+        draw(4, 5, 3, 6) * 3 + 2,
+        draw(4, seed=2),
+        draw(4, seed=3),
+    )
+
+
+@pytest.mark.usefixtures("float64")
+def test_batch_norm_with_the_statistics_of_training_gives_the_same() -> None:
+    x, scale, bias = draw(4, 5, 3, 6), draw(4, seed=2), draw(4, seed=3)
+    y, mean, var = batch_norm_train(x, scale, bias, 1e-3)
+    np.testing.assert_allclose(batch_norm(x, scale, bias, mean, var, 1e-3), y, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mean", [0, 1e2, 1e4])
+def test_the_variance_survives_a_mean_that_dwarfs_it(mean: float) -> None:
+    x = draw(2, 28, 28, 128) + np.float32(mean)
+    y, _, var = jax.jit(batch_norm_train, static_argnums=3)(x, jnp.ones(2), jnp.zeros(2), 1e-5)
+    exact = np.asarray(x, np.float64).var((1, 2, 3))
+    np.testing.assert_allclose(var, exact, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(y, np.float64).std((1, 2, 3)), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kernel_shape", "change", "words"),
+    [
+        (
+            (3, 3, 4, 2),
+            {},
+            r"kernel for 3 channels .*\(height, width, 3, outputs\).*\(3, 3, 4, 2\)",
+        ),
+        ((3, 3, 3, 3), {"depthwise": True}, r"\(height, width, 1, 3\).*\(3, 3, 3, 3\)"),
+        ((3, 3, 3, 2), {"stride": 0}, "at least 1, but got .*stride=0"),
+        ((3, 3, 3, 2), {"dilation": 3, "padding": "VALID"}, "spans 7 of 6 positions"),
+    ],
+)
+def test_a_convolution_that_cannot_be_says_why(
+    kernel_shape: tuple[int, ...], change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        conv(draw(3, 6, 6, 1), draw(*kernel_shape), **{**PLAIN, "depthwise": False, **change})
+
+
+def test_a_pooling_window_larger_than_the_picture_says_why() -> None:
+    with pytest.raises(ValueError, match="spans 4 of 3 positions"):
+        max_pool(draw(1, 3, 3, 1), 4, 4)
