@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
-from pennyweight.arch.cost import cost
+from pennyweight.arch.cost import Cost, cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.search import skeleton
 from pennyweight.search.genome import Genome
@@ -68,7 +68,7 @@ class _Widths:
         self._budget = budget
         self._relative = skeleton.widths(genome, side // shrink)
         self.slots = len(self._relative)
-        self._known: dict[tuple[int, ...], int | None] = {}
+        self._known: dict[tuple[int, ...], Cost] = {}
 
         def build(widths: Widths) -> Architecture:
             layers = skeleton.layers(genome, side, classes, widths, shrink)
@@ -76,53 +76,66 @@ class _Widths:
 
         self.build: Callable[[Widths], Architecture] = build
 
-    def params(self, widths: Widths) -> int | None:
-        """The trainable parameters with these widths; None when over the budget."""
+    def cost(self, widths: Widths) -> Cost:
+        """What the network with these widths costs."""
         key = tuple(widths)
         if key not in self._known:
-            costs = cost(self.build(widths))
-            self._known[key] = costs.params if self._budget.fits(costs) else None
+            self._known[key] = cost(self.build(widths))
         return self._known[key]
 
     def fits(self, widths: Widths) -> bool:
-        return self.params(widths) is not None
+        return self._budget.fits(self.cost(widths))
 
     def widest(self) -> Widths:
-        """Widths that spend the budget: scaled together, then raised one by one, then in pairs."""
-        return self._paired(self._raised(self._scaled()))
+        """Widths near their ratios that spend the budget."""
+        return self._paired(self._filled([1] * self.slots))
 
-    def _scaled(self) -> Widths:
+    def _filled(self, widths: Widths) -> Widths:
+        """All scaled together, then those that no limit stops yet, until there is none."""
+        free = self._free(widths, range(self.slots))
+        while free:
+            scaled = self._scaled(widths, free)
+            if scaled == widths:  # not all of them any more, but one
+                scaled = max((_moved(widths, up) for up in free), key=self._params)
+            widths = scaled
+            free = self._free(widths, free)
+        return widths
+
+    def _free(self, widths: Widths, slots: Iterable[int]) -> list[int]:
+        """Which of `slots` can be one wider by itself."""
+        return [up for up in slots if widths[up] < _WIDEST and self.fits(_moved(widths, up))]
+
+    def _scaled(self, widths: Widths, free: list[int]) -> Widths:
+        """The `free` widths in their ratios, as wide as fits, the others as they are."""
+
         def at(scale: float) -> Widths:
-            return [min(_WIDEST, max(1, int(scale * r))) for r in self._relative]
+            scaled = list(widths)
+            for slot in free:
+                scaled[slot] = max(widths[slot], min(_WIDEST, int(scale * self._relative[slot])))
+            return scaled
 
-        low, high = 0.0, _WIDEST / min(self._relative)
-        while high / max(low, 1e-3) > 1.002:
-            middle = (max(low, 1e-3) * high) ** 0.5
+        low, high = 1e-3, _WIDEST / min(self._relative)
+        while high / low > 1.002:
+            middle = (low * high) ** 0.5
             low, high = (middle, high) if self.fits(at(middle)) else (low, middle)
         return at(low)
 
-    def _raised(self, widths: Widths) -> Widths:
-        while better := self._best(_moved(widths, up) for up in range(self.slots)):
+    def _paired(self, widths: Widths) -> Widths:
+        """Where parameters are what stops every width: one up, another down, if that spends more."""
+        limit, slots = self._budget.max_params, range(self.slots)
+        if any(self._params(_moved(widths, up)) <= limit for up in slots):
+            return widths
+        while self._params(widths) < ENOUGH * limit:
+            pairs = (_moved(widths, up, down) for up in slots for down in slots if up != down)
+            fitting = [pair for pair in pairs if min(pair) >= 1 and self.fits(pair)]
+            better = self._filled(max(fitting, key=self._params, default=widths))
+            if self._params(better) <= self._params(widths):
+                break
             widths = better
         return widths
 
-    def _paired(self, widths: Widths) -> Widths:
-        """One width up and another down, while that spends more."""
-        slots = range(self.slots)
-        while (
-            spent := self.params(widths)
-        ) is not None and spent < ENOUGH * self._budget.max_params:
-            pairs = (_moved(widths, up, down) for up in slots for down in slots if up != down)
-            better = self._best(pairs)
-            if better is None or (self.params(better) or 0) <= spent:
-                break
-            widths = self._raised(better)
-        return widths
-
-    def _best(self, options: Iterator[Widths]) -> Widths | None:
-        """The option with the most parameters among those that fit."""
-        fitting = [w for w in options if min(w) >= 1 and max(w) <= _WIDEST and self.fits(w)]
-        return max(fitting, key=lambda w: self.params(w) or 0, default=None)
+    def _params(self, widths: Widths) -> int:
+        return self.cost(widths).params
 
 
 def _moved(widths: Widths, up: int, down: int | None = None) -> Widths:
@@ -155,7 +168,9 @@ def _simpler(genome: Genome, side: int) -> Iterator[tuple[Genome, int]]:
         {"depth1": min(1, genome.depth1), "depth2": 1, "depth3": min(1, genome.depth3)},
         {"squeeze1": False, "squeeze2": False, "squeeze3": False},
         {"depth3": 0, "depth1": 0},
-        {"block2": "separable", "stem_kernel": 3, "norm": "before", "classifier": "dense"},
+        # At a width of 1, a separable convolution or a BatchNorm would cost more.
+        {"block2": "conv", "stem_kernel": 3, "norm": "none", "classifier": "dense"},
+        {"padding": "valid"},
     )
     for step in steps:
         genome = dataclasses.replace(genome, **step)

@@ -52,7 +52,7 @@ class Genome:
     growth: float = _unit(0.0)  # of the width from layer to layer of a stage: 1 to 2 times
     pool1: str = _choice("max", "none", "average")
     pool2: str = _choice("max", "none", "average")
-    padding: str = _choice("same", "valid")
+    padding: str = _choice("same", "valid", "mixed")  # mixed: same in the first stage alone
     norm: str = _choice("before", "after", "none")  # BatchNorm, before or after the ReLU
     head: str = _choice("average", "max", "flatten")
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it

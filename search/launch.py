@@ -20,7 +20,7 @@ from pennyweight.results.studies import fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.guard import refuse_nested
-from pennyweight.search.progress import watching
+from pennyweight.search.progress import decoding, watching
 from pennyweight.search.settings import Sampler, Settings, check_name
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class Plan:
 
         settings = self.settings
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
-        load_training_set(settings.data)  # decoded once, not by every worker
+        with decoding(settings.data, show=progress) as decoded:  # once, not by every worker
+            load_training_set(settings.data, progress=decoded)
         warm = partial(warm_up, settings.data, settings.seed)
         folder = StudyFolder(self.runs / self.name)
         with LocalExecutor(workers, warm=warm) as executor:

@@ -7,67 +7,111 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+Unit = Literal["trials", "epochs"]
 Watcher = Callable[[str, dict[str, Any]], None]
 
 
 @contextlib.contextmanager
-def watching(total: int, done: int, epochs: int, *, show: bool = True) -> Iterator[Watcher]:
-    """A watcher of records for a study of `total` trials, `done` of which have ended.
+def watching(
+    total: int, done: int, epochs: int, *, unit: Unit = "trials", show: bool = True
+) -> Iterator[Watcher]:
+    """A watcher of records for `total` trials, or the epochs of one, of which `done` have ended.
 
     Everything goes to stderr, so that stdout stays the result's.
     """
+    console = _console()
+    tally = _Tally(total, done, epochs, unit)
     if not show:
         yield lambda kind, fields: None
-        return
+    elif not (console.is_terminal or console.is_jupyter):
+        yield tally.line
+    else:
+        with _bar(unit) as progress:
+            bar = progress.add_task(tally.summary(), total=total, completed=done)
+
+            def watch(kind: str, fields: dict[str, Any]) -> None:
+                tally.note(kind, fields)
+                progress.update(bar, completed=tally.ended, description=tally.summary())
+
+            yield watch
+
+
+@contextlib.contextmanager
+def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Told how many pictures of `source` were decoded, which is done once per machine."""
+    console = _console()
+    if not show:
+        yield lambda done, total: None
+    elif not (console.is_terminal or console.is_jupyter):
+        said: list[str] = []
+
+        def once(done: int, total: int) -> None:
+            if not said:
+                said.append(f"decoding {total:,} pictures of {source}, once for this machine")
+                print(said[0], file=sys.stderr, flush=True)
+
+        yield once
+    else:
+        with _bar("pictures") as progress:
+            bar = progress.add_task(f"decoding {source}, once", total=None, visible=False)
+            yield lambda done, total: progress.update(
+                bar, completed=done, total=total, visible=True
+            )
+
+
+def _console() -> Console:
     from rich.console import Console
 
-    console = Console(stderr=True)
-    tally = _Tally(total, done, epochs)
-    if not (console.is_terminal or console.is_jupyter):
-        yield lambda kind, fields: tally.line(kind, fields)
-        return
+    return Console(stderr=True)
+
+
+def _bar(unit: str) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} trials"),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(tally.summary(), total=total, completed=done)
-
-        def watch(kind: str, fields: dict[str, Any]) -> None:
-            tally.note(kind, fields)
-            progress.update(bar, completed=tally.ended, description=tally.summary())
-
-        yield watch
+    return Progress(*columns, console=_console())
 
 
 class _Tally:
     """Counts what the records say."""
 
-    def __init__(self, total: int, done: int, epochs: int) -> None:
-        self.total, self.ended, self.epochs = total, done, epochs
+    def __init__(self, total: int, done: int, epochs: int, unit: Unit) -> None:
+        self.total, self.ended, self.epochs, self.unit = total, done, epochs, unit
         self._states: Counter[str] = Counter()
         self._accuracy: dict[int, tuple[int, float]] = {}
         self._costs: dict[int, tuple[int, str]] = {}
         self._started = time.monotonic()
 
     def note(self, kind: str, fields: dict[str, Any]) -> None:
+        """Take in one record."""
         if kind == "trial":
             self._costs[fields["trial"]] = fields["cost"]["params"], fields["notation"]
         elif kind == "rung":
             accuracy = fields["val_correct"] / fields["val_total"]
             self._accuracy[fields["trial"]] = fields["epoch"], accuracy
-        elif kind == "end":
+            if self.unit == "epochs":
+                self.ended = fields["epoch"]
+        elif kind == "end" and self.unit == "trials":
             self.ended += 1
             self._states[fields["state"]] += 1
 
     def summary(self) -> str:
+        """What happened so far, in one line."""
         parts = [f"{count} {state}" for state, count in sorted(self._states.items())]
+        if self.unit == "epochs":
+            parts += [f"accuracy {accuracy:.2%}" for _, accuracy in self._accuracy.values()]
+            return ", ".join(parts)
         finished = [(a, t) for t, (epoch, a) in self._accuracy.items() if epoch == self.epochs]
         if finished:
             accuracy, trial = max(finished)
@@ -75,16 +119,18 @@ class _Tally:
         return ", ".join(parts)
 
     def line(self, kind: str, fields: dict[str, Any]) -> None:
-        """One line for each trial that ended."""
+        """Print one line for each trial that ended, or for each epoch."""
         self.note(kind, fields)
-        if kind != "end":
+        clock = f"{time.monotonic() - self._started:6.0f}s {self.ended:4}/{self.total}"
+        if kind == "rung" and self.unit == "epochs":
+            print(f"{clock} epochs  {self.summary()}", file=sys.stderr, flush=True)
+        if kind != "end" or self.unit == "epochs":
             return
         trial = fields["trial"]
         epoch, accuracy = self._accuracy.get(trial, (0, float("nan")))
         params, notation = self._costs.get(trial, (0, ""))
         print(
-            f"{time.monotonic() - self._started:6.0f}s {self.ended:4}/{self.total} "
-            f"trial {trial:<4} {fields['state']:9} epoch {epoch:<3} "
+            f"{clock} trial {trial:<4} {fields['state']:9} epoch {epoch:<3} "
             f"accuracy {accuracy:7.2%} {params:6,} parameters  {notation}",
             file=sys.stderr,
             flush=True,

@@ -15,9 +15,10 @@ from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.progress import watching
+from pennyweight.search.progress import decoding, watching
 from pennyweight.search.settings import check_name
 from pennyweight.search.study import rung_record, versions
+from pennyweight.train.data import load_training_set
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Task, train_rung, warm_up
 
@@ -68,6 +69,8 @@ class Training:
             self._check_same(known)
             if known.trials[0].state != "running":
                 return known
+        with decoding(self.data, show=progress) as decoded:
+            load_training_set(self.data, progress=decoded)
         warm_up(self.data, self.candidate.seed)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -77,8 +80,10 @@ class Training:
             if known is None:
                 self._begin(records)
                 known = load_study(self.runs, self.name)
-            with watching(1, 0, self.epochs, show=progress) as watch:
-                self._train(folder, records, known.trials[0].epochs, watch)
+            start = known.trials[0].epochs
+            bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
+            with bar as watch:
+                self._train(folder, records, start, watch)
         return load_study(self.runs, self.name)
 
     def _settings(self) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def measure_on_test(runs: Path, name: str) -> Evaluation:
     """The trained network on the test set; the reading is written down in the study's folder."""
     from pennyweight.arch.architecture import Architecture
     from pennyweight.results.models import find_model
-    from pennyweight.train.data import load_training_set, normalisation, split
+    from pennyweight.train.data import normalisation, split
     from pennyweight.train.door import open_test_set
     from pennyweight.train.evaluate import evaluate
 

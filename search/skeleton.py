@@ -56,6 +56,7 @@ class _Skeleton:
         )
         pools = (genome.pool1, genome.pool2, "none")
         first = _relative(genome.width1)
+        self._pads = genome.padding != "valid"
         self._unit(first * 16**genome.stem_width, kernel=genome.stem_kernel)
         for (depth, block, squeeze, width), pool in zip(stages, pools, strict=True):
             if depth:
@@ -63,6 +64,7 @@ class _Skeleton:
             if pool != "none" and self.side >= _SMALLEST_POOLED:
                 self.layers.append(_POOLS[pool](extent=2))
                 self.side //= 2
+            self._pads = genome.padding == "same"
         self._end(classes)
         return tuple(self.layers)
 
@@ -89,7 +91,7 @@ class _Skeleton:
         bias = norm != "before"
         dilation = 2 if block == "dilated" and self.side > 4 else 1
         extent = (kernel - 1) * dilation + 1
-        valid = self.genome.padding == "valid" and block != "residual" and self.side >= extent
+        valid = not self._pads and block != "residual" and self.side >= extent
         window = {"kernel": kernel, "dilation": dilation, "valid": valid}
         if valid:
             self.side -= extent - 1
