@@ -19,10 +19,10 @@ INPUT_SHAPES = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
     st.sampled_from([(8, 8, 1), (28, 28, 1), (32, 32, 3)]),
 )
-SMALL_SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+SMALL_SHAPES = st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(1, 4))
 
 _YES_NO = st.booleans()
-_UP_TO = {n: st.integers(0, n) for n in range(7)}
+_UP_TO = {n: st.integers(0, n) for n in range(5)}
 _ONE_TO = {n: st.integers(1, n) for n in range(1, 13)}
 _RATES = st.one_of(st.just(0.0), st.floats(1e-6, 0.9))
 _HEADS = st.sampled_from([GlobalAverage(), GlobalMax(), Flatten()])
@@ -33,13 +33,16 @@ _OTHER_SIDES = ["max_pool", "average_pool"]
 
 @st.composite
 def descriptions(
-    draw: st.DrawFn, shapes: st.SearchStrategy[Shape] = INPUT_SHAPES, most: int = 6
+    draw: st.DrawFn,
+    shapes: st.SearchStrategy[Shape] = INPUT_SHAPES,
+    least: int = 0,
+    most: int = 6,
 ) -> tuple[Any, int, tuple[Layer, ...]]:
     """(input shape, classes, layers as one may write them, not in normal form)."""
     input_shape = draw(shapes)
-    layers = _sequence(draw, input_shape, most, nesting=2)
+    layers = _sequence(draw, input_shape, least, most, nesting=2)
     layers = (*layers, draw(_HEADS))
-    layers += _sequence(draw, output_shape(layers, input_shape), 2, nesting=2)
+    layers += _sequence(draw, output_shape(layers, input_shape), 0, 2, nesting=2)
     (features,) = output_shape(layers, input_shape)
     if features < 2 or draw(_YES_NO):
         features = 1 + draw(_ONE_TO[11])
@@ -48,26 +51,33 @@ def descriptions(
 
 
 def architectures(
-    shapes: st.SearchStrategy[Shape] = INPUT_SHAPES, most: int = 6
+    shapes: st.SearchStrategy[Shape] = INPUT_SHAPES, least: int = 0, most: int = 6
 ) -> st.SearchStrategy[Architecture]:
-    """Architectures of at most `most` layers before the head, not counting those in residuals."""
-    return descriptions(shapes, most).map(lambda parts: Architecture(*parts))
+    """Architectures of so many layers before the head, not counting those in residuals."""
+    return descriptions(shapes, least, most).map(lambda parts: Architecture(*parts))
 
 
 @st.composite
-def pictures_layers(draw: st.DrawFn, shape: Shape, most: int) -> tuple[Layer, ...]:
-    """Layers that make a picture of a picture, none of them residual."""
-    return _sequence(draw, shape, most, nesting=0)
+def windows(draw: st.DrawFn, shape: Shape, count: int) -> tuple[Layer, ...]:
+    """Convolutions and pools, one after the other from `shape` on."""
+    layers: list[Layer] = []
+    for _ in range(count):
+        kind = draw(st.sampled_from(_SAME_SIDES + _OTHER_SIDES))
+        layers.append(_layer(draw, output_shape(layers, shape), kind))
+    return tuple(layers)
 
 
 def _sequence(
-    draw: st.DrawFn, shape: Shape, most: int, *, nesting: int, keep: bool = False
+    draw: st.DrawFn, shape: Shape, least: int, most: int, *, nesting: int, keep: bool = False
 ) -> tuple[Layer, ...]:
     """Layers that can follow one another from `shape` on; with `keep`, back to that shape."""
     layers: list[Layer] = []
     here = shape
-    for _ in range(draw(_UP_TO[most])):
-        layers.append(_layer(draw, here, nesting, keep))
+    for _ in range(draw(st.integers(least, most))):
+        spatial = _SAME_SIDES + ([] if keep else _OTHER_SIDES)
+        kinds = _POINTWISE + (spatial if len(here) == 3 else ["dense"])
+        kind = draw(st.sampled_from(kinds + ["residual"] * 2 * nesting))
+        layers.append(_layer(draw, here, kind, nesting, keep))
         here = layers[-1].output_shape(here)
     if keep and here != shape:
         layers.append(_widened(draw, here, shape[-1]))
@@ -76,11 +86,9 @@ def _sequence(
     return tuple(layers)
 
 
-def _layer(draw: st.DrawFn, shape: Shape, nesting: int, keep: bool) -> Layer:
-    """One layer that can stand at `shape`; with `keep` it keeps height and width."""
-    spatial = _SAME_SIDES + ([] if keep else _OTHER_SIDES)
-    kinds = _POINTWISE + (spatial if len(shape) == 3 else ["dense"])
-    match draw(st.sampled_from(kinds + ["residual"] * 2 * nesting)):
+def _layer(draw: st.DrawFn, shape: Shape, kind: str, nesting: int = 0, keep: bool = False) -> Layer:
+    """A layer of `kind` that can stand at `shape`; with `keep` it keeps height and width."""
+    match kind:
         case "relu":
             return Relu()
         case "batch_norm":
@@ -88,13 +96,12 @@ def _layer(draw: st.DrawFn, shape: Shape, nesting: int, keep: bool) -> Layer:
         case "dropout":
             return Dropout(rate=draw(_RATES))
         case "residual":
-            return Residual(body=_sequence(draw, shape, 3, nesting=nesting - 1, keep=True))
+            return Residual(body=_sequence(draw, shape, 0, 3, nesting=nesting - 1, keep=True))
         case "depthwise":
             return Depthwise(**_window(draw, shape, keep))
-        case "max_pool" | "average_pool" as name:
-            kind = MaxPool if name == "max_pool" else AveragePool
-            extent = draw(_ONE_TO[min(4, *shape[:2])])
-            return kind(extent=extent, stride=draw(_UP_TO[4]))
+        case "max_pool" | "average_pool":
+            pool = MaxPool if kind == "max_pool" else AveragePool
+            return pool(extent=draw(_ONE_TO[min(4, *shape[:2])]), stride=draw(_UP_TO[4]))
         case _:
             return _widened(draw, shape, draw(_ONE_TO[10]), keep)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.extend.core import jaxprs_in_params
 from reference import bind, evaluate, folded, random_arrays, random_pictures, size
-from strategies import SMALL_SHAPES, architectures, pictures_layers
+from strategies import SMALL_SHAPES, architectures, windows
 
-from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.architecture import MOST_VALUES, Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.cost import Cost, cost, layer_table
@@ -127,9 +127,9 @@ class Memory:
 
 
 @settings(max_examples=20, derandomize=True)
-@given(pictures_layers((40, 40, 1), 4))
+@given(windows((60, 60, 1), 3))
 def test_the_receptive_field_is_the_footprint_of_a_gradient(layers: tuple[Layer, ...]) -> None:
-    a = Architecture((40, 40, 1), 2, (*layers, GlobalAverage(), Dense(width=2)))
+    a = Architecture((60, 60, 1), 2, (*layers, GlobalAverage(), Dense(width=2)))
     field = cost(a).receptive_field
     line = jnp.ones(4 * field + 100)
 
@@ -236,6 +236,12 @@ def test_a_budget_is_inclusive() -> None:
 def test_a_limit_below_one_is_refused_by_the_name_of_its_flag(name: str, limit: int) -> None:
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be at least 1"):
         Budget(**{name: limit})
+
+
+def test_a_limit_is_no_larger_than_what_an_architecture_may_hold() -> None:
+    Budget(max_params=MOST_VALUES)
+    with pytest.raises(UsageError, match="--max-params must be at most 100,000,000, but got"):
+        Budget(max_params=MOST_VALUES + 1)
 
 
 def test_costs_are_whole_numbers_ready_for_json() -> None:

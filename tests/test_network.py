@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from reference import bind, evaluate, random_arrays, random_pictures
 from strategies import SMALL_SHAPES, architectures
 
@@ -54,7 +54,8 @@ def assert_close(found: jax.Array, wanted: jax.Array, tolerance: float = 1e-4) -
 
 
 @settings(max_examples=25, derandomize=True)
-@given(architectures(SMALL_SHAPES))
+@example(parse("wk3s2x2+b m2s1 (c4k2b (w))r a2s1o0.1 c5k4v+ M d3", (12, 11, 4), 3))
+@given(architectures(SMALL_SHAPES, least=2, most=4))
 def test_logits_are_those_of_the_reference(a: Architecture) -> None:
     found, wanted = both(a, a.layers, random_pictures(a, 3, 2))
     assert found.shape == (3, a.classes)
@@ -111,6 +112,14 @@ def test_predicting_leaves_the_statistics_alone() -> None:
     module(random_pictures(a, 4, 6))
     left = nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
     assert jax.tree.all(jax.tree.map(np.array_equal, left, statistics))
+
+
+def test_batch_norm_adds_its_epsilon_to_the_variance() -> None:
+    a = parse("b F", (1, 1, 2), 2)
+    params, statistics = draw_weights(a, 0)
+    statistics["batch_norm1"]["var"] = np.asarray([3e-5, 0], np.float32)
+    found = network(a, params, statistics)(jnp.ones((1, 1, 1, 2)))
+    np.testing.assert_allclose(found, [[4e-5**-0.5, 1e-5**-0.5]], rtol=1e-5)
 
 
 def test_dropout_zeroes_its_share_and_scales_the_rest() -> None:

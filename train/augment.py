@@ -50,17 +50,15 @@ def warp(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:
     rows = m[:, 0, 0] * y + m[:, 0, 1] * x + t[:, 0] * h + (h - 1) / 2
     columns = m[:, 1, 0] * y + m[:, 1, 1] * x + t[:, 1] * w + (w - 1) / 2
     top, left = jnp.floor(rows), jnp.floor(columns)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    down, right = rows - top, columns - left
     top, left = top.astype(jnp.int32), left.astype(jnp.int32)
     # Two zero pixels around stand for everything outside: indices clipped into them read 0.
     wide = w + 4
     bordered = jnp.pad(images_nhwc, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(n, -1, c)
     corner = (jnp.clip(top, -2, h) + 2) * wide + jnp.clip(left, -2, w) + 2
-    picture = jnp.arange(n)[:, None, None]
-
-    def read(offset: int) -> jax.Array:
-        return bordered.at[picture, corner + offset].get(mode="promise_in_bounds")
-
-    upper = (1 - right) * read(0) + right * read(1)
-    lower = (1 - right) * read(wide) + right * read(wide + 1)
-    return (1 - down) * upper + down * lower
+    # All four neighbours in one reading: four readings took a second more to compile.
+    around = jnp.stack([corner, corner + 1, corner + wide, corner + wide + 1], -1)
+    picture = jnp.arange(n)[:, None, None, None]
+    read = bordered.at[picture, around].get(mode="promise_in_bounds")
+    shares = [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
+    return (read * jnp.stack(shares, -1)[..., None]).sum(3)

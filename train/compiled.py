@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -12,10 +11,18 @@ import jax
 import numpy as np
 
 from pennyweight.arch.cost import cost
-from pennyweight.arch.network import abstract
+from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
-from pennyweight.train.optimiser import hypers
-from pennyweight.train.program import Pictures, Program, initial_state, score, train_epoch
+from pennyweight.train.optimiser import Hypers, hypers
+from pennyweight.train.program import (
+    Pictures,
+    Program,
+    State,
+    initial_state,
+    plan_epoch,
+    score,
+    train_steps,
+)
 from pennyweight.train.recipe import Recipe
 
 _CACHE_BYTES = 1_000_000_000  # of compiled programs on disk, least recently used go first
@@ -24,36 +31,52 @@ _LARGE_WORK = 10**11  # multiply-accumulates forward; 8x8 digits need about 10**
 
 @dataclass(frozen=True)
 class Executables:
-    """The compiled epoch and score of one program, and the seconds that compiling took."""
+    """One program's plan, steps and score, compiled."""
 
-    train_epoch: Callable[..., Any]
+    plan_epoch: Callable[..., Any]
+    train_steps: Callable[..., Any]
     score: Callable[..., Any]
-    compile_s: float
+
+    def train_epoch(
+        self, state: State, hypers: Hypers, training: Pictures, key: jax.Array
+    ) -> tuple[State, jax.Array]:
+        """As `program.train_epoch`."""
+        plan = self.plan_epoch(key, hypers.strengths)
+        return self.train_steps(state, hypers, training, plan)
 
 
 def keep_compiled_programs() -> None:
     """Turn on JAX's persistent compilation cache: in the user's cache folder, bounded."""
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-    jax.config.update(
-        "jax_persistent_cache_min_compile_time_secs", 0
-    )  # 1 s would skip most of ours
+    # The default, 1 s, would skip most of ours.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
 
 
 @lru_cache(maxsize=8)  # executables hold memory; a rung continues on what was compiled last
 def compiled(program: Program, training: int, calibration: int, validation: int) -> Executables:
     """`program` compiled for so many training, calibration and validation pictures."""
-    started = time.perf_counter()
-    _, params, _ = abstract(program.architecture)
-    traced = jax.eval_shape(lambda: hypers(Recipe(), 1))
-    state = jax.eval_shape(partial(initial_state, program), params, traced)
+    params, _ = draw_weights(program.architecture, 0)  # for their shapes
+    traced = hypers(Recipe(), 1)
+    state = initial_state(program, params, traced)
     shapes = [_pictures(program, n) for n in (training, calibration, validation)]
-    key = jax.eval_shape(jax.random.key, 0)
+    planned = _planner(training, program.batch_size)
+    steps = jax.jit(partial(train_steps, program))
+    scored = jax.jit(partial(score, program))
     options = _options(program, training)
-    epoch = jax.jit(partial(train_epoch, program)).lower(state, traced, shapes[0], key)
-    scored = jax.jit(partial(score, program)).lower(state.average, *shapes[1:])
-    executables = epoch.compile(options), scored.compile(options)
-    return Executables(*executables, time.perf_counter() - started)
+    return Executables(
+        planned,
+        steps.lower(state, traced, shapes[0], planned.out_info).compile(options),
+        scored.lower(state.average, *shapes[1:]).compile(options),
+    )
+
+
+@lru_cache(maxsize=8)
+def _planner(training: int, batch_size: int) -> Any:
+    """`plan_epoch` compiled; candidates of one batch size share it."""
+    key = jax.eval_shape(jax.random.key, 0)
+    strengths = hypers(Recipe(), 1).strengths
+    return jax.jit(partial(plan_epoch, training, batch_size)).lower(key, strengths).compile()
 
 
 def _options(program: Program, training: int) -> dict[str, str | bool]:

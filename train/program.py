@@ -21,7 +21,7 @@ from jax.flatten_util import ravel_pytree
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
-from pennyweight.train.augment import Affine, draw_affine, warp
+from pennyweight.train.augment import Affine, Strengths, draw_affine, warp
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
@@ -113,46 +113,68 @@ class _Frame:
 
 
 def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
-    """The state before the first step."""
-    vector, _ = ravel_pytree(params)
+    """The state before the first step, as NumPy arrays: nothing is compiled."""
+    leaves = jax.tree.leaves(params)  # the order of `ravel_pytree`
+    vector = np.concatenate([np.ravel(leaf) for leaf in leaves])
     transform = optimiser(program.optimiser, program.schedule, 1, hypers, 0)
-    return State(vector, vector, transform.init(vector), jnp.int32(0))
+    shapes = jax.eval_shape(transform.init, vector)
+    # Both optimisers start from zeros; their own `init` would compile a program for each shape.
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return State(vector, vector, zeros, np.zeros((), np.int32))  # type: ignore[arg-type]
+
+
+class Plan(NamedTuple):
+    """All that is random in an epoch, by step: which pictures, how they are changed, what drops."""
+
+    order_sb: jax.Array  # indices of pictures
+    affine_sb: Affine
+    dropout_keys_s: jax.Array
+
+
+def plan_epoch(n: int, b: int, key: jax.Array, strengths: Strengths) -> Plan:
+    """The plan of an epoch over `n` pictures in batches of `b`; it follows from `key` alone.
+
+    Pictures beyond the last full batch sit this epoch out. It is compiled by itself, once for all
+    candidates of one batch size: sorting and random numbers take long to compile.
+    """
+    steps = n // b
+    order_key, affine_key, dropout_key = jax.random.split(key, 3)
+    order = jnp.argsort(jax.random.bits(order_key, (n,)))[: steps * b].reshape(steps, b)
+    affine = draw_affine(affine_key, (steps, b), strengths)
+    return Plan(order, affine, jax.random.split(dropout_key, steps))
 
 
 def train_epoch(
     program: Program, state: State, hypers: Hypers, training: Pictures, key: jax.Array
 ) -> tuple[State, jax.Array]:
-    """The state after one pass over shuffled `training`, and the mean loss.
+    """The state after one pass over shuffled `training`, and the mean loss."""
+    plan = plan_epoch(len(training.labels_n), program.batch_size, key, hypers.strengths)
+    return train_steps(program, state, hypers, training, plan)
 
-    The order and all draws follow from `key` alone. Pictures beyond the last full batch sit this
-    epoch out.
-    """
-    n, b = len(training.labels_n), program.batch_size
-    steps = n // b
+
+def train_steps(
+    program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
+) -> tuple[State, jax.Array]:
+    """The state after the steps of `plan`, and the mean loss."""
+    steps = len(plan.order_sb)
     frame = _Frame.of(program)
     transform = optimiser(
         program.optimiser, program.schedule, program.epochs * steps, hypers, frame.decayed
     )
-    order_key, affine_key, dropout_key = jax.random.split(key, 3)
-    order = jnp.argsort(jax.random.bits(order_key, (n,)))[: steps * b]
-    # All draws at once: inside the scan each generator call would be compiled and run again.
-    draws = draw_affine(affine_key, (steps, b), hypers.strengths)
-    dropout_keys = jax.random.split(dropout_key, steps)
 
-    def step(state: State, batch: tuple[jax.Array, Affine, jax.Array]) -> tuple[State, jax.Array]:
-        chosen_b, affine_b, dropout_key = batch
-        images = training.images_nhwc.at[chosen_b].get(mode="promise_in_bounds")
-        labels_b = training.labels_n.at[chosen_b].get(mode="promise_in_bounds")
+    def step(state: State, plan: Plan) -> tuple[State, jax.Array]:
+        images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
+        labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
         if program.augments:
             # Augmented before normalising: what comes in from outside a picture is black.
-            images = warp(images.astype(jnp.float32), affine_b)
-        call = Call(batch_statistics=True, dropout_key=dropout_key)
+            images = warp(images.astype(jnp.float32), plan.affine_sb)
+        call = Call(batch_statistics=True, dropout_key=plan.dropout_keys_s)
 
         def loss(params: Tree) -> jax.Array:
             network = nnx.merge(frame.graph, params, frame.no_statistics)
             logits_bk = network(training.normalised(images), call)
             wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
-            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)
+            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)  # type: ignore[arg-type]
             return optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
 
         value, gradients = jax.value_and_grad(loss)(frame.unravel(state.params))
@@ -162,8 +184,7 @@ def train_epoch(
         average = _moved(program, state, params, hypers)
         return State(params, average, optimiser_state, state.step + 1), value
 
-    batches = (order.reshape(steps, b), draws, dropout_keys)
-    state, losses = jax.lax.scan(step, state, batches)
+    state, losses = jax.lax.scan(step, state, plan)
     return state, losses.mean()
 
 
