@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.pooling import Padding, Sweep, total
+from pennyweight.arch.pool_kernels import Padding, Sweep, total
 
 Kept = tuple[jax.Array, jax.Array]  # what a convolution keeps for its gradient: input and kernel
 

@@ -53,9 +53,9 @@ class MaxPool(_Pool):
     """The largest value of each window."""
 
     def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        from pennyweight.arch import pooling
+        from pennyweight.arch import pool_kernels
 
-        return pooling.max_pool(x, *self.window)
+        return pool_kernels.max_pool(x, *self.window)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source("max_pool")
@@ -67,9 +67,9 @@ class AveragePool(_Pool):
     """The mean of each window."""
 
     def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        from pennyweight.arch import pooling
+        from pennyweight.arch import pool_kernels
 
-        return pooling.avg_pool(x, *self.window)
+        return pool_kernels.avg_pool(x, *self.window)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source("avg_pool")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from pennyweight.arch.kernels import batch_norm, batch_norm_train, conv
-from pennyweight.arch.pooling import Padding, avg_pool, max_pool
+from pennyweight.arch.pool_kernels import Padding, avg_pool, max_pool
 
 # Hundreds of programs that run once: these options compile one in a fifth of the time.
 quickly = partial(
