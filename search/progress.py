@@ -1,4 +1,4 @@
-"""What one sees of a running search: a bar in a terminal or notebook, plain lines elsewhere."""
+"""What one sees of a running search: a bar in a terminal or a notebook, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def watching(
     tally = _Tally(total, done, epochs, unit)
     if not show:
         yield lambda kind, fields: None
-    elif not (console.is_terminal or console.is_jupyter):
+    elif console.is_jupyter:
+        yield _in_cell(tally)
+    elif not console.is_terminal:
         yield tally.line
     else:
         with _bar(unit) as progress:
@@ -48,7 +50,7 @@ def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int],
     console = _console()
     if not show:
         yield lambda done, total: None
-    elif not (console.is_terminal or console.is_jupyter):
+    elif console.is_jupyter or not console.is_terminal:
         said: list[str] = []
 
         def once(done: int, total: int) -> None:
@@ -63,6 +65,19 @@ def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int],
             yield lambda done, total: progress.update(
                 bar, completed=done, total=total, visible=True
             )
+
+
+def _in_cell(tally: _Tally) -> Watcher:
+    """A watcher that keeps one line of a notebook cell up to date (rich's needs ipywidgets)."""
+    from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+    handle = display(HTML(tally.html()), display_id=True)
+
+    def watch(kind: str, fields: dict[str, Any]) -> None:
+        tally.note(kind, fields)
+        handle.update(HTML(tally.html()))
+
+    return watch
 
 
 def _console() -> Console:
@@ -118,10 +133,20 @@ class _Tally:
             parts.append(f"best {accuracy:.2%} with {self._costs.get(trial, (0,))[0]:,} parameters")
         return ", ".join(parts)
 
+    def html(self) -> str:
+        """What happened so far, with a bar."""
+        return (
+            f'<progress max="{self.total}" value="{self.ended}"></progress> '
+            f"{self.ended}/{self.total} {self.unit}, {self._clock():.0f} s. {self.summary()}"
+        )
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._started
+
     def line(self, kind: str, fields: dict[str, Any]) -> None:
         """Print one line for each trial that ended, or for each epoch."""
         self.note(kind, fields)
-        clock = f"{time.monotonic() - self._started:6.0f}s {self.ended:4}/{self.total}"
+        clock = f"{self._clock():6.0f}s {self.ended:4}/{self.total}"
         if kind == "rung" and self.unit == "epochs":
             print(f"{clock} epochs  {self.summary()}", file=sys.stderr, flush=True)
         if kind != "end" or self.unit == "epochs":
