@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +25,16 @@ from cyclopts import App, Parameter
 from scipy import stats
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.results.folder import StudyFolder
 from pennyweight.results.models import Model, find_model
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.study import versions
 from pennyweight.train.data import load_training_set, normalisation, split
-from pennyweight.train.door import open_test_set
+from pennyweight.train.door import distinct_readings, open_test_set
 from pennyweight.train.evaluate import Evaluation, evaluate
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung, warm_up
 
-FIRST_SEED = 1_000  # beyond any seed of a search: those count up from the study's own
+FIRST_SEED = 1_000  # those that the study used are passed over
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -57,8 +59,9 @@ def main(
 ) -> None:
     """Train rank 1 of STUDY again from fresh seeds and measure it on the test set."""
     model = find_model(runs, study)
-    ledger = StudyFolder(runs / model.study.study).readings
-    chosen = range(FIRST_SEED, FIRST_SEED + seeds)
+    ledger = model.folder.readings
+    used = {trial.seed for trial in model.study.trials.values()}
+    chosen = list(islice((s for s in count(FIRST_SEED) if s not in used), seeds))
     tasks = [_task(model, seed) for seed in chosen]
     warm = partial(warm_up, model.study.data, model.study.settings["seed"])
     with LocalExecutor(warm=warm) as executor:
@@ -79,9 +82,14 @@ def main(
             "recipe": model.trial.recipe,
             "params": model.trial.cost["params"],
             "data": model.study.data,
-            "seeds": list(chosen),
+            "epochs": model.study.budget["max_epochs"],
+            "split_seed": model.study.settings["seed"],
+            "seeds": chosen,
             "test_accuracy": accuracies,
             **vars(interval),
+            "test_readings": distinct_readings(ledger),
+            "command": " ".join(sys.argv),
+            "cores": os.cpu_count(),
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")

@@ -76,7 +76,7 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
     asked = len(study.trials)
     counts = ", ".join(f"{count:,} {state}" for state, count in study.counts.items() if count)
     shown = f"; {len(rows):,} shown" if len(rows) < asked else ""
-    yield f"{asked:,} trials: {counts or 'none asked yet'}{shown}"
+    yield f"{asked:,} trial{'' if asked == 1 else 's'}: {counts or 'none asked yet'}{shown}"
     failed = [trial for trial in study.trials.values() if trial.state == "failed"]
     if failed:
         reason = " ".join((failed[0].reason or "no reason recorded").split())
@@ -86,7 +86,8 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         f"coordinator {_ledger(study.coordinator_seconds)}"
     )
     yield f"{PARETO_MARK} Pareto front: no complete trial is as accurate with fewer parameters."
-    yield f"Accuracies are validation accuracies{_test_set(test_readings)}."
+    best_of = "" if asked == 1 else " (the best of many is likely a little too high)"
+    yield f"Accuracies are validation accuracies{best_of}{_test_set(test_readings)}."
 
 
 def _test_set(readings: int | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_format
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +14,13 @@ from cyclopts import Parameter
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.settings import Sampler
-from pennyweight.search.units import Duration, InputShape, Size, Workers
+from pennyweight.search.units import Count, Duration, InputShape, Seed, Size, Workers
 
 if TYPE_CHECKING:
     from pennyweight.results.leaderboard import Row
     from pennyweight.results.study_records import StudyRecords
 
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
 
 
@@ -26,16 +28,16 @@ def search(
     *,
     data: str = "digits",
     max_params: Size = 8_000,
-    max_epochs: Size = 15,
+    max_epochs: Count = 15,
     max_macs: Size | None = None,
     max_activation_bytes: Size | None = None,
-    trials: Size = 30,
+    trials: Count = 30,
     timeout: Duration | None = None,
     sampler: Sampler = "tpe",
     workers: Workers = None,
     study: str | None = None,
     runs: Runs = Path("runs"),
-    seed: int = 0,
+    seed: Seed = 0,
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -81,7 +83,8 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan(settings=settings, name=study or settings.name, runs=runs, trials=trials)
+    name = settings.name if study is None else study
+    plan = Plan(settings=settings, name=name, runs=runs, trials=trials)
     if dry_run:
         from pennyweight.search.preview import preview
 
@@ -89,11 +92,9 @@ def search(
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
     found = plan.run(workers=workers, timeout_s=timeout, progress=True)
-    _show(found.study, found.rows, runs, json=json, top=None if json else 10)
+    _show(found.study, found.rows, runs / name, json=json, top=None if json else 10)
     if not json:
-        folder = "" if runs == Path("runs") else f" --runs {runs}"
-        print(f"Next:\n  pennyweight leaderboard {plan.name}{folder}")
-        print(f"  pennyweight export {plan.name}{folder}")
+        _say_next(["leaderboard", "export"], name, runs)
 
 
 def leaderboard(
@@ -101,7 +102,7 @@ def leaderboard(
     /,
     *,
     sort: SortKey = "rank",
-    top: Size | None = None,
+    top: Count | None = None,
     pareto: Flag = False,
     json: Flag = False,
     csv: Flag = False,
@@ -134,15 +135,15 @@ def leaderboard(
         raise UsageError("--json, --csv and --markdown exclude one another: choose one.")
     records = load_study(runs, study)
     everything = json or csv or markdown
-    chosen = arrange(
-        rows(records), sort=sort, top=top or (None if everything else 20), pareto=pareto
-    )
+    if top is None and not everything:
+        top = 20
+    chosen = arrange(rows(records), sort=sort, top=top, pareto=pareto)
     if csv or markdown:
         from pennyweight.results.tables import as_csv, as_markdown
 
         sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
     else:
-        _show(records, chosen, runs, json=json)
+        _show(records, chosen, runs / study, json=json)
 
 
 def export(
@@ -170,7 +171,7 @@ def export(
     from pennyweight.results.models import export_model, find_model
 
     found = find_model(runs, model)
-    folder = out or runs / found.study.study / "export"
+    folder = out or found.folder.path / "export"
     checked = export_model(found, folder, command=_command(), force=force)
     trial = found.trial
     if json:
@@ -191,7 +192,7 @@ def export(
         f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ "
         f"by at most {checked.largest_difference:.1g}"
     )
-    print(f"Try it:\n  python {folder / 'model.py'} PICTURE.png")
+    print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
 
 
 def inspect(
@@ -200,7 +201,7 @@ def inspect(
     *,
     data: str = "digits",
     input: InputShape | None = None,
-    classes: Size | None = None,
+    classes: Count | None = None,
     json: Flag = False,
 ) -> None:
     """Show a network layer by layer: shapes, parameters, MACs, receptive field.
@@ -222,6 +223,8 @@ def inspect(
     from pennyweight.search.describe import describe_architecture, describe_zoo
 
     if arch is None:
+        if input is not None or classes is not None:
+            raise UsageError("--input and --classes are what a notation is read for: give ARCH.")
         shown = describe_zoo()
     else:
         named = read_arch(arch, data=data, input_shape=input, classes=classes)
@@ -235,8 +238,8 @@ def train(
     *,
     data: str = "digits",
     recipe: Path | None = None,
-    max_epochs: Size = 15,
-    seed: int | None = None,
+    max_epochs: Count = 15,
+    seed: Seed | None = None,
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -269,7 +272,8 @@ def train(
 
     named = read_arch(arch, data=data)
     chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
-    seed = seed if seed is not None else named.seed or 0
+    if seed is None:
+        seed = named.seed or 0
     if not 0 <= seed < 2**31:
         raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
     candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
@@ -277,25 +281,24 @@ def train(
         candidate=candidate,
         data=data,
         epochs=max_epochs,
-        name=study or f"train-{named.architecture.fingerprint}-{seed}",
+        name=f"train-{named.architecture.fingerprint}-{seed}" if study is None else study,
         runs=runs,
         command=_command(),
     )
     from pennyweight.results.leaderboard import rows
 
     records = training.run()
-    measured = measure_on_test(runs, records.study) if test else None
+    measured = measure_on_test(runs, training.name) if test else None
     if json:
-        row = vars(rows(records)[0]) | {"study": records.study}
+        row = vars(rows(records)[0]) | {"study": training.name}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))
         return
-    _show(records, rows(records), runs, json=False)
+    _show(records, rows(records), runs / training.name, json=False)
     if measured:
         print(f"test accuracy {measured.accuracy:.2%} ({measured.correct:,} of {measured.total:,})")
-    folder = "" if runs == Path("runs") else f" --runs {runs}"
-    print(f"Next:\n  pennyweight export {records.study}{folder}")
+    _say_next(["export"], training.name, runs)
 
 
 def data_list(*, json: Flag = False) -> None:
@@ -329,12 +332,12 @@ def data_show(name: str, /, *, json: Flag = False) -> None:
 
 
 def _show(
-    records: StudyRecords, chosen: list[Row], runs: Path, *, json: bool, top: int | None = None
+    records: StudyRecords, chosen: list[Row], folder: Path, *, json: bool, top: int | None = None
 ) -> None:
     """Print a leaderboard, saying how often the test set was read for this study."""
     from pennyweight.results.folder import StudyFolder
 
-    readings = StudyFolder(runs / records.study).count_readings()
+    readings = StudyFolder(folder).count_readings()
     shown = chosen[:top]
     if json:
         from pennyweight.results.tables import as_json
@@ -354,6 +357,14 @@ def _print(shown: Any) -> None:
     from rich.console import Console
 
     Console().print(shown)
+
+
+def _say_next(commands: list[str], study: str, runs: Path) -> None:
+    folder = [] if runs == Path("runs") else ["--runs", str(runs)]
+    # After `make search` the program is in .venv/bin, which is not on the path.
+    program = "pennyweight" if shutil.which("pennyweight") else sys.argv[0]
+    lines = (shlex.join([program, command, study, *folder]) for command in commands)
+    print("Next:", *lines, sep="\n  ")
 
 
 def _command() -> list[str]:

@@ -32,7 +32,7 @@ class Genome:
     Widths are relative: the decoder scales them until the budget is spent.
     """
 
-    # How much of the budget to spend. Set by the study, not the sampler: see `study.share_of`.
+    # How much of the budget to spend. Set by the study, not the sampler: see `proposals.share_of`.
     share: float = _choice(1.0, 0.5, 0.25, 0.125)
 
     stem_kernel: int = _choice(3, 5)

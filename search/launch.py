@@ -15,7 +15,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
-from pennyweight.results.records import RecordFile
+from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.executors import LocalExecutor
@@ -36,6 +36,7 @@ class Found:
 
     study: StudyRecords
     runs: Path
+    name: str  # of the study's folder
 
     @property
     def rows(self) -> list[Row]:
@@ -55,13 +56,14 @@ class Found:
         """Write rank 1 as a bundle into `folder`, checked in a fresh process."""
         from pennyweight.results.models import export_model, find_model
 
-        model = find_model(self.runs, self.study.study)
+        model = find_model(self.runs, self.name)
         return export_model(model, Path(folder), command=_command(), force=force)
 
     def __rich__(self) -> Any:
         from pennyweight.results.terminal import as_table
 
-        return as_table(self.study, arrange(self.rows, top=SHOWN))
+        readings = StudyFolder(self.runs / self.name).count_readings()
+        return as_table(self.study, arrange(self.rows, top=SHOWN), test_readings=readings)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return self.__rich__()._repr_mimebundle_([], [])
@@ -101,7 +103,12 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan(settings=settings, name=study or settings.name, runs=Path(runs), trials=trials)
+    plan = Plan(
+        settings=settings,
+        name=settings.name if study is None else study,
+        runs=Path(runs),
+        trials=trials,
+    )
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
@@ -129,7 +136,9 @@ class Plan:
     @property
     def known(self) -> StudyRecords | None:
         """What the study's records say, None before it began; UsageError if its settings differ."""
-        if not StudyFolder(self.runs / self.name).records.exists():
+        path = StudyFolder(self.runs / self.name).records
+        # A file without a record is what a coordinator leaves that is killed as it begins.
+        if not path.exists() or (path.is_file() and not read_records(path)):
             return None
         known = load_study(self.runs, self.name)
         if differences := self.settings.differences(known.settings):
@@ -148,16 +157,10 @@ class Plan:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         known = self.known
         if known is None or _unfinished(known, self.trials):
-            self._run(known, workers, deadline, progress)
-        return Found(load_study(self.runs, self.name), self.runs)
+            self._run(workers, deadline, progress)
+        return Found(load_study(self.runs, self.name), self.runs, self.name)
 
-    def _run(
-        self,
-        known: StudyRecords | None,
-        workers: int | None,
-        deadline: float | None,
-        progress: bool,
-    ) -> None:
+    def _run(self, workers: int | None, deadline: float | None, progress: bool) -> None:
         from pennyweight.search.sampling import make_sampler
         from pennyweight.search.study import Coordinator
         from pennyweight.train.data import load_training_set
@@ -172,12 +175,12 @@ class Plan:
         with LocalExecutor(workers, warm=warm) as executor:
             _make(folder.path)
             with folder.locked(), RecordFile.open(folder.records) as records:
-                known = self.known if known else self._begin(records)
-                assert known is not None
+                # Read again, under the lock: another coordinator may have been at work meanwhile.
+                known = self.known or self._begin(records)
                 ended = sum(trial.state != "running" for trial in known.trials.values())
                 self._join(records, executor.workers)
                 epochs = settings.budget.max_epochs
-                with watching(self.trials, ended, epochs, show=progress) as watch:
+                with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
                     Coordinator(
                         folder=folder,
                         settings=settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import time
 from collections import Counter
@@ -13,25 +14,36 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from pennyweight.results.study_records import StudyRecords, TrialRecord
+
 Unit = Literal["trials", "epochs"]
 Watcher = Callable[[str, dict[str, Any]], None]
 
 
 @contextlib.contextmanager
 def watching(
-    total: int, done: int, epochs: int, *, unit: Unit = "trials", show: bool = True
+    total: int,
+    done: int,
+    epochs: int,
+    *,
+    unit: Unit = "trials",
+    known: StudyRecords | None = None,
+    show: bool = True,
 ) -> Iterator[Watcher]:
     """A watcher of records for `total` trials, or the epochs of one, of which `done` have ended.
 
-    Everything goes to stderr, so that stdout stays the result's.
+    A study that is gone on with is `known`. Everything goes to stderr: stdout is the result's.
     """
     console = _console()
     tally = _Tally(total, done, epochs, unit)
+    for trial in known.trials.values() if known else ():
+        tally.recall(trial)
     if not show:
         yield lambda kind, fields: None
     elif console.is_jupyter:
         yield _in_cell(tally)
     elif not console.is_terminal:
+        print(f"{done}/{total} {unit} done, going on", file=sys.stderr, flush=True)
         yield tally.line
     else:
         with _bar(unit) as progress:
@@ -69,13 +81,12 @@ def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int],
 
 def _in_cell(tally: _Tally) -> Watcher:
     """A watcher that keeps one line of a notebook cell up to date (rich's needs ipywidgets)."""
-    from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
-
-    handle = display(HTML(tally.html()), display_id=True)
+    shown = importlib.import_module("IPython.display")  # where there are cells, there is IPython
+    handle = shown.display(shown.HTML(tally.html()), display_id=True)
 
     def watch(kind: str, fields: dict[str, Any]) -> None:
         tally.note(kind, fields)
-        handle.update(HTML(tally.html()))
+        handle.update(shown.HTML(tally.html()))
 
     return watch
 
@@ -107,6 +118,14 @@ class _Tally:
         self._accuracy: dict[int, tuple[int, float]] = {}
         self._costs: dict[int, tuple[int, str]] = {}
         self._started = time.monotonic()
+
+    def recall(self, trial: TrialRecord) -> None:
+        """Take in a trial of an earlier session."""
+        self._costs[trial.trial] = trial.cost["params"], trial.notation
+        if trial.val_accuracy is not None:
+            self._accuracy[trial.trial] = trial.epochs, trial.val_accuracy
+        if trial.state != "running":
+            self._states[trial.state] += 1
 
     def note(self, kind: str, fields: dict[str, Any]) -> None:
         """Take in one record."""
@@ -152,11 +171,12 @@ class _Tally:
         if kind != "end" or self.unit == "epochs":
             return
         trial = fields["trial"]
-        epoch, accuracy = self._accuracy.get(trial, (0, float("nan")))
+        epoch, accuracy = self._accuracy.get(trial, (0, None))
         params, notation = self._costs.get(trial, (0, ""))
+        reached = f"accuracy {accuracy:7.2%}" if accuracy is not None else f"{fields['reason']}:"
         print(
-            f"{clock} trial {trial:<4} {fields['state']:9} epoch {epoch:<3} "
-            f"accuracy {accuracy:7.2%} {params:6,} parameters  {notation}",
+            f"{clock} trial {trial:<4} {fields['state']:9} epoch {epoch:<3} {reached} "
+            f"{params:6,} parameters  {notation}",
             file=sys.stderr,
             flush=True,
         )

@@ -66,9 +66,19 @@ def compiled(program: Program, training: int, calibration: int, validation: int)
     options = _options(program, training)
     return Executables(
         planned,
-        steps.lower(state, traced, shapes[0], planned.out_info).compile(options),
-        scored.lower(state.average, *shapes[1:]).compile(options),
+        _compile(steps.lower(state, traced, shapes[0], planned.out_info), options),
+        _compile(scored.lower(state.average, *shapes[1:]), options),
     )
+
+
+def _compile(lowered: Any, options: dict[str, str | bool]) -> Any:
+    """`lowered` compiled with XLA `options`, or without them where this XLA does not know one."""
+    try:
+        return lowered.compile(options)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
 
 
 @lru_cache(maxsize=8)
