@@ -1,0 +1,59 @@
+"""What was found: records, the leaderboard made of them, and the models they lead to.
+
+`load_study` reads a study's records; `rows` ranks its trials, `arrange` picks and sorts rows, and
+`as_table`, `as_json`, `as_csv` and `as_markdown` show them. `find_model` and `export_model` turn a
+trial into a bundle. Only exporting imports JAX. Names load when they are first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pennyweight.results.leaderboard import Row, arrange, rows
+    from pennyweight.results.models import Model, export_model, find_model
+    from pennyweight.results.studies import load_study, study_names
+    from pennyweight.results.study_records import Rung, StudyRecords, TrialRecord
+    from pennyweight.results.tables import as_csv, as_json, as_markdown
+    from pennyweight.results.terminal import as_table
+
+__all__ = [
+    "Model",
+    "Row",
+    "Rung",
+    "StudyRecords",
+    "TrialRecord",
+    "arrange",
+    "as_csv",
+    "as_json",
+    "as_markdown",
+    "as_table",
+    "export_model",
+    "find_model",
+    "load_study",
+    "rows",
+    "study_names",
+]
+
+_HOMES = {
+    "leaderboard": ("Row", "arrange", "rows"),
+    "models": ("Model", "export_model", "find_model"),
+    "studies": ("load_study", "study_names"),
+    "study_records": ("Rung", "StudyRecords", "TrialRecord"),
+    "tables": ("as_csv", "as_json", "as_markdown"),
+    "terminal": ("as_table",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value  # the next look-up finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.records import sync_folder
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,21 @@ class StudyFolder:
         """The weights as they are scored and exported."""
         return self.path / "models" / f"{trial:06d}-{epoch:04d}.safetensors"
 
-    def clear(self, trial: int, *, keep: int | None, running: bool) -> None:
+    @property
+    def holder(self) -> Path:
+        """Who runs the study; still there after a coordinator was killed."""
+        return self.path / "holder.json"
+
+    def trials_with_states(self) -> set[int]:
+        """The trials that run, and those whose coordinator was killed before it cleared up."""
+        paths = (self.path / "states").glob("*-*.safetensors")
+        return {int(path.name.partition("-")[0]) for path in paths}
+
+    def clear(self, trial: int, *, keep: int, running: bool) -> None:
         """Remove the trial's files of other epochs than `keep`, and its state unless it runs on."""
-        for kind in ("states", "models"):
+        for kind in ("models", "states"):  # states last: they tell that there is still to clear up
             for path in (self.path / kind).glob(f"{trial:06d}-*.safetensors"):
-                kept = keep is not None and path.stem.endswith(f"-{keep:04d}")
+                kept = path.stem == f"{trial:06d}-{keep:04d}"
                 if not kept or (kind == "states" and not running):
                     path.unlink(missing_ok=True)
 
@@ -61,21 +72,20 @@ class StudyFolder:
 
         The lock is the operating system's: it goes with the process, even a killed one.
         """
-        holder = self.path / "holder.json"
         lock = FileLock(self.path / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(
                 f"One coordinator at a time may run study {self.path.name}, and "
-                f"{_name(holder)} does: wait for it, stop it, or choose another --study."
+                f"{_name(self.holder)} does: wait for it, stop it, or choose another --study."
             ) from None
         try:
             me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
-            holder.write_text(json.dumps(me))
+            self.holder.write_text(json.dumps(me))
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            self.holder.unlink(missing_ok=True)
             lock.release()
 
 
@@ -89,6 +99,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)  # or the new name can be lost with the power, after its record
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

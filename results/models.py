@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import rows, wilson_interval
 from pennyweight.results.studies import load_study
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 class Model:
     """A trial of a study that has weights."""
 
-    runs: Path
+    folder: StudyFolder  # which may have been renamed since its records were begun
     study: StudyRecords
     trial: TrialRecord
 
     @property
     def weights(self) -> Path:
         """The file of its weights, as its last rung left them."""
-        folder = StudyFolder(self.runs / self.study.study)
-        return folder.model(self.trial.trial, self.trial.epochs)
+        return self.folder.model(self.trial.trial, self.trial.epochs)
 
 
 def find_model(runs: Path, name: str) -> Model:
@@ -42,12 +41,7 @@ def find_model(runs: Path, name: str) -> Model:
     study_name, colon, number = name.partition(":")
     study = load_study(runs, study_name)
     if colon:
-        if not number.isdecimal() or int(number) not in study.trials:
-            last = max(study.trials, default=-1)
-            raise UsageError(
-                f"Study {study_name} has no trial {number!r}: its trials are numbered 0 to {last}."
-            )
-        trial = study.trials[int(number)]
+        trial = _trial(study, study_name, number)
     else:
         best = next((row for row in rows(study) if row.val_accuracy is not None), None)
         if best is None:
@@ -55,13 +49,26 @@ def find_model(runs: Path, name: str) -> Model:
                 f"No trial of study {study_name} has finished a rung yet: go on with its search."
             )
         trial = study.trials[best.trial]
-    model = Model(runs, study, trial)
+    model = Model(StudyFolder(runs / study_name), study, trial)
     if not trial.rungs or not model.weights.exists():
         raise UsageError(
             f"Trial {trial.trial} of study {study_name} ({trial.state}) has no weights: "
             "choose one that finished a rung."
         )
     return model
+
+
+def _trial(study: StudyRecords, name: str, number: str) -> TrialRecord:
+    # Compared as text: Python reads no number of more than 4,300 digits.
+    for trial in study.trials.values():
+        if str(trial.trial) == number:
+            return trial
+    if not study.trials:
+        raise UsageError(f"Study {name} has no trial yet: go on with its search.")
+    raise UsageError(
+        f"Study {name} has no trial {shown(number)}: its trials are numbered "
+        f"{min(study.trials)} to {max(study.trials)}."
+    )
 
 
 def export_model(

@@ -57,7 +57,7 @@ class RecordFile:
         good_bytes = _read(path)[1] if path.exists() else 0
         file = io.FileIO(path, "a")
         try:
-            _sync_folder(path.parent)  # without it a new file's name can be lost with the power
+            sync_folder(path.parent)  # without it a new file's name can be lost with the power
             return cls(file, good_bytes)
         except BaseException:
             file.close()
@@ -167,7 +167,8 @@ def _write_all(file: io.FileIO, line: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names of the files in `folder` on the disk."""
     if os.name == "nt":  # has no handle for a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)

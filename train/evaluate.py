@@ -44,14 +44,13 @@ def evaluate(
 
     graph, _, _ = abstract(architecture)
     weights, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
-    deviation = np.asarray(std, np.float32)
-    average = np.asarray(mean, np.float32)
+    mean_c, std_c = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
 
     @jax.jit
-    def run(images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def run(images_nhwc: jax.Array, labels_n: jax.Array) -> tuple[jax.Array, jax.Array]:
         network = nnx.merge(graph, weights, statistics)
-        logits = network((images.astype(jnp.float32) / 255 - average) / deviation)
-        return tally(logits, labels, jnp.full(labels.shape, True))
+        logits = network((images_nhwc.astype(jnp.float32) / 255 - mean_c) / std_c)
+        return tally(logits, labels_n, jnp.full(labels_n.shape, True))
 
     correct, loss = 0, 0.0
     for start in range(0, len(dataset.labels), CHUNK):  # the last, partial chunk compiles once more

@@ -66,7 +66,8 @@ def optimiser(
 def _shape(schedule: Schedule, total_steps: int) -> optax.Schedule:
     """The learning rate as a share of its peak, by step."""
     if schedule == "step":
-        drops = {int(0.4 * total_steps): 0.12, int(0.8 * total_steps): 0.12}
+        # Rounded up, so that even a run of one step begins at the peak.
+        drops = {-(-part * total_steps // 5): 0.12 for part in (2, 4)}
         return optax.piecewise_constant_schedule(1.0, drops)
     rise = int((0.3 if schedule == "one_cycle" else 0.05) * total_steps)
     return optax.warmup_cosine_decay_schedule(

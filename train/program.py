@@ -68,7 +68,8 @@ class Pictures:
 
     def normalised(self, images_nhwc: jax.Array) -> jax.Array:
         """uint8 pictures as float32 of mean 0 and standard deviation 1."""
-        return (images_nhwc.astype(jnp.float32) / 255 - self.mean_c) / self.std_c
+        mean, std = self.mean_c[None, None, None], self.std_c[None, None, None]
+        return (images_nhwc.astype(jnp.float32) / 255 - mean) / std
 
 
 class State(NamedTuple):
@@ -208,7 +209,8 @@ def score(
     """
     frame = _Frame.of(program)
     weights = frame.unravel(average)
-    b = min(CHUNK, len(calibration.labels_n), len(validation.labels_n))
+    # Statistics of a small chunk would be biased, however few pictures there are to validate on.
+    b = min(CHUNK, len(calibration.labels_n), max(len(validation.labels_n), CHUNK // 2))
     first = len(calibration.labels_n) // b if frame.no_statistics else 0
     images, labels, real = _chunked(calibration, validation, first, b)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import UsageError, close_names
+from pennyweight.arch.errors import UsageError, close_names, shown
 
 Optimiser = Literal["adamw", "sgd"]
 Schedule = Literal["one_cycle", "cosine", "step"]
@@ -41,14 +40,19 @@ class Recipe:
             number = isinstance(value, int | float) and type(value) is not bool
             if not number or not least <= value <= most:
                 raise UsageError(
-                    f"`{name}` of a recipe must be from {least:g} to {most:g}, but got {value!r}."
+                    f"`{name}` of a recipe must be from {least:g} to {most:g}, "
+                    f"but got {shown(value)}."
                 )
         if type(self.batch_size) is not int:
-            raise UsageError(f"`batch_size` must be a whole number, but got {self.batch_size!r}.")
+            raise UsageError(
+                f"`batch_size` must be a whole number, but got {shown(self.batch_size)}."
+            )
         for name, choices in (("optimiser", Optimiser), ("schedule", Schedule)):
             value, known = getattr(self, name), get_args(choices)
             if value not in known:
-                raise UsageError(f"`{name}` cannot be {value!r}: {close_names(str(value), known)}")
+                raise UsageError(
+                    f"`{name}` cannot be {shown(value)}: {close_names(str(value), known)}"
+                )
 
     @property
     def augments(self) -> bool:
@@ -62,7 +66,7 @@ class Recipe:
     def from_json(cls, description: Any) -> Recipe:
         """The recipe of a JSON object; fields that are left out keep their defaults."""
         if not isinstance(description, dict):
-            raise UsageError(f"A recipe is a JSON object, but got {json.dumps(description)[:40]}.")
+            raise UsageError(f"A recipe is a JSON object, but got {shown(description)}.")
         known = get_type_hints(cls)
         if unknown := sorted(description.keys() - known):
             raise UsageError(f"A recipe has no `{unknown[0]}`: {close_names(unknown[0], known)}")
@@ -89,3 +93,10 @@ class Candidate:
     architecture: Architecture
     recipe: Recipe
     seed: int
+
+    def __post_init__(self) -> None:
+        # JAX keeps 32 bits of a seed: larger ones would shuffle alike.
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            raise UsageError(
+                f"`seed` must be a whole number from 0 to {2**32 - 1}, but got {shown(self.seed)}."
+            )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pennyweight.arch.errors import UsageError
 from pennyweight.train.recipe import Candidate
 
 if TYPE_CHECKING:
@@ -31,6 +35,19 @@ class Task:
     from_epoch: int
     to_epoch: int
     state: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:
+            raise ValueError(
+                f"A rung lies between epochs 0 and {self.epochs} and trains at least one, "
+                f"but got {self.from_epoch=}, {self.to_epoch=}."
+            )
+        if (self.state is None) != (self.from_epoch == 0):
+            has = "has no state" if self.state is None else "has a state"
+            raise ValueError(
+                f"All rungs but the first go on from a state, but one from epoch "
+                f"{self.from_epoch} {has}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +82,8 @@ def train_rung(task: Task) -> Outcome:
     """Run `task` on this process's device. The result depends on the task alone.
 
     A task cut at any epoch and continued from its state gives bit for bit what the uncut one gives
-    on the same machine. Raises ValueError when the state belongs to another candidate.
+    on the same machine. Raises ValueError when the state is damaged or of another network, seed or
+    epoch, and UsageError where a batch is larger than the training split.
     """
     import jax
 
@@ -75,15 +93,14 @@ def train_rung(task: Task) -> Outcome:
     from pennyweight.train.optimiser import hypers
     from pennyweight.train.program import Program
 
-    if not 0 <= task.from_epoch < task.to_epoch <= task.epochs:
-        raise ValueError(f"No rung lies from {task.from_epoch=} to {task.to_epoch=}.")
     clock = _Clock()
     data = on_device(task.source, task.split_seed)
     clock.lap("data")
     program = Program.of(task.candidate, task.epochs)
     sizes = [len(pictures.labels_n) for pictures in data]
-    traced = hypers(task.candidate.recipe, sizes[0] // program.batch_size)
-    state = _start(program, task, traced)
+    steps = _steps_per_epoch(task, sizes[0])
+    traced = hypers(task.candidate.recipe, steps)
+    state = _start(program, task, traced, steps)
     clock.lap("initialise")
     run = compiled(program, *sizes)
     clock.lap("compile")
@@ -100,7 +117,8 @@ def train_rung(task: Task) -> Outcome:
         clock.lap("evaluate")
         if curve[-1].diverged:
             break
-    packed = state_file.pack(state._asdict()), state_file.pack(model)
+    owned = state._asdict() | {"owner": _owner(task.candidate)}
+    packed = state_file.pack(owned), state_file.pack(model)
     clock.lap("data")
     return Outcome(
         state=packed[0],
@@ -121,7 +139,18 @@ def warm_up(source: str, split_seed: int) -> None:
     on_device(source, split_seed)
 
 
-def _start(program: Program, task: Task, traced: Hypers) -> State:
+def _steps_per_epoch(task: Task, training: int) -> int:
+    """How many full batches `training` pictures make."""
+    batch_size = task.candidate.recipe.batch_size
+    if training < batch_size:
+        raise UsageError(
+            f"`batch_size` must be at most {training}, the training pictures of {task.source}, "
+            f"but got {batch_size}."
+        )
+    return training // batch_size
+
+
+def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
     """The state at the end of `task.from_epoch`."""
     from pennyweight.arch.network import draw_weights
     from pennyweight.train import state_file
@@ -131,7 +160,21 @@ def _start(program: Program, task: Task, traced: Hypers) -> State:
     state = initial_state(program, params, traced)
     if task.state is None:
         return state
-    return State(**state_file.unpack(task.state, state._asdict()))
+    owner = _owner(task.candidate)
+    like: dict[str, Any] = state._asdict() | {"owner": owner}
+    found = state_file.unpack(task.state, like)
+    # Weights are one vector, and other networks have one of the same length.
+    if not np.array_equal(found.pop("owner"), owner):
+        raise ValueError("The training state belongs to another network or another seed.")
+    if found["step"] != task.from_epoch * steps:
+        raise ValueError(f"The training state is not that of the end of epoch {task.from_epoch}.")
+    return State(**found)
+
+
+def _owner(candidate: Candidate) -> np.ndarray:
+    """What ties a state to its candidate: a digest of the network and the seed."""
+    text = f"{candidate.architecture.fingerprint} {candidate.seed}"
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
 def _point(epoch: int, loss: float, score: Score, total: int) -> Point:

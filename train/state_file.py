@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pennyweight.arch.network import Tree
@@ -16,12 +17,13 @@ T = TypeVar("T")
 def pack(tree: Any) -> bytes:
     """The arrays of `tree`, each under its path, such as "weights/conv1/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return save({_name(path): np.asarray(leaf) for path, leaf in leaves})
+    # In row order, which safetensors writes whatever the array's own order is.
+    return save({_name(path): np.asarray(leaf, order="C") for path, leaf in leaves})
 
 
 def unpack(data: bytes, like: T) -> T:
     """The tree shaped `like`, with the arrays that `pack` stored; ValueError if they do not fit."""
-    arrays = load(data)
+    arrays = _arrays(data)
 
     def find(path: Any, leaf: Any) -> np.ndarray:
         array = arrays.get(_name(path))
@@ -35,12 +37,19 @@ def unpack(data: bytes, like: T) -> T:
 def layers(data: bytes, part: str) -> Tree:
     """The arrays below `part` ("weights" or "statistics") by layer and weight name."""
     tree: Tree = {}
-    for name, array in load(data).items():
+    for name, array in _arrays(data).items():
         head, *rest = name.split("/")
         if head == part:
             layer, weight = rest
             tree.setdefault(layer, {})[weight] = array
     return tree
+
+
+def _arrays(data: bytes) -> dict[str, np.ndarray]:
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ValueError(f"The training state is damaged: {error}.") from None
 
 
 def _name(path: Any) -> str:
