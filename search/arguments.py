@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import zoo
 from pennyweight.train.recipe import Recipe
@@ -36,10 +38,14 @@ def read_arch(
 
     A notation is read for the pictures of `data`, or for `input_shape` and `classes`.
     """
-    if text.startswith("zoo:"):
-        return Named(zoo(text.removeprefix("zoo:")))
-    if text.endswith(".json"):
-        return _from_file(Path(text))
+    if text.startswith("zoo:") or text.endswith(".json"):
+        if input_shape is not None or classes is not None:
+            raise UsageError(
+                f"{text} has an input shape and classes of its own: leave out --input and "
+                "--classes, which are for a notation."
+            )
+        is_file = text.endswith(".json")
+        return _from_file(Path(text)) if is_file else Named(zoo(text.removeprefix("zoo:")))
     if (input_shape is None) != (classes is None):
         raise UsageError("--input and --classes go together: give both, or --data instead.")
     if input_shape is None or classes is None:
@@ -52,35 +58,53 @@ def read_arch(
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a JSON file."""
-    return Recipe.from_json(_json(path))
+    document = _json(path)
+    with _naming(path):
+        return Recipe.from_json(document)
 
 
 def _from_file(path: Path) -> Named:
     document = _json(path)
-    if not isinstance(document, dict) or "architecture" not in document:
-        return Named(Architecture.from_json(document))
-    seed, recipe = document.get("seed"), document.get("recipe")
-    if seed is not None and (type(seed) is not int or seed < 0):
-        raise UsageError(f"`seed` in {path} must be a whole number from 0, but got {seed!r}.")
-    return Named(
-        Architecture.from_json(document["architecture"]),
-        None if recipe is None else Recipe.from_json(recipe),
-        seed,
-    )
+    with _naming(path):
+        if not isinstance(document, dict) or "architecture" not in document:
+            return Named(Architecture.from_json(document))
+        seed, recipe = document.get("seed"), document.get("recipe")
+        if seed is not None and (type(seed) is not int or seed < 0):
+            raise UsageError(f"`seed` must be a whole number from 0, but got {shown(seed)}.")
+        return Named(
+            Architecture.from_json(document["architecture"]),
+            None if recipe is None else Recipe.from_json(recipe),
+            seed,
+        )
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error say which file it is about."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _json(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise UsageError(
-                f"{path} must be at most {_LARGEST_FILE:,} bytes of JSON: name another."
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # bounded as it is read: a device tells no size
+            content = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise UsageError(
             f"{path} must be a file that can be read, but: {error.strerror}."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{path} must be JSON, but: {error}.") from None
+        ) from error
+    if len(content) > _LARGEST_FILE:
+        raise UsageError(f"{path} must be JSON of at most {_LARGEST_FILE:,} bytes: name another.")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        reason = f"line {error.lineno}, column {error.colno}: {error.msg}"
+    except UnicodeDecodeError:
+        reason = "it is no UTF-8 text"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError:  # Python reads no integer of more than 4,300 digits
+        reason = "a number in it is too long"
+    raise UsageError(f"{path} must be JSON, but: {reason}.")

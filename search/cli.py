@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import select
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
+from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.search import commands
 
 app = App(
@@ -19,6 +25,7 @@ app = App(
     help_format="plaintext",
     version=lambda: f"pennyweight {version('pennyweight')}",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # it would end without a word
 )
 for command in (
     commands.search,
@@ -33,36 +40,96 @@ _data.command(commands.data_list, name="list")
 _data.command(commands.data_show, name="show")
 app.command(_data)
 
+# Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
+_PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 bad flags or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
-    if debug:
-        tokens.remove("--debug")
+    try:
+        _prepare_stdout()
+        _run([token for token in tokens if token != "--debug"])
+    except BrokenPipeError as error:
+        if _reader_is_gone():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        _fail(error, debug)
+    except (KeyboardInterrupt, Exception) as error:
+        _fail(error, debug)
+
+
+def _run(tokens: list[str]) -> None:
     try:
         app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # `pennyweight leaderboard … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        _end(130, "Interrupted; the same command goes on from here.", debug)
-    except (CycloptsError, UsageError) as error:
-        _end(2, str(error), debug)
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        _end(1, f"{named}{error.strerror or error}.", debug)
-    except Exception as error:
-        _end(1, f"{type(error).__name__}: {error} (--debug shows where)", debug)
-
-
-def _end(status: int, message: str, debug: bool) -> None:
-    """Print `message` on one line and exit, or with `debug` let the error through."""
-    if debug:
+    except CycloptsError as error:
+        raise UsageError(_reworded(error)) from error
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # rich calls it a failure
+            sys.exit(0)
         raise
-    print(f"pennyweight: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _reworded(error: CycloptsError) -> str:
+    """The error in our own words, where cyclopts' are its own jargon."""
+    name = " ".join(error.command_chain or ())
+    remedy = f"`pennyweight {name} --help` tells more."
+    match error:
+        case UnusedCliTokensError(unused_tokens=[token, *_]):
+            return f"{name} takes no {shown(token)}: {remedy}"
+        case MissingArgumentError(keyword=None, argument=argument) if argument:
+            return f"{name} needs {argument.name}: {remedy}"
+        case MissingArgumentError(keyword=flag):
+            return f"{flag} needs a value: {remedy}"
+        case CoercionError(msg=str(reason), token=token) if token and token.keyword:
+            return f"{token.keyword} {reason}"
+    return str(error)
+
+
+def _fail(error: BaseException, debug: bool) -> NoReturn:
+    """Print one line, with `debug` after where the error comes from, and exit."""
+    match error:
+        case KeyboardInterrupt():
+            status, message = 130, "Interrupted; the same command goes on from here."
+        case UsageError():
+            status, message = 2, str(error)
+        case OSError():
+            named = f"{error.filename}: " if error.filename else ""
+            status, message = 1, f"{named}{error.strerror or error}."
+        case _:
+            hint = "" if debug else " (--debug shows where)"
+            status, message = 1, f"{type(error).__name__}: {error}{hint}"
+    if debug:
+        traceback.print_exception(error)
+    line = UsageError(" ".join(message.split()))  # which escapes what could move the cursor
+    print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
+
+
+def _prepare_stdout() -> None:
+    """Let whatever is printed reach stdout: closed, or in an encoding that lacks it."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        codecs.register_error("pennyweight", _plain)
+        sys.stdout.reconfigure(errors="pennyweight")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """A codec error handler, which writes a character in ASCII, or as a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in lacking), error.end
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is stdout that nobody reads any more, as in `pennyweight leaderboard … | head`."""
+    events = select.poll()
+    events.register(sys.stdout, 0)  # an error is told without being asked for
+    return bool(events.poll(0))
 
 
 if __name__ == "__main__":

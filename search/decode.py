@@ -121,7 +121,7 @@ class _Widths:
         return at(low)
 
     def _paired(self, widths: Widths) -> Widths:
-        """Where parameters are what stops every width: one up, another down, if that spends more."""
+        """One width up and another down while that spends more, where parameters stop them all."""
         limit, slots = self._budget.max_params, range(self.slots)
         if any(self._params(_moved(widths, up)) <= limit for up in slots):
             return widths

@@ -11,6 +11,7 @@ import numpy as np
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost, layer_table
 from pennyweight.arch.zoo import ZOO
+from pennyweight.search.progress import decoding
 from pennyweight.train.data import available, describe, load_training_set, split
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Shown:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, title=Text(self.title, "bold not italic"))
-        table.title_justify = "left"
+        yield Text(self.title, "bold")  # not the table's, which would wrap it to the table's width
+        table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(self.columns):
             text = any(isinstance(row[number], str) for row in self.rows)
             table.add_column(column, justify="left" if text else "right", overflow="fold")
@@ -134,7 +135,9 @@ def describe_pictures(name: str) -> Shown:
 
     Test pictures are counted, not looked at: reading them is written down, and this is no reading.
     """
-    info, dataset = describe(name), load_training_set(name)
+    info = describe(name)
+    with decoding(name) as decoded:
+        dataset = load_training_set(name, progress=decoded)
     parts = split(dataset.labels, 0)
     counts = [
         np.bincount(dataset.labels[part], minlength=info.classes).tolist()

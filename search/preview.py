@@ -42,14 +42,13 @@ class Preview:
         }
 
     def to_text(self) -> str:
-        minutes = self.expected_s / 60
         named = [("smallest", self.smallest), ("largest", self.largest)]
         named += [("example", example) for example in self.examples]
         return "\n".join(
             [
                 *(_line(name, architecture) for name, architecture in named),
-                f"{self.trials} trials on {self.workers} workers: roughly "
-                + (f"{minutes:.0f} minutes" if minutes >= 2 else f"{self.expected_s:.0f} s"),
+                f"{_counted(self.trials, 'trial')} on {_counted(self.workers, 'worker')}: roughly "
+                + _duration(self.expected_s),
             ]
         )
 
@@ -91,6 +90,22 @@ def _expected_epochs(rungs: tuple[int, ...]) -> float:
     for rung in rungs:
         epochs, going_on, start = epochs + going_on * (rung - start), going_on * 0.4, rung
     return epochs
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """Two digits or so: 90 s, 45 minutes, 4 hours, 1,940 days.
+
+    >>> _duration(5_400), _duration(90)
+    ('90 minutes', '90 s')
+    """
+    for name, unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _described(architecture: Architecture) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pennyweight.search.genome import Genome, Value
 PLAIN = Genome()
 
 # The hand-made networks of `arch.zoo`, as genomes: the decoder scales them to the budget and the
-# pictures.
+# pictures. Left out is the ReLU on the logits of the first three, which no search should try.
 _BUDGET_2 = {
     "stem_width": 1.0,
     "depth1": 1,
@@ -17,7 +17,7 @@ _BUDGET_2 = {
     "depth2": 2,
     "depth3": 2,
     "squeeze3": True,
-    "padding": "valid",
+    "padding": "mixed",
     "width1": 0.5,
     "width2": 0.5,
     "width3": 0.5,
@@ -28,11 +28,12 @@ HAND_MADE: dict[str, dict[str, Any]] = {
     "budget-4": {
         **_BUDGET_2,
         "norm": "after",
+        "padding": "valid",
         "pool2": "none",
         "classifier": "dense",
     },
     "budget-3": {**_BUDGET_2, "norm": "after"},
-    "budget-2": {**_BUDGET_2, "norm": "none"},
+    "budget-2": {**_BUDGET_2, "norm": "none", "stem_width": 0.75},
     "budget-1": {
         "stem_width": 0.0,
         "depth1": 2,
@@ -43,7 +44,7 @@ HAND_MADE: dict[str, dict[str, Any]] = {
         "padding": "valid",
         "norm": "none",
         "width1": 0.5,
-        "width2": 0.8,
+        "width2": 0.5,
         "width3": 1.0,
         "growth": 1.0,
         "classifier": "conv",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import sqlite3
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pennyweight.arch.errors import UsageError
@@ -24,24 +28,51 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own progress says it, 
 
 
 def open_study(folder: Path, settings: Settings) -> optuna.Study:
-    """The Optuna study in `folder`, made where there is none.
+    """The Optuna study in `folder`, made where there is none; `close_study` it in the end.
 
     Raises UsageError when the database is damaged, or by a newer Optuna.
     """
     path = folder / "study.db"
     try:
-        return optuna.create_study(
-            storage=f"sqlite:///{path}",
-            study_name=folder.name,
-            direction="maximize",
-            pruner=WithinShare(settings),
-            load_if_exists=True,
-        )
+        options = {"creator": partial(_connect, path)}
+        storage = RDBStorage("sqlite:///study.db", engine_kwargs=options)
+        return _study(storage, folder.name, WithinShare(settings))
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:100]
         raise UsageError(
-            f"{path} is no readable Optuna study ({reason}): restore it, or name a new --study."
+            f"{path} is no readable Optuna study ({reason}): delete it, and it is made anew from "
+            "the records."
         ) from error
+
+
+def emptied(study: optuna.Study) -> optuna.Study:
+    """The study made anew, without a trial."""
+    optuna.delete_study(study_name=study.study_name, storage=study._storage)
+    return _study(study._storage, study.study_name, study.pruner)
+
+
+def close_study(study: optuna.Study) -> None:
+    """Close the database, so that it is one file again."""
+    study._storage.remove_session()
+    study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+
+
+def _study(storage: BaseStorage, name: str, pruner: BasePruner) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that does not wait for the disk at each of the 30 commits of one question.
+
+    With busy workers that took 0.7 s, while one of them waited. A power cut may lose the last
+    commits, never the database; what it lost is in the records.
+    """
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
@@ -71,46 +102,72 @@ class WithinShare(BasePruner):
     """Successive halving among trials of equal share (Li et al., arXiv:1810.05934).
 
     A network of an eighth of the budget loses to one of the whole budget, but may still be the
-    best of its size.
+    best of its size. That a trial goes on is noted at it: a coordinator that takes it over from a
+    killed one asks again, and gets the same answer though other trials have come further since.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._rungs = settings.rungs
         self._halving = SuccessiveHalvingPruner(
             min_resource=settings.first_rung, reduction_factor=ETA
         )
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return self._halving.prune(_SameShare(study, trial.params["share"]), trial)
+        epoch = trial.last_step
+        if epoch not in self._rungs:
+            return False
+        # Optuna notes the comparison before it is made, and would not make it again.
+        compared = f"completed_rung_{self._rungs.index(epoch)}"
+        noted = dict(trial.system_attrs)
+        fresh = copy.copy(trial)
+        fresh.system_attrs = {key: noted[key] for key in noted if key != compared}
+        pruned = self._halving.prune(_Rivals(study, trial), fresh)
+        if not pruned:
+            study._storage.set_trial_system_attr(trial._trial_id, went_on(epoch), True)
+        return pruned and went_on(epoch) not in noted
 
 
-class _SameShare(optuna.Study):
-    """A view of a study with the trials of one share alone, as Hyperband's of its brackets."""
+def went_on(epoch: int) -> str:
+    """Under which name it is noted at a trial that it went on after `epoch`."""
+    return f"went_on:{epoch}"
 
-    def __init__(self, study: optuna.Study, share: float) -> None:
+
+class _Rivals(optuna.Study):
+    """A view of a study with a trial's rivals of its share, as Hyperband's of its brackets."""
+
+    def __init__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         super().__init__(study.study_name, study._storage, pruner=study.pruner)
-        self._share = share
+        self._number, self._share = trial.number, trial.params["share"]
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         trials = super().get_trials(deepcopy=deepcopy, states=states)
-        return [trial for trial in trials if trial.params.get("share") == self._share]
+        same = [trial for trial in trials if trial.params.get("share") == self._share]
+        return [trial for trial in same if trial.number != self._number]
 
 
-def ask(study: optuna.Study, fixed: dict[str, Value]) -> Trial:
-    """A new trial whose `fixed` genes are set; one left waiting by a crash is taken first."""
-    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+def ask(study: optuna.Study, number: int, fixed: dict[str, Value]) -> Trial:
+    """Trial `number` with its `fixed` genes set; one that was being asked at a crash is taken."""
+    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+    left = next((trial for trial in unfinished if trial.number == number), None)
+    if left is None:
         study.enqueue_trial(fixed)
-    return study.ask()
+    if left is None or left.state == TrialState.WAITING:
+        return study.ask()
+    trial = Trial(study, left._trial_id)
+    # The genes it got already are drawn again: without them the others would be other ones.
+    trial._cached_frozen_trial.params, trial._cached_frozen_trial.distributions = {}, {}
+    return trial
 
 
 def genome_of(trial: Trial) -> Genome:
-    """The genome of `trial`: genes it has already are kept, the others drawn."""
+    """The genome of `trial`, drawn."""
     genes = {name: trial._suggest(name, space) for name, space in DISTRIBUTIONS.items()}
     return Genome(**genes)
 
 
 def running(study: optuna.Study) -> dict[int, Trial]:
-    """The trials a coordinator left running, by number, to be gone on with."""
+    """The trials that a coordinator left running, by number."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return {trial.number: Trial(study, trial._trial_id) for trial in frozen}

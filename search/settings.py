@@ -30,8 +30,8 @@ class Settings:
                 f"--sampler cannot be {self.sampler!r}: "
                 f"{close_names(self.sampler, get_args(Sampler))}"
             )
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed}.")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**31:
+            raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed!r}.")
 
     @property
     def name(self) -> str:

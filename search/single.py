@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder, write_whole
-from pennyweight.results.records import RecordFile
+from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.progress import decoding, watching
@@ -64,55 +65,86 @@ class Training:
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
         folder = StudyFolder(self.runs / self.name)
-        known = load_study(self.runs, self.name) if folder.records.exists() else None
-        if known is not None:
-            self._check_same(known)
-            if known.trials[0].state != "running":
-                return known
+        known = self._known(folder)
+        if known is not None and known.trials and known.trials[0].state != "running":
+            return known
         with decoding(self.data, show=progress) as decoded:
             load_training_set(self.data, progress=decoded)
-        warm_up(self.data, self.candidate.seed)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder.path} cannot be made: {error.strerror}.") from error
-        with folder.locked(), RecordFile.open(folder.records) as records:
-            if known is None:
-                self._begin(records)
-                known = load_study(self.runs, self.name)
-            start = known.trials[0].epochs
-            bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
-            with bar as watch:
-                self._train(folder, records, start, watch)
+            raise UsageError(
+                f"--runs must be a folder that can be written, but {folder.path}: {error.strerror}."
+            ) from error
+        with folder.locked():
+            known = self._known(folder)  # again: who held the lock before may have gone on
+            with RecordFile.open(folder.records) as records:
+                self._go_on(folder, records, known, progress)
         return load_study(self.runs, self.name)
+
+    def _known(self, folder: StudyFolder) -> StudyRecords | None:
+        """What was recorded, None before the first record; UsageError if of something else."""
+        path = folder.records
+        if not path.exists() or (path.is_file() and not read_records(path)):
+            return None
+        known = load_study(self.runs, self.name)
+        if differences := self._differences(known):
+            raise UsageError(
+                f"Study {self.name} exists and is not this training ({'; '.join(differences)}): "
+                "repeat that one, or choose another --study."
+            )
+        return known
+
+    def _go_on(
+        self, folder: StudyFolder, records: RecordFile, known: StudyRecords | None, progress: bool
+    ) -> None:
+        started = time.monotonic()
+        if known is None:
+            records.append("study", **self._described())
+        trial = known.trials.get(0) if known else None
+        if trial is None:
+            records.append("trial", **self._asked())
+        elif trial.state != "running":
+            return
+        records.append(
+            "session", started=time.time(), workers=1, versions=versions(), pid=os.getpid()
+        )
+        start = trial.epochs if trial else 0
+        bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
+        try:
+            with bar as watch:
+                warm_up(self.data, self.candidate.seed)
+                self._train(folder, records, start, watch)
+        finally:
+            records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
     def _settings(self) -> dict[str, Any]:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
         return {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
 
-    def _begin(self, records: RecordFile) -> None:
+    def _described(self) -> dict[str, Any]:
+        return {
+            "study": self.name,
+            "settings": self._settings(),
+            "versions": versions(),
+            "command": self.command,
+            "created": time.time(),
+        }
+
+    def _asked(self) -> dict[str, Any]:
         architecture = self.candidate.architecture
-        records.append(
-            "study",
-            study=self.name,
-            settings=self._settings(),
-            versions=versions(),
-            command=self.command,
-            created=time.time(),
-        )
-        records.append(
-            "trial",
-            trial=0,
-            proposer="user",
-            share=1.0,
-            genome={},
-            architecture=architecture.to_json(),
-            notation=architecture.notation,
-            fingerprint=architecture.fingerprint,
-            recipe=self.candidate.recipe.to_json(),
-            seed=self.candidate.seed,
-            cost=cost(architecture).to_json(),
-        )
+        return {
+            "trial": 0,
+            "proposer": "user",
+            "share": 1.0,
+            "genome": {},
+            "architecture": architecture.to_json(),
+            "notation": architecture.notation,
+            "fingerprint": architecture.fingerprint,
+            "recipe": self.candidate.recipe.to_json(),
+            "seed": self.candidate.seed,
+            "cost": cost(architecture).to_json(),
+        }
 
     def _train(self, folder: StudyFolder, records: RecordFile, start: int, watch: Any) -> None:
         last = None
@@ -148,19 +180,25 @@ class Training:
         watch("end", end)
         folder.clear(0, keep=last.epoch if last else self.epochs, running=False)
 
-    def _check_same(self, known: StudyRecords) -> None:
-        trial = known.trials.get(0)
-        candidate = self.candidate
-        same = (
-            trial is not None
-            and dict(known.settings) == self._settings()
-            and trial.fingerprint == candidate.architecture.fingerprint
-            and dict(trial.recipe) == candidate.recipe.to_json()
-        )
-        if not same:
-            raise UsageError(
-                f"Study {self.name} exists and is not this training: choose another --study."
-            )
+    def _differences(self, known: StudyRecords) -> list[str]:
+        """How the recorded training differs from this one, a clause each."""
+        if "sampler" in known.settings:
+            return ["it is a search"]
+        here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
+        there = {
+            "data": known.data,
+            "max_epochs": known.budget["max_epochs"],
+            "seed": known.settings["seed"],
+        }
+        if trial := known.trials.get(0):
+            here |= {"network": self.candidate.architecture.notation}
+            here |= self.candidate.recipe.to_json()
+            there |= {"network": trial.notation} | dict(trial.recipe)
+        return [
+            f"{name} is {there.get(name)} there and {here.get(name)} here"
+            for name in here | there
+            if here.get(name) != there.get(name)
+        ]
 
 
 def measure_on_test(runs: Path, name: str) -> Evaluation:

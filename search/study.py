@@ -7,19 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.study_records import StudyRecords, TrialRecord
-from pennyweight.search import sampling
+from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
 from pennyweight.search.genome import Genome
 from pennyweight.search.proposals import proposal
@@ -30,6 +30,8 @@ from pennyweight.train.rung import Outcome, Task, train_rung
 
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
+MOST_FAILURES = 5  # in a row, before the search stops
+_LONGEST = 300  # characters of a reason
 _LEDGER_EVERY_S = 30.0  # so that a killed coordinator's seconds are not all lost
 
 Watcher = Callable[[str, dict[str, Any]], None]
@@ -38,13 +40,17 @@ Watcher = Callable[[str, dict[str, Any]], None]
 
 @dataclass
 class _Flight:
-    """A rung that a worker trains."""
+    """A trial on its way: how far it came, and the rung that a worker trains."""
 
     trial: Trial
-    number: int
     candidate: Candidate
-    rung: int  # index in the settings' rungs
-    attempt: int = 1
+    epoch: int = 0  # of the last rung recorded
+    score: float = 0.0  # there, as Optuna is told it
+    attempt: int = 1  # at the next rung
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
 
 
 @dataclass
@@ -67,14 +73,16 @@ class Coordinator:
     _flying: dict[Future[Outcome], _Flight] = field(default_factory=dict)
     _seconds: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
+    _next: int = 0  # number of a trial; above `_asked` where a record was damaged and deleted
+    _failures: int = 0  # in a row
     _ledger_from: float = field(default_factory=time.monotonic)
 
     def run(self, records: RecordFile, known: StudyRecords) -> None:
         """Go on from what is `known` to the end, appending to `records`."""
         self._records = records
-        self._study = sampling.open_study(self.folder.path, self.settings)
-        self._take_over(known)
+        self._study = repair.study_in_line(self.folder.path, self.settings, known)
         try:
+            self._take_over(known)
             while True:
                 while len(self._flying) < self.slots and self._may_ask():
                     self._ask()
@@ -86,6 +94,7 @@ class Coordinator:
                 if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
                     self._write_ledger()
         finally:
+            sampling.close_study(self._study)
             self._write_ledger()
 
     def _wait(self) -> set[Future[Outcome]]:
@@ -100,45 +109,43 @@ class Coordinator:
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    # What a crash left ----------------------------------------------------------------------------
+    # What a crash left
 
     def _take_over(self, known: StudyRecords) -> None:
-        """Bring Optuna up to the records, and hand out again what was in flight."""
+        """Finish what was recorded but not told, and hand out again what was in flight."""
         running = sampling.running(self._study)
+        self._asked, self._next = len(known.trials), max(known.trials, default=-1) + 1
+        left = self.folder.trials_with_states()
         for number, record in sorted(known.trials.items()):
-            self._asked += 1
             candidate = _candidate(record)
-            self._seen[_identity(candidate)] += record.state != "duplicate"
+            if record.state != "running" and number in left:
+                self.folder.clear(number, keep=record.epochs, running=False)
+            if record.rungs or record.state not in ("running", "duplicate"):
+                self._seen[_identity(candidate)] += 1
             if number in running:
-                self._go_on(running.pop(number), record, candidate)
-        for number, trial in sorted(running.items()):  # asked, but not yet recorded
-            self._study.sampler = self._sampler(number)
-            self._propose(trial, "sampler")
+                self._go_on(_Flight(running[number], candidate), record)
 
-    def _go_on(self, trial: Trial, record: TrialRecord, candidate: Candidate) -> None:
-        reported = trial.study.trials[record.trial].intermediate_values
+    def _go_on(self, flight: _Flight, record: TrialRecord) -> None:
+        asked = self._study.get_trials(deepcopy=False)[flight.number]
         for rung in record.rungs:
-            if rung.epoch not in reported and rung.val_correct is not None:
-                trial.report(rung.val_correct / rung.val_total, rung.epoch)
+            flight.epoch, flight.score = rung.epoch, repair.score(rung)
+            if rung.epoch not in asked.intermediate_values:
+                flight.trial.report(flight.score, rung.epoch)
         if record.state != "running":
-            self._tell(trial, record.state, record.val_accuracy)
-            return
-        flight = _Flight(trial, record.trial, candidate, len(record.rungs))
-        if record.rungs:
-            flight.rung -= 1
-            self._after_rung(flight, record.val_accuracy, diverged=record.val_log_loss is None)
+            repair.tell(self._study, flight.trial, record.state, flight.score)
+        elif record.rungs:
+            self._after_rung(flight, diverged=repair.diverged(record.rungs[-1]))
         else:
-            self._hand_out(flight)
+            self._start(flight)
 
     # A trial from its question to its end
-    # -----------------------------------------------------------
 
     def _ask(self) -> None:
         with _Lap(self._seconds, "ask"):
-            number = self._asked
+            number = self._next
             proposer, fixed = proposal(number)
             self._study.sampler = self._sampler(number)
-            trial = sampling.ask(self._study, fixed)
+            trial = sampling.ask(self._study, number, fixed)
         self._propose(trial, proposer)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
@@ -151,35 +158,37 @@ class Coordinator:
             architecture = decode(
                 genome, self.settings.budget, self.info.input_shape, self.info.classes
             )
-        recipe = genome.recipe
-        candidate = Candidate(architecture=architecture, recipe=recipe, seed=self.settings.seed)
-        repeats = self._seen[_identity(candidate)]
         candidate = Candidate(
-            architecture=architecture, recipe=recipe, seed=self.settings.seed + repeats
+            architecture=architecture, recipe=genome.recipe, seed=self.settings.seed
         )
-        self._asked += 1
-        self._record("trial", trial=trial.number, proposer=proposer, **_asked(genome, candidate))
-        flight = _Flight(trial, trial.number, candidate, 0)
-        if repeats >= MOST_SEEDS:
+        seed = candidate.seed + self._seen[_identity(candidate)]
+        flight = _Flight(trial, replace(candidate, seed=seed))
+        self._asked, self._next = self._asked + 1, self._next + 1
+        asked = _asked(genome, flight.candidate)
+        self._record("trial", trial=trial.number, proposer=proposer, **asked)
+        self._start(flight)
+
+    def _start(self, flight: _Flight) -> None:
+        """Hand out the first rung, unless the candidate was trained often enough before."""
+        if self._seen[_identity(flight.candidate)] >= MOST_SEEDS:
             self._end(flight, "duplicate", f"asked before, and trained from {MOST_SEEDS} seeds")
-            return
-        self._seen[_identity(candidate)] += 1
-        self._hand_out(flight)
+        else:
+            self._seen[_identity(flight.candidate)] += 1
+            self._hand_out(flight)
 
     def _hand_out(self, flight: _Flight) -> None:
-        """Submit the flight's rung, from the state that the rung before left on the disk."""
+        """Submit the flight's next rung, from the state that the one before left on the disk."""
         if self._late():
             return
-        rungs = self.settings.rungs
-        start = rungs[flight.rung - 1] if flight.rung else 0
-        state = self.folder.state(flight.number, start).read_bytes() if start else None
+        path = self.folder.state(flight.number, flight.epoch)
+        state = path.read_bytes() if flight.epoch and path.exists() else None
         task = Task(
             source=self.settings.data,
             split_seed=self.settings.seed,
             candidate=flight.candidate,
             epochs=self.settings.budget.max_epochs,
-            from_epoch=start,
-            to_epoch=rungs[flight.rung],
+            from_epoch=flight.epoch if state else 0,  # a lost state is trained again
+            to_epoch=min(epoch for epoch in self.settings.rungs if epoch > flight.epoch),
             state=state,
         )
         self._flying[self.executor.submit(train_rung, task)] = flight
@@ -193,55 +202,59 @@ class Coordinator:
                 flight.attempt += 1
                 self._hand_out(flight)
             else:
-                self._end(flight, "failed", f"its worker died {MOST_ATTEMPTS} times")
+                self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
             return
         except Exception as error:
-            self._end(flight, "failed", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            self._fail(flight, " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST])
             return
-        last = outcome.curve[-1]
+        self._failures = 0
+        # Epochs before are in the records, where a lost state was trained again.
+        curve = tuple(point for point in outcome.curve if point.epoch > flight.epoch)
+        if not curve:
+            self._end(flight, "diverged", "its lost state was trained again, and diverged earlier")
+            return
+        outcome = replace(outcome, curve=curve)
+        last = curve[-1]
         with _Lap(self._seconds, "record"):
             write_whole(self.folder.state(flight.number, last.epoch), outcome.state)
             write_whole(self.folder.model(flight.number, last.epoch), outcome.model)
         self._record("rung", **rung_record(flight.number, outcome))
-        accuracy = last.val_correct / outcome.val_total
+        flight.epoch, flight.attempt = last.epoch, 1
+        flight.score = 0.0 if last.diverged else last.val_correct / outcome.val_total
         with _Lap(self._seconds, "tell"):
-            flight.trial.report(0.0 if last.diverged else accuracy, last.epoch)
-        self._after_rung(flight, accuracy, diverged=last.diverged)
+            flight.trial.report(flight.score, flight.epoch)
+        self._after_rung(flight, diverged=last.diverged)
 
-    def _after_rung(self, flight: _Flight, accuracy: float | None, *, diverged: bool) -> None:
+    def _after_rung(self, flight: _Flight, *, diverged: bool) -> None:
         """End the trial whose rung is recorded and reported, or hand out its next one."""
-        epoch = self.settings.rungs[flight.rung]
         if diverged:
-            self._end(flight, "diverged", "its loss was not finite", accuracy)
-        elif flight.rung == len(self.settings.rungs) - 1:
-            self._end(flight, "complete", None, accuracy)
+            self._end(flight, "diverged", "its loss was not finite")
+        elif flight.epoch == self.settings.budget.max_epochs:
+            self._end(flight, "complete", None)
         elif self._timed("tell", flight.trial.should_prune):
-            self._end(flight, "pruned", f"not in the best third after {epoch} epochs", accuracy)
+            self._end(flight, "pruned", f"not in the best third after {flight.epoch} epochs")
         else:
-            self.folder.clear(flight.number, keep=epoch, running=True)
-            flight.rung, flight.attempt = flight.rung + 1, 1
+            self.folder.clear(flight.number, keep=flight.epoch, running=True)
             self._hand_out(flight)
 
-    def _end(
-        self, flight: _Flight, state: str, reason: str | None, accuracy: float | None = None
-    ) -> None:
+    def _fail(self, flight: _Flight, reason: str) -> None:
+        """End the trial; raises RuntimeError when it is plainly not the trial's fault."""
+        self._end(flight, "failed", reason)
+        self._failures += 1
+        if self._failures == MOST_FAILURES:
+            raise RuntimeError(
+                f"{MOST_FAILURES} trials in a row failed, the last with {reason.rstrip('.')}: "
+                "see to that, then go on with the study."
+            )
+
+    def _end(self, flight: _Flight, state: str, reason: str | None) -> None:
         """Record the trial's end, then tell Optuna: what is recorded is never asked again."""
         self._record("end", trial=flight.number, state=state, reason=reason)
-        self._tell(flight.trial, state, accuracy)
-        ended = self.settings.rungs[flight.rung] if accuracy is not None else None
-        self.folder.clear(flight.number, keep=ended, running=False)
-
-    def _tell(self, trial: Trial, state: str, accuracy: float | None) -> None:
         with _Lap(self._seconds, "tell"):
-            if state in ("complete", "diverged"):  # a diverged one scores as the worst
-                value = 0.0 if state == "diverged" or accuracy is None else accuracy
-                self._study.tell(trial, value)
-            else:
-                pruned = state == "pruned"
-                self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+            repair.tell(self._study, flight.trial, state, flight.score)
+        self.folder.clear(flight.number, keep=flight.epoch, running=False)
 
     # Records
-    # -----------------------------------------------------------------------------------------
 
     def _record(self, kind: str, **fields: Any) -> None:
         with _Lap(self._seconds, "record"):

@@ -1,15 +1,30 @@
-"""Sizes, durations and shapes as one writes them on a command line."""
+"""Counts, sizes, durations and shapes as one writes them on a command line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from pennyweight.arch.errors import shown
+
+MOST_WORKERS = 1_024  # far above any one machine's cores: more is a slip of the finger
+
 _SIZES = {"": 1, "k": 1_000, "M": 1_000_000, "KB": 1_000, "KiB": 1_024, "MB": 10**6, "MiB": 2**20}
 _DURATIONS = {"s": 1, "m": 60, "h": 3_600}
+# Digits are bounded, because Python reads no number of more than 4,300. A minus is understood, so
+# that the rule on the value, and not the one on its form, says what is least.
+_NUMBER = r"-?[0-9]{1,18}"
+
+
+def count(text: str) -> int:
+    """A whole number, such as 30."""
+    if not re.fullmatch(_NUMBER, text):
+        raise ValueError(f"must be a whole number of at most 18 digits, but got {shown(text)}.")
+    return int(text)
 
 
 def size(text: str) -> int:
@@ -19,9 +34,10 @@ def size(text: str) -> int:
     (8000, 1536)
     """
     number = _scaled(text, _SIZES)
-    if number is None or number != int(number):
+    if number is None or number.denominator != 1:
         raise ValueError(
-            f"must be a whole number, with k, M, KB, KiB, MB or MiB if you like, but got {text!r}."
+            "must be a whole number of at most 18 digits, with k, M, KB, KiB, MB or MiB if you "
+            f"like, but got {shown(text)}."
         )
     return int(number)
 
@@ -34,8 +50,8 @@ def duration(text: str) -> float:
     """
     number = _scaled(text, _DURATIONS)
     if number is None:
-        raise ValueError(f"must be a time such as 90s, 30m or 2h, but got {text!r}.")
-    return number
+        raise ValueError(f"must be a time such as 90s, 30m or 2h, but got {shown(text)}.")
+    return float(number)
 
 
 def shape(text: str) -> tuple[int, int, int]:
@@ -44,8 +60,10 @@ def shape(text: str) -> tuple[int, int, int]:
     >>> shape("28x28x1")
     (28, 28, 1)
     """
-    if not (found := re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", text)):
-        raise ValueError(f"must be height x width x channels, such as 28x28x1, but got {text!r}.")
+    if not (found := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})x([0-9]{1,5})", text)):
+        raise ValueError(
+            f"must be height x width x channels, such as 28x28x1, but got {shown(text)}."
+        )
     return int(found[1]), int(found[2]), int(found[3])
 
 
@@ -53,24 +71,29 @@ def workers(text: str) -> int | None:
     """How many worker processes; None for `auto`, one per core."""
     if text == "auto":
         return None
-    if not text.isdecimal():
-        raise ValueError(f"must be `auto` or a whole number, but got {text!r}.")
+    if not re.fullmatch(_NUMBER, text) or not 1 <= int(text) <= MOST_WORKERS:
+        raise ValueError(
+            f"must be `auto` or a whole number from 1 to {MOST_WORKERS}, but got {shown(text)}."
+        )
     return int(text)
 
 
-def _scaled(text: str, units: Mapping[str, int]) -> float | None:
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]*)", text)
-    return float(found[1]) * units[found[2]] if found and found[2] in units else None
+def _scaled(text: str, units: Mapping[str, int]) -> Fraction | None:
+    found = re.fullmatch(rf"({_NUMBER}(?:\.[0-9]{{1,9}})?) ?([A-Za-z]*)", text)
+    return Fraction(found[1]) * units[found[2]] if found and found[2] in units else None
 
 
-def _converter(convert: Any) -> Any:
+def _parameter(convert: Callable[[str], Any], metavar: str, **options: Any) -> Parameter:
     def parse(_: type, tokens: Sequence[Any]) -> Any:
         return convert(tokens[0].value)
 
-    return parse
+    # What begins with a hyphen is a value too (`-5s`), and told that it is a wrong one.
+    return Parameter(converter=parse, metavar=metavar, allow_leading_hyphen=True, **options)
 
 
-Size = Annotated[int, Parameter(converter=_converter(size))]
-Duration = Annotated[float, Parameter(converter=_converter(duration))]
-InputShape = Annotated[tuple[int, int, int], Parameter(converter=_converter(shape), n_tokens=1)]
-Workers = Annotated[int | None, Parameter(converter=_converter(workers))]
+Count = Annotated[int, _parameter(count, "COUNT")]
+Seed = Annotated[int, _parameter(count, "SEED")]
+Size = Annotated[int, _parameter(size, "SIZE")]
+Duration = Annotated[float, _parameter(duration, "TIME")]
+InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
+Workers = Annotated[int | None, _parameter(workers, "COUNT", show_default="auto")]

@@ -1,0 +1,45 @@
+"""The first proposals, and which trials spend how much of the budget."""
+
+from collections import Counter
+from fractions import Fraction
+
+from pennyweight.arch.zoo import ZOO
+from pennyweight.search.genome import Genome, choices
+from pennyweight.search.proposals import FIRST, PLAIN, proposal, share_of
+from pennyweight.search.sampling import DISTRIBUTIONS
+
+
+def test_the_first_trials_are_the_plain_network_and_every_hand_made_one() -> None:
+    assert set(FIRST) == {"plain", *ZOO}
+    asked = [proposal(number) for number in range(len(FIRST))]
+    assert [proposer for proposer, _ in asked] == list(FIRST)
+    assert [Genome(**genes) for _, genes in asked] == list(FIRST.values())  # type: ignore[arg-type]
+    assert len(set(FIRST.values())) == len(FIRST)
+    assert FIRST["plain"] == PLAIN == Genome()
+
+
+def test_every_first_proposal_sets_every_gene_to_something_in_its_range() -> None:
+    for genome in FIRST.values():
+        for name, value in genome.to_json().items():
+            assert DISTRIBUTIONS[name]._contains(DISTRIBUTIONS[name].to_internal_repr(value)), name
+
+
+def test_of_later_trials_nothing_is_set_but_the_share() -> None:
+    for number in range(len(FIRST), 40):
+        assert proposal(number) == ("sampler", {"share": share_of(number)})
+
+
+def test_the_first_proposals_spend_the_whole_budget() -> None:
+    assert {share_of(number) for number in range(len(FIRST))} == {1.0}
+    assert {genome.share for genome in FIRST.values()} == {1.0}
+
+
+def test_one_later_trial_in_five_spends_a_half_a_quarter_or_an_eighth_in_turn() -> None:
+    shares = [share_of(number) for number in range(len(FIRST), len(FIRST) + 300)]
+    assert Counter(shares) == {1.0: 240, 0.5: 20, 0.25: 20, 0.125: 20}
+    for start in range(0, 300, 5):
+        assert shares[start : start + 5].count(1.0) == 4
+    assert {Fraction(share) for share in shares} == {
+        Fraction(share)
+        for share in choices()["share"] or ()  # type: ignore[arg-type]
+    }

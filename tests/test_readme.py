@@ -1,0 +1,89 @@
+"""The README's commands exist, and its numbers are those of the committed records."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pennyweight.search.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    line for block in BLOCKS for line in block.splitlines() if re.match(r" *pennyweight ", line)
+]
+RECORDS = ROOT / "benchmarks" / "records"
+
+
+def shown(command: str) -> str:
+    """What the README shows `command` to print."""
+    found = re.search(rf"<!-- shown: {re.escape(command)} -->\n```\n(.*?)```", README, re.DOTALL)
+    assert found, f"README.md shows no output of `{command}`."
+    return found[1]
+
+
+def record(name: str) -> dict:
+    return json.loads((RECORDS / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_readme_parses(command: str) -> None:
+    app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 10
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = {word for block in BLOCKS for word in re.findall(r"^make ([a-z-]+)$", block, re.M)}
+    assert named == {"search", "test"}
+    assert named <= set(targets)
+
+
+def test_the_leaderboard_shown_is_the_recorded_one() -> None:
+    rows = {row["rank"]: row for row in record("digits-8000.json")["rows"]}
+    output = shown("make search")
+    lines = re.findall(r"^\W*(\d+) +(\d+) (\d+\.\d+) \[.*?\] +([\d,]+) ", output, re.M)
+    assert len(lines) == 10
+    for rank, trial, accuracy, params in lines:
+        row = rows[int(rank)]
+        assert int(trial) == row["trial"]
+        assert accuracy == f"{row['val_accuracy'] * 100:.2f}"
+        assert int(params.replace(",", "")) == row["params"]
+
+
+def test_the_retrained_winner_shown_is_the_recorded_one() -> None:
+    measured = record("digits-8000-retrained.json")
+    output = shown(".venv/bin/python benchmarks/retrain_winner.py digits-8000")
+    shares = re.findall(r"^seed \d+: ([\d.]+)%", output, re.M)
+    assert shares == [f"{accuracy:.2%}".rstrip("%") for accuracy in measured["test_accuracy"]]
+    assert f"mean {measured['mean']:.2%}" in output
+    best = next(row for row in record("digits-8000.json")["rows"] if row["rank"] == 1)
+    assert f"{measured['params']:,} parameters" in output
+    assert measured["trial"] == best["trial"]
+
+
+def test_the_mnist_numbers_are_the_recorded_ones() -> None:
+    rows = record("mnist-8000.json")["rows"]
+    best = next(row for row in rows if row["rank"] == 1)
+    text = " ".join(README.split())
+    assert f"{best['val_accuracy']:.2%} on validation with {best['params']:,} parameters" in text
+
+
+def test_the_records_keep_what_the_project_promises() -> None:
+    digits, retrained = record("digits-8000.json"), record("digits-8000-retrained.json")
+    mnist = record("mnist-8000.json")
+    assert digits["trials"]["asked"] == 30
+    assert digits["seconds"]["wall"] < 120
+    assert digits["rows"][0]["val_accuracy"] >= 0.98
+    assert len(retrained["seeds"]) == 5
+    assert retrained["mean"] >= 0.97
+    assert mnist["trials"]["asked"] >= 12
+    assert mnist["rows"][0]["val_accuracy"] >= 0.992
+    for study in (digits, mnist):
+        assert all(row["params"] <= study["budget"]["max_params"] for row in study["rows"])

@@ -1,0 +1,482 @@
+"""The coordinator: every trial comes to one end, once, whatever happens on the way.
+
+Training is replaced by arithmetic here (`searches.Arithmetic`), so that hundreds of situations can
+be gone through; `test_kill.py` has real training in real processes.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from searches import (
+    RUNGS,
+    SETTINGS,
+    Arithmetic,
+    check_whole,
+    coordinate,
+    copied,
+    story,
+    told,
+)
+
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import StudyFolder
+from pennyweight.results.records import read_records
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.proposals import FIRST, share_of
+from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
+from pennyweight.train.rung import Outcome, Task
+
+HERE = 11  # trials of the study that most tests go on with: with the next, the sampler models
+END = HERE + 2
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of HERE trials; `copied` before it is gone on with."""
+    folder = StudyFolder(tmp_path_factory.mktemp("runs") / "study")
+    coordinate(folder, HERE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ended(base: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """The same study gone on with to END trials, undisturbed."""
+    folder = copied(base, tmp_path_factory.mktemp("runs"))
+    coordinate(folder, END)
+    return folder
+
+
+def loaded(folder: StudyFolder) -> StudyRecords:
+    return load_study(folder.path.parent, folder.path.name)
+
+
+# An undisturbed study.
+
+
+def test_every_trial_asked_comes_to_one_end_in_records_and_database(ended: StudyFolder) -> None:
+    check_whole(ended, END)
+
+
+def test_the_first_trials_are_the_hand_made_ones_and_then_the_sampler_asks(
+    ended: StudyFolder,
+) -> None:
+    trials = loaded(ended).trials
+    assert [trials[n].proposer for n in range(len(FIRST) + 1)] == [*FIRST, "sampler"]
+    for (name, genome), trial in zip(FIRST.items(), trials.values(), strict=False):
+        assert trial.genome == genome.to_json(), name
+    assert [trial.share for trial in trials.values()] == [share_of(n) for n in range(END)]
+
+
+def test_every_network_is_within_the_budget_and_its_share(ended: StudyFolder) -> None:
+    for trial in loaded(ended).trials.values():
+        assert trial.cost["params"] <= SETTINGS.budget.max_params * trial.share
+
+
+def test_some_trials_are_pruned_and_only_at_a_rung(ended: StudyFolder) -> None:
+    counts = loaded(ended).counts
+    assert counts["pruned"] >= 3
+    assert counts["complete"] >= 2
+    for trial in loaded(ended).trials.values():
+        if trial.state == "pruned":
+            assert trial.epochs in RUNGS[:-1]
+            assert trial.reason == f"not in the best third after {trial.epochs} epochs"
+
+
+def test_the_same_seed_gives_the_same_study_and_another_seed_another(
+    ended: StudyFolder, tmp_path: Path
+) -> None:
+    again = coordinate(StudyFolder(tmp_path / "again"), END)
+    assert story(again) == story(loaded(ended))
+    other = coordinate(StudyFolder(tmp_path / "other"), 6, settings=replace(SETTINGS, seed=1))
+    assert other.trials[5].proposer == "sampler"
+    assert other.trials[5].genome != again.trials[5].genome
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_other_samplers_are_interrupted_and_gone_on_with_as_well(
+    sampler: Any, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, sampler=sampler)
+    whole = coordinate(StudyFolder(tmp_path / "whole"), 7, settings=settings)
+    folder = StudyFolder(tmp_path / "halves")
+    coordinate(folder, 6, settings=settings)
+    assert story(coordinate(folder, 7, settings=settings)) == story(whole)
+    check_whole(folder, 7, settings)
+
+
+def test_a_record_is_on_the_disk_before_anyone_is_told_of_it(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    told_of: list[str] = []
+
+    def watch(kind: str, fields: dict[str, Any]) -> None:
+        last = read_records(folder.records)[-1]
+        assert (last["kind"], last.get("trial")) == (kind, fields.get("trial"))
+        told_of.append(kind)
+
+    coordinate(folder, 2, watch=watch)
+    assert [r["kind"] for r in read_records(folder.records)][1:] == told_of
+    assert told_of.count("trial") == told_of.count("end") == 2
+
+
+def test_the_coordinators_seconds_are_in_the_ledger_by_kind(ended: StudyFolder) -> None:
+    study = loaded(ended)
+    assert study.coordinator_seconds.keys() >= {"ask", "tell", "record", "wait"}
+    assert 0 < sum(study.coordinator_seconds.values()) <= study.wall_s
+
+
+def test_a_coordinator_needs_no_jax(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; import searches; "
+        "from pennyweight.results.folder import StudyFolder; "
+        "searches.coordinate(StudyFolder(Path(sys.argv[1])), 1); assert 'jax' not in sys.modules"
+    )
+    run(["-c", program, str(tmp_path / "study")])
+
+
+# Candidates that come again.
+
+
+def test_a_candidate_that_comes_again_gets_another_seed_and_then_counts_as_a_duplicate(
+    tmp_path: Path,
+) -> None:
+    """Under 46 parameters most hand-made networks shrink to one and the same."""
+    settings = replace(SETTINGS, budget=Budget(max_params=40, max_epochs=9))
+    folder = StudyFolder(tmp_path / "study")
+    study = coordinate(folder, 12, settings=settings)
+    by_what = {}
+    for trial in study.trials.values():
+        by_what.setdefault((trial.fingerprint, str(trial.recipe)), []).append(trial)
+    for same in by_what.values():
+        assert [trial.seed for trial in same][:MOST_SEEDS] == list(range(len(same)))[:MOST_SEEDS]
+        states = [trial.state == "duplicate" for trial in same]
+        assert states == [False] * min(len(same), MOST_SEEDS) + [True] * (len(same) - MOST_SEEDS)
+        assert all(not trial.rungs for trial in same[MOST_SEEDS:])
+
+
+# What goes wrong in a worker.
+
+
+class Failing(Arithmetic):
+    """Raises `error` for the first `times` tasks of which `when` holds."""
+
+    def __init__(self, error: Exception, when: Any = lambda task: True, times: int = 10**6):
+        self.error, self.when, self.left = error, when, times
+
+    def outcome(self, task: Task) -> Outcome:
+        if self.left and self.when(task):
+            self.left -= 1
+            raise self.error
+        return super().outcome(task)
+
+
+def test_a_rung_whose_worker_died_is_trained_again(base: StudyFolder, tmp_path: Path) -> None:
+    folder = copied(base, tmp_path)
+    executor = Failing(BrokenExecutor("killed"), times=MOST_ATTEMPTS - 1)
+    study = coordinate(folder, END, executor=executor)
+    assert executor.left == 0
+    assert study.counts["failed"] == 0
+    check_whole(folder, END)
+
+
+def test_a_trial_that_kills_its_workers_fails_and_costs_no_other(
+    base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    victim = loaded(ended).trials[HERE].fingerprint
+    executor = Failing(
+        BrokenExecutor("killed"), lambda task: task.candidate.architecture.fingerprint == victim
+    )
+    folder = copied(base, tmp_path)
+    study = coordinate(folder, END, executor=executor)
+    assert study.trials[HERE].state == "failed"
+    assert study.trials[HERE].reason == f"its worker died {MOST_ATTEMPTS} times"
+    assert study.trials[HERE + 1].state in ("complete", "pruned")
+    check_whole(folder, END)
+
+
+def test_a_trial_that_fails_later_keeps_what_it_reached(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    executor = Failing(BrokenExecutor("killed"), lambda task: task.from_epoch == RUNGS[0])
+    study = coordinate(folder, 1, executor=executor)
+    trial = study.trials[0]
+    assert (trial.state, trial.epochs) == ("failed", RUNGS[0])
+    assert folder.model(0, RUNGS[0]).exists()
+    check_whole(folder, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("no\nsuch  thing"), "ValueError: no such thing"),
+        (NotImplementedError(), "NotImplementedError:"),
+        (MemoryError("x" * 1000), f"MemoryError: {'x' * 287}"),
+    ],
+)
+def test_an_error_in_a_worker_fails_its_trial_with_one_line(
+    error: Exception, reason: str, tmp_path: Path
+) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    study = coordinate(folder, 2, executor=Failing(error, times=1))
+    assert (study.trials[0].state, study.trials[0].reason) == ("failed", reason)
+    assert study.trials[1].state == "complete"
+    check_whole(folder, 2)
+
+
+def test_a_search_in_which_everything_fails_stops_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    with pytest.raises(RuntimeError, match="5 trials in a row failed, the last with OSError: gone"):
+        coordinate(folder, 8, executor=Failing(OSError("gone")))
+    assert loaded(folder).counts["failed"] == MOST_FAILURES == len(loaded(folder).trials)
+    study = coordinate(folder, 8)
+    assert study.counts["failed"] == MOST_FAILURES
+    check_whole(folder, 8)
+
+
+class Diverging(Arithmetic):
+    """Every candidate's loss is lost in its second epoch."""
+
+    def outcome(self, task: Task) -> Outcome:
+        outcome = super().outcome(task)
+        curve = [p for p in outcome.curve if p.epoch <= 2]
+        if curve[-1].epoch == 2:
+            curve[-1] = replace(curve[-1], train_loss=float("nan"))
+        return replace(outcome, curve=tuple(curve))
+
+
+def test_a_trial_whose_loss_is_no_number_diverged_and_scores_as_the_worst(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    study = coordinate(folder, 2, executor=Diverging())
+    assert study.trials[0].state == "diverged"
+    assert study.trials[0].epochs == 2
+    assert study.trials[0].curve[-1].train_loss is None
+    frozen = told(folder)[0]
+    assert frozen.value == 0.0
+    assert list(frozen.intermediate_values.values())[-1] == 0.0
+    assert not list(folder.path.glob("states/*"))
+
+
+# Interruptions.
+
+
+def test_after_the_deadline_nothing_new_starts_and_the_study_can_be_gone_on_with(
+    base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(base, tmp_path)
+    assert len(coordinate(folder, END, deadline=time.monotonic() - 1).trials) == HERE
+
+    class Slow(Arithmetic):
+        def outcome(self, task: Task) -> Outcome:
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+            return super().outcome(task)
+
+    deadline = time.monotonic() + 1.5
+    study = coordinate(folder, END, executor=Slow(), deadline=deadline)
+    assert len(study.trials) == HERE + 1
+    assert study.trials[HERE].epochs == RUNGS[0]
+    assert story(coordinate(folder, END)) == story(loaded(ended))
+    check_whole(folder, END)
+
+
+class Interrupted(Arithmetic):
+    """Ctrl-C comes while the last of `rungs` rungs is trained."""
+
+    def __init__(self, rungs: int) -> None:
+        self.rungs = rungs
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.rungs == 0:
+            raise KeyboardInterrupt
+        self.rungs -= 1
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of two trials, the first of which always comes through all rungs."""
+    folder = StudyFolder(tmp_path_factory.mktemp("runs") / "study")
+    study = coordinate(folder, 2)
+    assert study.trials[0].epochs == RUNGS[-1]
+    return folder
+
+
+@pytest.mark.parametrize("rungs", range(4))
+def test_an_interrupt_at_any_rung_changes_nothing_in_the_end(
+    rungs: int, short: StudyFolder, tmp_path: Path
+) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    with pytest.raises(KeyboardInterrupt):
+        coordinate(folder, 2, executor=Interrupted(rungs))
+    (running,) = [t for t in loaded(folder).trials.values() if t.state == "running"]
+    assert (running.trial, running.epochs) == ((0, (0, *RUNGS)[rungs]) if rungs < 3 else (1, 0))
+    assert story(coordinate(folder, 2)) == story(loaded(short))
+    check_whole(folder, 2)
+
+
+def crash(folder: StudyFolder, *, more: int, points: int) -> list[dict[str, Any]]:
+    program = Path(__file__).with_name("crashes.py")
+    printed = run([str(program), str(folder.path), str(more), str(points)])
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_a_coordinator_killed_at_any_line_and_again_while_it_goes_on_changes_nothing_in_the_end(
+    base: StudyFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(base.path, tmp_path / "runs" / "study")
+    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=1, points=6)
+    assert len(results) == 6
+    assert [result for result in results if result["problem"]] == []
+
+
+@pytest.mark.extended
+@pytest.mark.timeout(1200)
+def test_a_coordinator_killed_at_a_hundred_lines_changes_nothing_in_the_end(
+    base: StudyFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(base.path, tmp_path / "runs" / "study")
+    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=2, points=100)
+    assert len(results) == 100
+    assert [result for result in results if result["problem"]] == []
+
+
+# Files of different ages: what a crash of the whole machine, or a restored copy, leaves.
+
+
+def truncate(folder: StudyFolder, lines: int) -> None:
+    """Keep so many lines of the records."""
+    whole = folder.records.read_bytes().splitlines(keepends=True)
+    folder.records.write_bytes(b"".join(whole[:lines]))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 4, 7])
+def test_records_that_lost_their_end_are_trained_again(
+    lost: int, ended: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(ended, tmp_path)
+    lines = len(read_records(folder.records))
+    truncate(folder, lines - lost)
+    kept = story(loaded(folder))
+    after = story(coordinate(folder, END))
+    for number, trial in kept.items():
+        if trial["state"] != "running":
+            assert after[number] == trial
+    assert after == story(loaded(ended))
+    check_whole(folder, END)
+
+
+def test_a_record_torn_in_the_middle_is_written_again(ended: StudyFolder, tmp_path: Path) -> None:
+    folder = copied(ended, tmp_path)
+    whole = folder.records.read_bytes().splitlines(keepends=True)
+    number = max(n for n, line in enumerate(whole) if b'"kind":"rung"' in line)
+    folder.records.write_bytes(b"".join(whole[:number]) + whole[number][:100])
+    assert story(coordinate(folder, END)) == story(loaded(ended))
+    check_whole(folder, END)
+
+
+def test_a_database_older_than_the_records_is_brought_up_to_them(
+    base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(ended, tmp_path)
+    shutil.copy(base.path / "study.db", folder.path / "study.db")
+    assert story(coordinate(folder, END)) == story(loaded(ended))
+    check_whole(folder, END)
+    for old, new in zip(told(ended), told(folder), strict=True):
+        compared = {k: v for k, v in old.system_attrs.items() if k.startswith("completed")}
+        assert compared.items() <= new.system_attrs.items()
+
+
+def test_a_deleted_database_is_made_anew_and_the_sampler_goes_on_as_if_it_had_been_there(
+    base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(base, tmp_path)
+    (folder.path / "study.db").unlink()
+    assert story(coordinate(folder, END)) == story(loaded(ended))
+    check_whole(folder, END)
+
+
+def test_the_database_of_another_study_is_not_believed(
+    base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    other = StudyFolder(tmp_path / "elsewhere" / "study")
+    coordinate(other, HERE, settings=replace(SETTINGS, seed=9))
+    folder = copied(base, tmp_path)
+    shutil.copy(other.path / "study.db", folder.path / "study.db")
+    assert story(coordinate(folder, END)) == story(loaded(ended))
+    check_whole(folder, END)
+
+
+def test_a_damaged_database_is_refused_in_one_line_that_says_what_to_do(
+    base: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(base, tmp_path)
+    (folder.path / "study.db").write_bytes(b"no database at all" * 100)
+    before = folder.records.read_bytes()
+    with pytest.raises(UsageError) as caught:
+        coordinate(folder, END)
+    assert str(folder.path / "study.db") in str(caught.value)
+    assert "delete it" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert folder.records.read_bytes() == before
+    (folder.path / "study.db").unlink()
+    coordinate(folder, END)
+    check_whole(folder, END)
+
+
+def test_a_trial_whose_record_was_damaged_and_deleted_keeps_its_number_to_itself(
+    base: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(base, tmp_path)
+    whole = folder.records.read_bytes().splitlines(keepends=True)
+    kept = [line for line in whole if b'"kind":"trial","trial":4,' not in line]
+    assert len(kept) == len(whole) - 1
+    folder.records.write_bytes(b"".join(kept))
+    study = coordinate(folder, HERE)
+    assert sorted(study.trials) == [*range(4), *range(5, HERE), HERE]
+    assert study.counts["running"] == 0
+    assert [frozen.number for frozen in told(folder)] == list(range(HERE + 1))
+    (folder.path / "study.db").unlink()
+    assert sorted(coordinate(folder, HERE + 1).trials)[-1] == HERE + 1
+    assert told(folder)[4].state.name == "FAIL"
+
+
+def test_a_lost_training_state_is_trained_again_without_repeating_an_epoch(
+    short: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(short, tmp_path)
+    first = [record["kind"] for record in read_records(folder.records)].index("rung")
+    truncate(folder, first + 1)
+    assert loaded(folder).trials[0].epochs == RUNGS[0]
+    assert not list(folder.path.glob("states/*"))
+    assert story(coordinate(folder, 2)) == story(loaded(short))
+    check_whole(folder, 2)
+
+
+def test_what_a_killed_coordinator_did_not_clear_up_is_cleared_up(
+    base: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(base, tmp_path)
+    folder.state(2, loaded(folder).trials[2].epochs).write_bytes(b"left behind")
+    coordinate(folder, HERE)
+    check_whole(folder, HERE)
+
+
+def run(arguments: list[str]) -> str:
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=1100,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
