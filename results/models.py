@@ -76,7 +76,7 @@ def export_model(
 ) -> Verification:
     """Write `model` as a bundle, its logits compared on the study's whole validation split.
 
-    Raises what `export_bundle` raises.
+    Raises UsageError when its weights are damaged, and what `export_bundle` raises.
     """
     from pennyweight.arch.architecture import Architecture
     from pennyweight.results.bundle import Facts
@@ -91,11 +91,15 @@ def export_model(
     correct, total = trial.val_correct or 0, trial.val_total or 1
     low, high = wilson_interval(correct, total)
     data = model.weights.read_bytes()
+    try:
+        params, statistics = (state_file.layers(data, part) for part in ("weights", "statistics"))
+    except ValueError as error:
+        raise UsageError(f"{model.weights}: {error} Export another trial.") from error
     return export_bundle(
         folder,
         architecture=Architecture.from_json(trial.architecture),
-        params=state_file.layers(data, "weights"),
-        statistics=state_file.layers(data, "statistics"),
+        params=params,
+        statistics=statistics,
         facts=Facts(
             data=study.data,
             data_fingerprint=dataset.fingerprint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -14,18 +14,21 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.cost import cost
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
-from pennyweight.search.genome import Genome
 from pennyweight.search.proposals import proposal
+from pennyweight.search.recording import (
+    identity,
+    recorded_candidate,
+    rung_record,
+    trial_record,
+)
 from pennyweight.search.settings import Settings
 from pennyweight.train.data import DataInfo
-from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rung
 
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
@@ -77,10 +80,20 @@ class Coordinator:
     _failures: int = 0  # in a row
     _ledger_from: float = field(default_factory=time.monotonic)
 
-    def run(self, records: RecordFile, known: StudyRecords) -> None:
-        """Go on from what is `known` to the end, appending to `records`."""
+    def run(
+        self,
+        records: RecordFile,
+        known: StudyRecords,
+        session: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Go on from what is `known` to the end, appending to `records`, the `session` first.
+
+        Raises UsageError when the database is damaged; then nothing was recorded.
+        """
         self._records = records
         self._study = repair.study_in_line(self.folder.path, self.settings, known)
+        if session is not None:
+            records.append("session", **session)
         try:
             self._take_over(known)
             while True:
@@ -117,11 +130,11 @@ class Coordinator:
         self._asked, self._next = len(known.trials), max(known.trials, default=-1) + 1
         left = self.folder.trials_with_states()
         for number, record in sorted(known.trials.items()):
-            candidate = _candidate(record)
+            candidate = recorded_candidate(record)
             if record.state != "running" and number in left:
                 self.folder.clear(number, keep=record.epochs, running=False)
             if record.rungs or record.state not in ("running", "duplicate"):
-                self._seen[_identity(candidate)] += 1
+                self._seen[identity(candidate)] += 1
             if number in running:
                 self._go_on(_Flight(running[number], candidate), record)
 
@@ -161,19 +174,19 @@ class Coordinator:
         candidate = Candidate(
             architecture=architecture, recipe=genome.recipe, seed=self.settings.seed
         )
-        seed = candidate.seed + self._seen[_identity(candidate)]
+        seed = candidate.seed + self._seen[identity(candidate)]
         flight = _Flight(trial, replace(candidate, seed=seed))
         self._asked, self._next = self._asked + 1, self._next + 1
-        asked = _asked(genome, flight.candidate)
+        asked = trial_record(genome, flight.candidate)
         self._record("trial", trial=trial.number, proposer=proposer, **asked)
         self._start(flight)
 
     def _start(self, flight: _Flight) -> None:
         """Hand out the first rung, unless the candidate was trained often enough before."""
-        if self._seen[_identity(flight.candidate)] >= MOST_SEEDS:
+        if self._seen[identity(flight.candidate)] >= MOST_SEEDS:
             self._end(flight, "duplicate", f"asked before, and trained from {MOST_SEEDS} seeds")
         else:
-            self._seen[_identity(flight.candidate)] += 1
+            self._seen[identity(flight.candidate)] += 1
             self._hand_out(flight)
 
     def _hand_out(self, flight: _Flight) -> None:
@@ -293,51 +306,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
-
-
-def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
-    """The fields of the record of what a rung gave."""
-    last = outcome.curve[-1]
-    return {
-        "trial": trial,
-        "epoch": last.epoch,
-        "curve": [
-            {
-                "epoch": point.epoch,
-                "train_loss": point.train_loss,
-                "val_accuracy": point.val_accuracy,
-                "val_log_loss": point.val_log_loss,
-            }
-            for point in outcome.curve
-        ],
-        "val_correct": last.val_correct,
-        "val_total": outcome.val_total,
-        "seconds": outcome.seconds,
-        "worker": outcome.worker,
-    }
-
-
-def _asked(genome: Genome, candidate: Candidate) -> dict[str, Any]:
-    architecture = candidate.architecture
-    return {
-        "share": genome.share,
-        "genome": genome.to_json(),
-        "architecture": architecture.to_json(),
-        "notation": architecture.notation,
-        "fingerprint": architecture.fingerprint,
-        "recipe": candidate.recipe.to_json(),
-        "seed": candidate.seed,
-        "cost": cost(architecture).to_json(),
-    }
-
-
-def _candidate(record: TrialRecord) -> Candidate:
-    return Candidate(
-        architecture=Architecture.from_json(record.architecture),
-        recipe=Recipe.from_json(dict(record.recipe)),
-        seed=record.seed,
-    )
-
-
-def _identity(candidate: Candidate) -> str:
-    return f"{candidate.architecture.fingerprint} {candidate.recipe}"

@@ -178,10 +178,6 @@ if __name__ == "__main__":
 """
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "JAX_NUMPY_RANK_PROMOTION": "allow"}  # TEMPORARY
-
-
 def start_search(
     folder: Path, *, workers: int = 2, trials: int = TRIALS, more: str = ""
 ) -> subprocess.Popen[str]:
@@ -196,7 +192,6 @@ def start_search(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=environment(),
     )
 
 

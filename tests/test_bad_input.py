@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import NETWORK, SMALL, copied, pennyweight, said, searched, trained, tree
@@ -31,7 +32,7 @@ def decoded() -> None:
     load_training_set("digits")
 
 
-def refused(folder: Path, *arguments: str | Path, **environment: str | Path) -> str:
+def refused(folder: Path, *arguments: str | Path, **environment: Any) -> str:
     """The one line that the command says; asserts that nothing was written at all."""
     home = folder.parent / "home"  # what goes there by mistake is seen too
     home.mkdir(exist_ok=True)
@@ -372,8 +373,11 @@ def test_a_damaged_database_is_refused(studies: Path, folder: Path) -> None:
     shutil.copytree(studies / "runs", folder / "runs")
     (folder / "runs" / "small" / "study.db").write_bytes(b"no database at all" * 1_000)
     before = tree(folder)
-    line = said(pennyweight("search", *SMALL, "--trials", "9", cwd=folder))
-    assert line.startswith("runs/small/study.db is no readable Optuna study")
+    ran = pennyweight("search", *SMALL, "--trials", "9", cwd=folder)
+    assert (ran.status, ran.out) == (2, "")
+    refusal = ran.err.splitlines()[-1]
+    assert refusal.startswith("pennyweight: runs/small/study.db is no readable Optuna study")
+    assert "Traceback" not in ran.err
     after = tree(folder)
     # That somebody tried may be recorded, and nothing else.
     old, new = (files.pop("runs/small/records.jsonl") or b"" for files in (before, after))

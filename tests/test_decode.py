@@ -50,7 +50,7 @@ BUDGETS = st.builds(
 
 
 def random_genome(draw: random.Random, **fixed: Any) -> Genome:
-    genes = {
+    genes: dict[str, Any] = {
         name: draw.random() if options is None else draw.choice(options)
         for name, options in choices().items()
     }

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,54 +34,48 @@ with StudyFolder(Path(sys.argv[1])).locked():
 """
 
 
-def hold(folder: StudyFolder) -> subprocess.Popen[str]:
+@pytest.fixture
+def holder(folder: StudyFolder) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the study."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "locked\n"
-    return process
+    command = [sys.executable, "-c", HOLD, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def test_a_study_is_held_alone_and_who_holds_it_is_named(folder: StudyFolder) -> None:
-    with hold(folder) as process:
+def test_a_study_is_held_alone_and_who_holds_it_is_named(
+    folder: StudyFolder, holder: subprocess.Popen[str]
+) -> None:
+    for _ in range(2):  # the refused one takes neither the lock nor the name
         with pytest.raises(UsageError) as caught, folder.locked():
             pass
-        process.kill()
-    message = str(caught.value)
-    assert f"study study, and process {process.pid} on {socket.gethostname()} since " in message
-    assert message.endswith(": wait for it, stop it, or choose another --study.")
-    assert "\n" not in message
+        message = str(caught.value)
+        assert f"and process {holder.pid} on {socket.gethostname()} since " in message
+        assert message.startswith("One coordinator at a time may run study study, ")
+        assert message.endswith(": wait for it, stop it, or choose another --study.")
+        assert "\n" not in message
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once_and_its_mark_stays(
-    folder: StudyFolder,
+    folder: StudyFolder, holder: subprocess.Popen[str]
 ) -> None:
-    with hold(folder) as process:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert json.loads(folder.holder.read_text())["pid"] == process.pid
-        with folder.locked():
-            assert json.loads(folder.holder.read_text())["pid"] == os.getpid()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert json.loads(folder.holder.read_text())["pid"] == holder.pid
+    with folder.locked():
+        assert json.loads(folder.holder.read_text())["pid"] == os.getpid()
     assert not folder.holder.exists()
 
 
+@pytest.mark.usefixtures("holder")
 def test_a_holder_that_left_no_name_is_another_process(folder: StudyFolder) -> None:
-    with hold(folder) as process:
-        folder.holder.write_text("{torn")
-        with pytest.raises(UsageError, match="and another process does"), folder.locked():
-            pass
-        process.kill()
-
-
-def test_a_refused_coordinator_takes_neither_the_lock_nor_the_name(folder: StudyFolder) -> None:
-    with hold(folder) as process:
-        for _ in range(2):
-            with pytest.raises(UsageError, match=f"process {process.pid} "), folder.locked():
-                pass
-        assert folder.holder.exists()
-        process.kill()
+    folder.holder.write_text("{torn")
+    with pytest.raises(UsageError, match="and another process does"), folder.locked():
+        pass
 
 
 def test_an_error_inside_gives_the_study_back(folder: StudyFolder) -> None:

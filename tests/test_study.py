@@ -322,6 +322,28 @@ def test_an_interrupt_at_any_rung_changes_nothing_in_the_end(
     check_whole(folder, 2)
 
 
+def test_an_interrupt_between_any_record_and_what_follows_it_changes_nothing_in_the_end(
+    short: StudyFolder, tmp_path: Path
+) -> None:
+    """The record is on the disk then, and Optuna not yet told of it."""
+    asked = [r for r in read_records(short.records) if "trial" in r]
+    for number in range(len(asked)):
+        folder = StudyFolder(tmp_path / f"{number}" / "study")
+        left = number
+
+        def watch(kind: str, fields: dict[str, Any]) -> None:
+            nonlocal left
+            if kind != "ledger" and left == 0:
+                raise KeyboardInterrupt
+            left -= kind != "ledger"
+
+        with pytest.raises(KeyboardInterrupt):
+            coordinate(folder, 2, watch=watch)
+        assert sum("trial" in r for r in read_records(folder.records)) == number + 1
+        assert story(coordinate(folder, 2)) == story(loaded(short))
+        check_whole(folder, 2)
+
+
 def crash(folder: StudyFolder, *, more: int, points: int) -> list[dict[str, Any]]:
     program = Path(__file__).with_name("crashes.py")
     printed = run([str(program), str(folder.path), str(more), str(points)])

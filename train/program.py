@@ -175,7 +175,7 @@ def train_steps(
             network = nnx.merge(frame.graph, params, frame.no_statistics)
             logits_bk = network(training.normalised(images), call)
             wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
-            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)  # type: ignore[arg-type]
+            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)
             return optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
 
         value, gradients = jax.value_and_grad(loss)(frame.unravel(state.params))

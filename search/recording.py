@@ -1,0 +1,63 @@
+"""Between candidates and records: what is written of a trial and a rung, and read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.cost import cost
+from pennyweight.results.study_records import TrialRecord
+from pennyweight.search.genome import Genome
+from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.rung import Outcome
+
+
+def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
+    """The fields of the record of what a rung gave."""
+    last = outcome.curve[-1]
+    return {
+        "trial": trial,
+        "epoch": last.epoch,
+        "curve": [
+            {
+                "epoch": point.epoch,
+                "train_loss": point.train_loss,
+                "val_accuracy": point.val_accuracy,
+                "val_log_loss": point.val_log_loss,
+            }
+            for point in outcome.curve
+        ],
+        "val_correct": last.val_correct,
+        "val_total": outcome.val_total,
+        "seconds": outcome.seconds,
+        "worker": outcome.worker,
+    }
+
+
+def trial_record(genome: Genome, candidate: Candidate) -> dict[str, Any]:
+    """The fields of the record of what was asked, but for its number and its proposer."""
+    architecture = candidate.architecture
+    return {
+        "share": genome.share,
+        "genome": genome.to_json(),
+        "architecture": architecture.to_json(),
+        "notation": architecture.notation,
+        "fingerprint": architecture.fingerprint,
+        "recipe": candidate.recipe.to_json(),
+        "seed": candidate.seed,
+        "cost": cost(architecture).to_json(),
+    }
+
+
+def recorded_candidate(record: TrialRecord) -> Candidate:
+    """The candidate of a recorded trial."""
+    return Candidate(
+        architecture=Architecture.from_json(record.architecture),
+        recipe=Recipe.from_json(dict(record.recipe)),
+        seed=record.seed,
+    )
+
+
+def identity(candidate: Candidate) -> str:
+    """Equal for candidates that differ in their seeds alone."""
+    return f"{candidate.architecture.fingerprint} {candidate.recipe}"

@@ -1,0 +1,181 @@
+"""Training one architecture as a study of one trial."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import pytest
+from command_line import NETWORK, copied, pennyweight, start, trained, tree
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.arch.notation import parse
+from pennyweight.results.folder import StudyFolder
+from pennyweight.results.leaderboard import rows
+from pennyweight.results.records import read_records
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.single import Training
+from pennyweight.train.recipe import Candidate, Recipe
+
+ARCHITECTURE = parse(NETWORK, (8, 8, 1), 10)
+CANDIDATE = Candidate(architecture=ARCHITECTURE, recipe=Recipe(), seed=0)
+
+
+def training(runs: Path, **changes: object) -> Training:
+    """What `trained` did, as a value."""
+    fields = {"candidate": CANDIDATE, "data": "digits", "epochs": 2, "name": "one", "runs": runs}
+    return Training(**fields | {"command": []} | changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def done() -> StudyRecords:
+    return load_study(trained()[0] / "runs", "one")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A copy of the runs folder in which the study `one` is finished."""
+    return copied(trained()[0] / "runs", tmp_path / "runs")
+
+
+def test_a_training_is_a_study_of_one_trial(done: StudyRecords) -> None:
+    (trial,) = done.trials.values()
+    assert (trial.trial, trial.state, trial.epochs) == (0, "complete", 2)
+    assert [point.epoch for point in trial.curve] == [1, 2]
+    assert trial.notation == NETWORK
+    assert dict(trial.recipe) == Recipe().to_json()
+    assert done.data == "digits"
+    assert done.budget["max_params"] == trial.cost["params"] == 86
+    assert done.budget["max_epochs"] == 2
+    (row,) = rows(done)
+    assert (row.rank, row.pareto) == (1, True)
+
+
+def test_its_seconds_and_its_session_are_on_record(done: StudyRecords) -> None:
+    assert len(done.sessions) == 1
+    assert {"compile", "train", "evaluate"} <= set(done.worker_seconds)
+    assert done.wall_s >= sum(done.worker_seconds.values())
+
+
+def test_only_the_last_weights_are_kept(runs: Path) -> None:
+    kept = {name for name, content in tree(runs / "one").items() if content is not None}
+    assert {name for name in kept if name.endswith(".safetensors")} == {
+        "models/000000-0002.safetensors"
+    }
+
+
+def test_a_finished_training_is_left_as_it_is(runs: Path) -> None:
+    before = tree(runs)
+    assert training(runs).run(progress=False) == load_study(runs, "one")
+    assert tree(runs) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"epochs": 3}, "max_epochs is 2 there and 3 here"),
+        ({"candidate": dataclasses.replace(CANDIDATE, seed=4)}, "seed is 0 there and 4 here"),
+        (
+            {"candidate": dataclasses.replace(CANDIDATE, recipe=Recipe(batch_size=32))},
+            "batch_size is 64 there and 32 here",
+        ),
+        (
+            {
+                "candidate": dataclasses.replace(
+                    CANDIDATE, architecture=parse("F d10", (8, 8, 1), 10)
+                )
+            },
+            "network is m2 c4r A d10+ there and F d10 here",
+        ),
+    ],
+)
+def test_another_training_under_its_name_is_refused(
+    runs: Path, changes: dict[str, object], difference: str
+) -> None:
+    before = tree(runs)
+    with pytest.raises(UsageError) as error:
+        training(runs, **changes).run(progress=False)
+    assert str(error.value) == (
+        f"Study one exists and is not this training ({difference}): repeat that one, "
+        "or choose another --study."
+    )
+    assert tree(runs) == before
+
+
+def test_what_does_not_suit_the_data_is_refused(tmp_path: Path) -> None:
+    wide = dataclasses.replace(CANDIDATE, architecture=parse("A d10", (28, 28, 1), 10))
+    with pytest.raises(UsageError, match="digits has 8x8x1 pictures in 10 classes"):
+        training(tmp_path, candidate=wide)
+    large = dataclasses.replace(CANDIDATE, recipe=Recipe(batch_size=1_150))
+    with pytest.raises(UsageError, match="`batch_size` of the recipe must be at most"):
+        training(tmp_path, candidate=large)
+    with pytest.raises(UsageError, match="--max-epochs must be at least 1, but got 0"):
+        training(tmp_path, epochs=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lines", [0, 0.5, 1, 1.5, 2, 2.5])
+def test_a_training_killed_at_its_start_begins_again(runs: Path, lines: float) -> None:
+    """Its file holds so many lines, the last one torn in the middle."""
+    folder = StudyFolder(runs / "one")
+    whole = folder.records.read_bytes().splitlines(keepends=True)
+    kept = b"".join(whole[: int(lines)])
+    torn = whole[int(lines)][:20] if lines != int(lines) else b""
+    folder.records.write_bytes(kept + torn)
+    again = training(runs).run(progress=False)
+    assert again.trials[0].state == "complete"
+    assert again.trials[0].curve == load_study(trained()[0] / "runs", "one").trials[0].curve
+    assert folder.records.read_bytes().startswith(kept)
+    assert folder.model(0, 2).read_bytes() == model_of(trained()[0])
+
+
+def model_of(folder: Path, epochs: int = 2) -> bytes:
+    return StudyFolder(folder / "runs" / "one").model(0, epochs).read_bytes()
+
+
+LONG = ["train", NETWORK, "--study", "one", "--max-epochs", "40", "--json"]
+
+
+def test_a_training_killed_in_the_middle_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path,
+) -> None:
+    quiet, cut = tmp_path / "quiet", tmp_path / "cut"
+    quiet.mkdir()
+    cut.mkdir()
+    wanted = pennyweight(*LONG, cwd=quiet)
+    assert wanted.status == 0, wanted.err
+    records = StudyFolder(cut / "runs" / "one").records
+    process = start(*LONG, cwd=cut)
+    while epochs_in(records) < 5 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    before = epochs_in(records)
+    assert 5 <= before < 40, "it was not killed in the middle"
+    ran = pennyweight(*LONG, cwd=cut)
+    assert ran.status == 0, ran.err
+    assert f" {before + 1}/40 epochs " in ran.err
+    assert f" {before}/40 epochs " not in ran.err
+    assert {**ran.json, "seconds": 0} == {**wanted.json, "seconds": 0}
+    written = read_records(records)
+    assert [r["epoch"] for r in written if r["kind"] == "rung"] == list(range(1, 41))
+    assert [r["kind"] for r in written].count("session") == 2
+    assert model_of(cut, 40) == model_of(quiet, 40)
+
+
+def epochs_in(records: Path) -> int:
+    return records.read_bytes().count(b'{"kind":"rung"') if records.exists() else 0
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({"optimiser": "sgd", "peak_learning_rate": 10, "schedule": "step"})
+    )
+    flags = ("--recipe", "recipe.json", "--max-epochs", "30", "--study", "wild", "--json")
+    ran = pennyweight("train", "c9 c9 c9 c9 F d10+", *flags, cwd=tmp_path)
+    assert ran.status == 0, ran.err
+    assert ran.json["state"] == "diverged"
+    assert ran.json["reason"] == "its loss was not finite"
+    assert ran.json["val_log_loss"] is None
+    assert ran.json["epochs"] < 30
