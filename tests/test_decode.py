@@ -208,7 +208,9 @@ def test_no_width_could_be_one_larger(
     layers = decode(replace(genome, share=1.0), budget, shape, 10).layers
     convolutions = [n for n, layer in enumerate(layers) if isinstance(layer, Conv)]
     number = data.draw(st.sampled_from(convolutions))
-    wider = replace(layers[number], width=layers[number].width + 1)
+    chosen = layers[number]
+    assert isinstance(chosen, Conv)
+    wider = replace(chosen, width=chosen.width + 1)
     try:
         architecture = Architecture(shape, 10, (*layers[:number], wider, *layers[number + 1 :]))
     except UsageError:

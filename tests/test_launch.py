@@ -30,7 +30,10 @@ from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.search import Found, search
 
-BUDGET = {"max_params": REAL.budget.max_params, "max_epochs": REAL.budget.max_epochs}
+BUDGET: dict[str, Any] = {
+    "max_params": REAL.budget.max_params,
+    "max_epochs": REAL.budget.max_epochs,
+}
 
 
 @pytest.fixture

@@ -40,6 +40,5 @@ def test_one_later_trial_in_five_spends_a_half_a_quarter_or_an_eighth_in_turn() 
     for start in range(0, 300, 5):
         assert shares[start : start + 5].count(1.0) == 4
     assert {Fraction(share) for share in shares} == {
-        Fraction(share)
-        for share in choices()["share"] or ()  # type: ignore[arg-type]
+        Fraction(share) for share in choices()["share"] or ()
     }
