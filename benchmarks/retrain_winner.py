@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -88,7 +87,7 @@ def main(
             "test_accuracy": accuracies,
             **vars(interval),
             "test_readings": distinct_readings(ledger),
-            "command": " ".join(sys.argv),
+            "command": f"benchmarks/retrain_winner.py {study} --seeds {seeds}",
             "cores": os.cpu_count(),
             "versions": versions(),
         }

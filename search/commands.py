@@ -6,6 +6,7 @@ import json as json_format
 import shlex
 import shutil
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,8 +94,13 @@ def search(
         return
     found = plan.run(workers=workers, timeout_s=timeout, progress=True)
     _show(found.study, found.rows, runs / name, json=json, top=None if json else 10)
-    if not json:
-        _say_next(["leaderboard", "export"], name, runs)
+    if json:
+        return
+    ended = sum(row.state != "running" for row in found.rows)
+    if ended < max(trials, len(found.rows)):
+        print(f"Stopped after {ended} of {trials} trials: the same command goes on from here.")
+    exportable = any(row.val_accuracy is not None for row in found.rows)
+    _say_next(["leaderboard", "export"] if exportable else ["leaderboard"], name, runs)
 
 
 def leaderboard(
@@ -172,7 +178,8 @@ def export(
 
     found = find_model(runs, model)
     folder = out or found.folder.path / "export"
-    checked = export_model(found, folder, command=_command(), force=force)
+    with _busy("writing the bundle and checking it in a fresh process"):
+        checked = export_model(found, folder, command=_command(), force=force)
     trial = found.trial
     if json:
         document = {
@@ -288,7 +295,10 @@ def train(
     from pennyweight.results.leaderboard import rows
 
     records = training.run()
-    measured = measure_on_test(runs, training.name) if test else None
+    measured = None
+    if test:
+        with _busy("measuring on the test set"):
+            measured = measure_on_test(runs, training.name)
     if json:
         row = vars(rows(records)[0]) | {"study": training.name}
         if measured:
@@ -357,6 +367,13 @@ def _print(shown: Any) -> None:
     from rich.console import Console
 
     Console().print(shown)
+
+
+def _busy(doing: str) -> AbstractContextManager[object]:
+    """A sign of life, in a terminal, of what takes seconds."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(doing)
 
 
 def _say_next(commands: list[str], study: str, runs: Path) -> None:

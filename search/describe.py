@@ -41,7 +41,7 @@ class Shown:
         yield Text(self.title, "bold")  # not the table's, which would wrap it to the table's width
         table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(self.columns):
-            text = any(isinstance(row[number], str) for row in self.rows)
+            text = any(isinstance(row[number], str) and row[number] for row in self.rows)
             table.add_column(column, justify="left" if text else "right", overflow="fold")
         for row in self.rows:
             table.add_row(*(Text(f"{v:,}" if isinstance(v, int) else str(v)) for v in row))
@@ -115,7 +115,7 @@ def describe_sources() -> Shown:
             }
         )
     rows = [
-        (e["name"], e["problem"], "", "", "")
+        (e["name"], "not readable", "", "", "")
         if "problem" in e
         else (
             e["name"],
@@ -127,7 +127,8 @@ def describe_sources() -> Shown:
         for e in entries
     ]
     columns = ("data", "pictures", "classes", "train", "test")
-    return Shown({"data": entries}, "Data sets", columns, tuple(rows))
+    below = "\n".join(entry["problem"] for entry in entries if "problem" in entry)
+    return Shown({"data": entries}, "Data sets", columns, tuple(rows), below)
 
 
 def describe_pictures(name: str) -> Shown:

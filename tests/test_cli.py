@@ -338,6 +338,16 @@ def test_the_next_command_can_be_pasted(folder: Path, tmp_path: Path, path: str)
     assert (pasted.returncode, pasted.stderr) == (0, b"")
 
 
+def test_a_search_out_of_time_says_how_to_go_on(tmp_path: Path) -> None:
+    ran = pennyweight("search", *SMALL, "--timeout", "0.001s", cwd=tmp_path, PATH=WITH_SCRIPT)
+    assert ran.status == 0, ran.err
+    assert "0 trials: none asked yet" in ran.out
+    assert ran.out.endswith(
+        "Stopped after 0 of 30 trials: the same command goes on from here.\n"
+        "Next:\n  pennyweight leaderboard small\n"  # nothing to export yet
+    )
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     text = pennyweight("search", "--max-params", "500", "--dry-run", cwd=tmp_path)
     assert (text.status, text.err) == (0, "")
@@ -390,7 +400,7 @@ def test_each_reading_of_the_test_set_is_written_down_and_gives_the_same(
     command = ["train", NETWORK, "--study", "one", "--max-epochs", "2"]
     without = pennyweight(*command, cwd=tmp_path)
     assert "test accuracy" not in without.out
-    assert "the test set has been read\n1 time." in without.out
+    assert "the test set has been read 1 time." in " ".join(without.out.split())
     ledger = StudyFolder(tmp_path / "runs" / "one").readings
     assert [reading["purpose"] for reading in readings(ledger)] == ["evaluate"]
     again = pennyweight(*command, "--test", cwd=tmp_path)
