@@ -21,8 +21,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, limit in asdict(self).items():
-            if limit is not None and limit < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, but got {limit}.")
+            if limit is not None:
+                check_count(f"--{name.replace('_', '-')}", limit)
         if self.max_params > MOST_VALUES:  # what is found is read back from records
             raise UsageError(
                 f"--max-params must be at most {MOST_VALUES:,}, but got {self.max_params:,}."
@@ -41,3 +41,11 @@ class Budget:
     def fits(self, cost: Cost) -> bool:
         """Whether `cost` is within every limit."""
         return not any(self.excesses(cost))
+
+
+def check_count(flag: str, value: object) -> None:
+    """Raise UsageError unless `value` is a whole number of at least 1."""
+    if type(value) is not int:
+        raise UsageError(f"{flag} must be a whole number, but got {value!r}.")
+    if value < 1:
+        raise UsageError(f"{flag} must be at least 1, but got {value}.")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.arch.budget import Budget
+from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
@@ -126,10 +126,9 @@ class Plan:
         from pennyweight.search.decode import smallest_within
         from pennyweight.train.data import describe
 
-        check_name(self.name)
-        if self.trials < 1:
-            raise UsageError(f"--trials must be at least 1, but got {self.trials}.")
         object.__setattr__(self, "info", describe(self.settings.data))
+        check_name(self.name)
+        check_count("--trials", self.trials)
         smallest_within(self.settings.budget, self.info.input_shape, self.info.classes)
         _check_examples(self.info)
 
@@ -150,13 +149,15 @@ class Plan:
 
     def run(self, *, workers: int | None, timeout_s: float | None, progress: bool) -> Found:
         """Search until `trials` have come to their end, or for `timeout_s` seconds."""
-        if timeout_s is not None and timeout_s <= 0:
+        if timeout_s is not None and not timeout_s > 0:  # NaN included
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
-        if workers is not None and workers < 1:
-            raise UsageError(f"--workers must be at least 1, but got {workers}.")
+        if workers is not None:
+            check_count("--workers", workers)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         known = self.known
-        if known is None or _unfinished(known, self.trials):
+        # A killed coordinator may not have told Optuna of the last trial, though all have ended.
+        killed = StudyFolder(self.runs / self.name).holder.exists()
+        if known is None or killed or _unfinished(known, self.trials):
             self._run(workers, deadline, progress)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
@@ -178,7 +179,6 @@ class Plan:
                 # Read again, under the lock: another coordinator may have been at work meanwhile.
                 known = self.known or self._begin(records)
                 ended = sum(trial.state != "running" for trial in known.trials.values())
-                self._join(records, executor.workers)
                 epochs = settings.budget.max_epochs
                 with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
                     Coordinator(
@@ -190,7 +190,7 @@ class Plan:
                         trials=self.trials,
                         watch=watch,
                         deadline=deadline,
-                    ).run(records, known)
+                    ).run(records, known, _session(executor.workers))
 
     def _begin(self, records: RecordFile) -> StudyRecords:
         from pennyweight.search.study import versions
@@ -205,12 +205,16 @@ class Plan:
         records.append("study", **first)
         return fold_records([{"kind": "study", **first}])
 
-    def _join(self, records: RecordFile, workers: int) -> None:
-        from pennyweight.search.study import versions
 
-        records.append(
-            "session", started=time.time(), workers=workers, versions=versions(), pid=os.getpid()
-        )
+def _session(workers: int) -> dict[str, Any]:
+    from pennyweight.search.study import versions
+
+    return {
+        "started": time.time(),
+        "workers": workers,
+        "versions": versions(),
+        "pid": os.getpid(),
+    }
 
 
 def _unfinished(known: StudyRecords, trials: int) -> bool:
