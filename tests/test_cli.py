@@ -363,7 +363,7 @@ def test_an_interrupted_search_says_so_and_goes_on(tmp_path: Path) -> None:
     """Ctrl-C reaches every process of the terminal: nobody else may have a say."""
     process = start("search", *SMALL, "--trials", "50", cwd=tmp_path)
     records = StudyFolder(tmp_path / "runs" / "small").records
-    while not (records.exists() and b'"kind":"trial"' in records.read_bytes()):
+    while not (records.exists() and b'{"kind":"end"' in records.read_bytes()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
@@ -371,12 +371,14 @@ def test_an_interrupted_search_says_so_and_goes_on(tmp_path: Path) -> None:
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "pennyweight: Interrupted; the same command goes on from here."
     assert "Traceback" not in err
-    before = load_study(tmp_path / "runs", "small")
-    trials = str(len(before.trials))
+    before = load_study(tmp_path / "runs", "small").trials
+    trials = str(len(before) + 1)
     ran = pennyweight("search", *SMALL, "--trials", trials, "--json", cwd=tmp_path)
     assert ran.status == 0, ran.err
+    after = load_study(tmp_path / "runs", "small").trials
+    assert list(after) == list(range(len(before) + 1))
+    assert all(after[n] == trial for n, trial in before.items() if trial.state != "running")
     assert {row["state"] for row in ran.json["rows"]} <= {"complete", "pruned", "duplicate"}
-    assert len(ran.json["rows"]) == len(before.trials)
 
 
 # Train
