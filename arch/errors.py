@@ -16,6 +16,10 @@ class UsageError(ValueError):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
+class RunError(RuntimeError):
+    """What failed while running, and what to do about it, in one line; exit status 1."""
+
+
 def shown(value: object) -> str:
     """`value` as a message quotes it: its `repr`, short however long or deep it is.
 

@@ -24,10 +24,10 @@ from cyclopts import App, Parameter
 from scipy import stats
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.results.models import Model, find_model
+from pennyweight.results.models import Model, find_model, load_data_of
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.study import versions
-from pennyweight.train.data import load_training_set, normalisation, split
+from pennyweight.train.data import normalisation, split
 from pennyweight.train.door import distinct_readings, open_test_set
 from pennyweight.train.evaluate import Evaluation, evaluate
 from pennyweight.train.recipe import Candidate, Recipe
@@ -112,7 +112,7 @@ def _task(model: Model, seed: int) -> Task:
 
 
 def _measure(model: Model, weights: bytes, ledger: Path) -> Evaluation:
-    dataset = load_training_set(model.study.data)
+    dataset = load_data_of(model.study)
     training = dataset.images[split(dataset.labels, model.study.settings["seed"]).train]
     identity = f"{model.trial.fingerprint} {hashlib.sha256(weights).hexdigest()[:16]}"
     pictures = open_test_set(model.study.data, purpose="confirm", model=identity, ledger=ledger)

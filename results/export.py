@@ -20,14 +20,14 @@ import numpy as np
 from flax import nnx
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.arch.network import Tree, abstract
 from pennyweight.results.bundle import MANIFEST, Facts, bundle_files, is_bundle
 
 TOLERANCE = 1e-4  # absolute, of a logit
 
 
-class ExportError(RuntimeError):
+class ExportError(RunError):
     """The bundle does not compute what the network does; the message says how. Nothing was kept."""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,6 +89,23 @@ class StudyFolder:
             self.holder.unlink(missing_ok=True)
             lock.release()
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder; what the disk refuses there and inside becomes a UsageError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            yield
+        except UsageError:
+            raise
+        except Exception as error:
+            reason = _refusal(error)
+            if reason is None:
+                raise
+            raise UsageError(
+                f"The study's folder {self.path} cannot be written ({reason}): make room or make "
+                "it writable, and the same command goes on; or choose another --runs."
+            ) from error
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in `path`, whole or not at all, and on the disk when this returns."""
@@ -103,6 +121,17 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """What the disk said, where that is what `error` comes from; SQLite's is wrapped in others."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+            return error.strerror or str(error)
+        if isinstance(error, sqlite3.OperationalError):
+            return str(error)
+        error = error.__cause__
+    return None
 
 
 def _name(holder: Path) -> str:

@@ -17,6 +17,8 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 
 if TYPE_CHECKING:
     from pennyweight.results.export import Verification
+    from pennyweight.train.cache import Progress
+    from pennyweight.train.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,20 @@ def _trial(study: StudyRecords, name: str, number: str) -> TrialRecord:
     )
 
 
+def load_data_of(study: StudyRecords, *, progress: Progress | None = None) -> Dataset:
+    """The training part of the study's data; UsageError where it is no longer what it was."""
+    from pennyweight.train.data import load_training_set
+
+    dataset = load_training_set(study.data, progress=progress)
+    if dataset.fingerprint != study.data_fingerprint:
+        raise UsageError(
+            f"The data {study.data} have changed since study {study.study} began (their "
+            f"fingerprint was {study.data_fingerprint} and is {dataset.fingerprint}): bring back "
+            "the old ones, or begin another --study."
+        )
+    return dataset
+
+
 def export_model(
     model: Model, folder: Path, *, command: Sequence[str], force: bool = False
 ) -> Verification:
@@ -82,10 +98,10 @@ def export_model(
     from pennyweight.results.bundle import Facts
     from pennyweight.results.export import export_bundle
     from pennyweight.train import state_file
-    from pennyweight.train.data import load_training_set, normalisation, split
+    from pennyweight.train.data import normalisation, split
 
     study, trial = model.study, model.trial
-    dataset = load_training_set(study.data)
+    dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
     mean, std = normalisation(dataset.images[parts.train])
     correct, total = trial.val_correct or 0, trial.val_total or 1

@@ -21,7 +21,10 @@ VERSION = 1  # raised when a reader of the version before would misread the file
 
 FIELDS: dict[str, frozenset[str]] = {
     # settings: `data`, the data set; `budget`, {limit: number or null}; whatever else was asked
-    "study": frozenset({"version", "study", "settings", "versions", "command", "created"}),
+    # data_fingerprint: of the training pictures and labels
+    "study": frozenset(
+        {"version", "study", "settings", "data_fingerprint", "versions", "command", "created"}
+    ),
     "session": frozenset({"started", "workers", "versions", "pid"}),
     "trial": frozenset(
         {"trial", "proposer", "share", "genome", "architecture", "notation", "fingerprint"}

@@ -98,6 +98,7 @@ class StudyRecords:
 
     study: str
     settings: Mapping[str, Any]
+    data_fingerprint: str  # of the training pictures and labels
     versions: Mapping[str, str]
     command: Sequence[str] | str
     created: float | str

@@ -15,7 +15,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
-from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.errors import RunError, UsageError, shown
 from pennyweight.search import commands
 
 app = App(
@@ -95,6 +95,8 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
             status, message = 130, "Interrupted; the same command goes on from here."
         case UsageError():
             status, message = 2, str(error)
+        case RunError():
+            status, message = 1, str(error)
         case OSError():
             named = f"{error.filename}: " if error.filename else ""
             status, message = 1, f"{named}{error.strerror or error}."

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
-from pennyweight.search.settings import Sampler
+from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import Count, Duration, InputShape, Seed, Size, Workers
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
 
 def search(
     *,
-    data: str = "digits",
-    max_params: Size = 8_000,
-    max_epochs: Count = 15,
+    data: str = DATA,
+    max_params: Size = MAX_PARAMS,
+    max_epochs: Count = MAX_EPOCHS,
     max_macs: Size | None = None,
     max_activation_bytes: Size | None = None,
-    trials: Count = 30,
+    trials: Count = TRIALS,
     timeout: Duration | None = None,
     sampler: Sampler = "tpe",
     workers: Workers = None,
@@ -84,8 +84,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    name = settings.name if study is None else study
-    plan = Plan(settings=settings, name=name, runs=runs, trials=trials)
+    plan = Plan(settings=settings, trials=trials, study=study, runs=runs)
     if dry_run:
         from pennyweight.search.preview import preview
 
@@ -93,14 +92,14 @@ def search(
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
     found = plan.run(workers=workers, timeout_s=timeout, progress=True)
-    _show(found.study, found.rows, runs / name, json=json, top=None if json else 10)
+    _show(found.study, found.rows, plan.folder.path, json=json, top=None if json else 10)
     if json:
         return
     ended = sum(row.state != "running" for row in found.rows)
     if ended < max(trials, len(found.rows)):
         print(f"Stopped after {ended} of {trials} trials: the same command goes on from here.")
     exportable = any(row.val_accuracy is not None for row in found.rows)
-    _say_next(["leaderboard", "export"] if exportable else ["leaderboard"], name, runs)
+    _say_next(["leaderboard", "export"] if exportable else ["leaderboard"], plan.name, runs)
 
 
 def leaderboard(
@@ -206,7 +205,7 @@ def inspect(
     arch: str | None = None,
     /,
     *,
-    data: str = "digits",
+    data: str = DATA,
     input: InputShape | None = None,
     classes: Count | None = None,
     json: Flag = False,
@@ -243,9 +242,9 @@ def train(
     arch: str,
     /,
     *,
-    data: str = "digits",
+    data: str = DATA,
     recipe: Path | None = None,
-    max_epochs: Count = 15,
+    max_epochs: Count = MAX_EPOCHS,
     seed: Seed | None = None,
     test: Flag = False,
     study: str | None = None,

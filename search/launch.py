@@ -21,7 +21,15 @@ from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import decoding, watching
-from pennyweight.search.settings import Sampler, Settings, check_name
+from pennyweight.search.settings import (
+    DATA,
+    MAX_EPOCHS,
+    MAX_PARAMS,
+    TRIALS,
+    Sampler,
+    Settings,
+    check_name,
+)
 
 if TYPE_CHECKING:
     from pennyweight.results.export import Verification
@@ -70,13 +78,13 @@ class Found:
 
 
 def search(
-    data: str = "digits",
+    data: str = DATA,
     *,
-    max_params: int = 8_000,
-    max_epochs: int = 15,
+    max_params: int = MAX_PARAMS,
+    max_epochs: int = MAX_EPOCHS,
     max_macs: int | None = None,
     max_activation_bytes: int | None = None,
-    trials: int = 30,
+    trials: int = TRIALS,
     timeout_s: float | None = None,
     sampler: Sampler = "tpe",
     workers: int | None = None,
@@ -103,12 +111,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan(
-        settings=settings,
-        name=settings.name if study is None else study,
-        runs=Path(runs),
-        trials=trials,
-    )
+    plan = Plan(settings=settings, trials=trials, study=study, runs=Path(runs))
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
@@ -117,9 +120,9 @@ class Plan:
     """A search whose input was checked, and that can start; raises UsageError when it cannot."""
 
     settings: Settings
-    name: str
-    runs: Path
     trials: int
+    study: str | None = None  # the study's name; by default what the settings suggest
+    runs: Path
     info: DataInfo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,9 +136,19 @@ class Plan:
         _check_examples(self.info)
 
     @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.settings.name if self.study is None else self.study
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Where the study is, or will be."""
+        return StudyFolder(self.runs / self.name)
+
+    @property
     def known(self) -> StudyRecords | None:
         """What the study's records say, None before it began; UsageError if its settings differ."""
-        path = StudyFolder(self.runs / self.name).records
+        path = self.folder.records
         # A file without a record is what a coordinator leaves that is killed as it begins.
         if not path.exists() or (path.is_file() and not read_records(path)):
             return None
@@ -156,12 +169,19 @@ class Plan:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         known = self.known
         # A killed coordinator may not have told Optuna of the last trial, though all have ended.
-        killed = StudyFolder(self.runs / self.name).holder.exists()
+        killed = self.folder.holder.exists()
         if known is None or killed or _unfinished(known, self.trials):
-            self._run(workers, deadline, progress)
+            self._run(known, workers, deadline, progress)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
-    def _run(self, workers: int | None, deadline: float | None, progress: bool) -> None:
+    def _run(
+        self,
+        known: StudyRecords | None,
+        workers: int | None,
+        deadline: float | None,
+        progress: bool,
+    ) -> None:
+        from pennyweight.results.models import load_data_of
         from pennyweight.search.sampling import make_sampler
         from pennyweight.search.study import Coordinator
         from pennyweight.train.data import load_training_set
@@ -170,34 +190,41 @@ class Plan:
         settings = self.settings
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
         with decoding(settings.data, show=progress) as decoded:  # once, not by every worker
-            load_training_set(settings.data, progress=decoded)
+            if known:
+                dataset = load_data_of(known, progress=decoded)
+            else:
+                dataset = load_training_set(settings.data, progress=decoded)
         warm = partial(warm_up, settings.data, settings.seed)
-        folder = StudyFolder(self.runs / self.name)
-        with LocalExecutor(workers, warm=warm) as executor:
-            _make(folder.path)
-            with folder.locked(), RecordFile.open(folder.records) as records:
-                # Read again, under the lock: another coordinator may have been at work meanwhile.
-                known = self.known or self._begin(records)
-                ended = sum(trial.state != "running" for trial in known.trials.values())
-                epochs = settings.budget.max_epochs
-                with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
-                    Coordinator(
-                        folder=folder,
-                        settings=settings,
-                        info=self.info,
-                        executor=executor,
-                        slots=executor.workers,
-                        trials=self.trials,
-                        watch=watch,
-                        deadline=deadline,
-                    ).run(records, known, _session(executor.workers))
+        folder = self.folder
+        with (
+            LocalExecutor(workers, warm=warm) as executor,
+            folder.writing(),
+            folder.locked(),
+            RecordFile.open(folder.records) as records,
+        ):
+            # Read again, under the lock: another coordinator may have been at work meanwhile.
+            known = self.known or self._begin(records, dataset.fingerprint)
+            ended = sum(trial.state != "running" for trial in known.trials.values())
+            epochs = settings.budget.max_epochs
+            with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
+                Coordinator(
+                    folder=folder,
+                    settings=settings,
+                    info=self.info,
+                    executor=executor,
+                    slots=executor.workers,
+                    trials=self.trials,
+                    watch=watch,
+                    deadline=deadline,
+                ).run(records, known, _session(executor.workers))
 
-    def _begin(self, records: RecordFile) -> StudyRecords:
+    def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:
         from pennyweight.search.study import versions
 
         first = {
             "study": self.name,
             "settings": self.settings.to_json(),
+            "data_fingerprint": data_fingerprint,
             "versions": versions(),
             "command": _command(),
             "created": time.time(),
@@ -232,15 +259,6 @@ def _check_examples(info: DataInfo) -> None:
             f"A search needs at least one batch of {largest} training pictures beside the "
             f"validation split, but {info.name} has {info.train_examples} in all: use more data."
         )
-
-
-def _make(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--runs must be a folder that can be written, but {path}: {error.strerror}."
-        ) from error
 
 
 def _command() -> Sequence[str]:

@@ -10,6 +10,12 @@ from typing import Any, Literal, get_args
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError, close_names
 
+# What a search is where nothing else is asked for.
+DATA = "digits"
+MAX_PARAMS = 8_000
+MAX_EPOCHS = 15
+TRIALS = 30
+
 Sampler = Literal["tpe", "nsga2", "gp", "random"]
 ETA = 3  # of successive halving: a rung lets one in three go on
 SPACE = 1  # version of the genome and its decoder: raised when a genome would decode differently

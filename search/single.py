@@ -13,10 +13,12 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder, write_whole
+from pennyweight.results.models import find_model, load_data_of
 from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.progress import decoding, watching
+from pennyweight.search import repair
+from pennyweight.search.progress import Watcher, decoding, watching
 from pennyweight.search.settings import check_name
 from pennyweight.search.study import rung_record, versions
 from pennyweight.train.data import load_training_set
@@ -69,16 +71,15 @@ class Training:
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
         with decoding(self.data, show=progress) as decoded:
-            load_training_set(self.data, progress=decoded)
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"--runs must be a folder that can be written, but {folder.path}: {error.strerror}."
-            ) from error
-        with folder.locked():
+            if known:
+                dataset = load_data_of(known, progress=decoded)
+            else:
+                dataset = load_training_set(self.data, progress=decoded)
+        with folder.writing(), folder.locked():
             known = self._known(folder)  # again: who held the lock before may have gone on
             with RecordFile.open(folder.records) as records:
+                if known is None:
+                    records.append("study", **self._described(dataset.fingerprint))
                 self._go_on(folder, records, known, progress)
         return load_study(self.runs, self.name)
 
@@ -99,8 +100,6 @@ class Training:
         self, folder: StudyFolder, records: RecordFile, known: StudyRecords | None, progress: bool
     ) -> None:
         started = time.monotonic()
-        if known is None:
-            records.append("study", **self._described())
         trial = known.trials.get(0) if known else None
         if trial is None:
             records.append("trial", **self._asked())
@@ -110,11 +109,14 @@ class Training:
             "session", started=time.time(), workers=1, versions=versions(), pid=os.getpid()
         )
         start = trial.epochs if trial else 0
+        diverged = trial is not None and bool(trial.rungs) and repair.diverged(trial.rungs[-1])
+        if start and not diverged and not folder.state(0, start).exists():
+            start = 0  # a lost state is trained again; what is recorded twice counts once
         bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
         try:
             with bar as watch:
                 warm_up(self.data, self.candidate.seed)
-                self._train(folder, records, start, watch)
+                self._train(folder, records, start, diverged, watch)
         finally:
             records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
@@ -122,10 +124,11 @@ class Training:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
         return {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self, data_fingerprint: str) -> dict[str, Any]:
         return {
             "study": self.name,
             "settings": self._settings(),
+            "data_fingerprint": data_fingerprint,
             "versions": versions(),
             "command": self.command,
             "created": time.time(),
@@ -146,9 +149,10 @@ class Training:
             "cost": cost(architecture).to_json(),
         }
 
-    def _train(self, folder: StudyFolder, records: RecordFile, start: int, watch: Any) -> None:
-        last = None
-        for epoch in range(start, self.epochs):
+    def _train(
+        self, folder: StudyFolder, records: RecordFile, epoch: int, diverged: bool, watch: Watcher
+    ) -> None:
+        while epoch < self.epochs and not diverged:
             state = folder.state(0, epoch).read_bytes() if epoch else None
             outcome = train_rung(
                 Task(
@@ -161,16 +165,14 @@ class Training:
                     state=state,
                 )
             )
-            write_whole(folder.state(0, epoch + 1), outcome.state)
-            write_whole(folder.model(0, epoch + 1), outcome.model)
+            epoch += 1
+            write_whole(folder.state(0, epoch), outcome.state)
+            write_whole(folder.model(0, epoch), outcome.model)
             fields = rung_record(0, outcome)
             records.append("rung", **fields)
             watch("rung", fields)
-            folder.clear(0, keep=epoch + 1, running=True)
-            last = outcome.curve[-1]
-            if last.diverged:
-                break
-        diverged = last is not None and last.diverged
+            folder.clear(0, keep=epoch, running=True)
+            diverged = outcome.curve[-1].diverged
         end = {
             "trial": 0,
             "state": "diverged" if diverged else "complete",
@@ -178,7 +180,7 @@ class Training:
         }
         records.append("end", **end)
         watch("end", end)
-        folder.clear(0, keep=last.epoch if last else self.epochs, running=False)
+        folder.clear(0, keep=epoch, running=False)
 
     def _differences(self, known: StudyRecords) -> list[str]:
         """How the recorded training differs from this one, a clause each."""
@@ -204,14 +206,13 @@ class Training:
 def measure_on_test(runs: Path, name: str) -> Evaluation:
     """The trained network on the test set; the reading is written down in the study's folder."""
     from pennyweight.arch.architecture import Architecture
-    from pennyweight.results.models import find_model
     from pennyweight.train.data import normalisation, split
     from pennyweight.train.door import open_test_set
     from pennyweight.train.evaluate import evaluate
 
     model = find_model(runs, name)
     study, weights = model.study, model.weights.read_bytes()
-    dataset = load_training_set(study.data)
+    dataset = load_data_of(study)
     training = dataset.images[split(dataset.labels, study.settings["seed"]).train]
     pictures = open_test_set(
         study.data,

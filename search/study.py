@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
+from pennyweight.arch.errors import RunError
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.study_records import StudyRecords, TrialRecord
@@ -251,11 +252,11 @@ class Coordinator:
             self._hand_out(flight)
 
     def _fail(self, flight: _Flight, reason: str) -> None:
-        """End the trial; raises RuntimeError when it is plainly not the trial's fault."""
+        """End the trial; raises RunError when it is plainly not the trial's fault."""
         self._end(flight, "failed", reason)
         self._failures += 1
         if self._failures == MOST_FAILURES:
-            raise RuntimeError(
+            raise RunError(
                 f"{MOST_FAILURES} trials in a row failed, the last with {reason.rstrip('.')}: "
                 "see to that, then go on with the study."
             )

@@ -31,11 +31,16 @@ class Ran(NamedTuple):
 
 
 def pennyweight(
-    *arguments: str | Path, cwd: Path, timeout: float = 240, **environment: str | Path
+    *arguments: str | Path,
+    cwd: Path,
+    timeout: float = 240,
+    file_limit: int | None = None,
+    **environment: str | Path,
 ) -> Ran:
-    """Run the installed script in the folder `cwd` to its end."""
+    """Run the installed script in the folder `cwd` to its end; no file may outgrow `file_limit`."""
+    limit = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
     ran = subprocess.run(
-        [SCRIPT, *arguments],
+        [*limit, SCRIPT, *arguments],
         cwd=cwd,
         env=_environment(environment),
         stdin=subprocess.DEVNULL,

@@ -21,7 +21,7 @@ from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.sampling import close_study, open_study
 from pennyweight.search.settings import Settings
 from pennyweight.search.study import Coordinator, Watcher, versions
-from pennyweight.train.data import describe
+from pennyweight.train.data import describe, load_training_set
 from pennyweight.train.rung import Outcome, Point, Task
 
 SETTINGS = Settings(data="digits", budget=Budget(max_params=500, max_epochs=9))
@@ -87,6 +87,7 @@ def coordinate(
                 "study",
                 study=folder.path.name,
                 settings=settings.to_json(),
+                data_fingerprint=load_training_set(settings.data).fingerprint,
                 versions=versions(),
                 command=[],
                 created=0.0,

@@ -255,12 +255,20 @@ def test_pictures_of_one_class_are_refused(folder: Path) -> None:
 # Studies. What is refused needs no training, so these were never trained.
 
 
-def begin_study(folder: Path, settings: Settings, name: str = "old") -> StudyFolder:
+def begin_study(
+    folder: Path, settings: Settings, name: str = "old", fingerprint: str | None = None
+) -> StudyFolder:
     study = StudyFolder(folder / "runs" / name)
     study.path.mkdir(parents=True)
     with RecordFile.open(study.records) as records:
         records.append(
-            "study", study=name, settings=settings.to_json(), versions={}, command=[], created=0.0
+            "study",
+            study=name,
+            settings=settings.to_json(),
+            data_fingerprint=fingerprint or load_training_set("digits").fingerprint,
+            versions={},
+            command=[],
+            created=0.0,
         )
     return study
 
@@ -349,10 +357,43 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(
 ) -> None:
     (folder / "file").touch()
     line = refused(folder, *command, "--runs", runs)
-    assert line.startswith(f"--runs must be a folder that can be written, but {runs}/")
+    assert line.startswith(f"The study's folder {runs}/")
+    assert "cannot be written (" in line
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
+@pytest.mark.parametrize(
+    ("command", "limit"),
+    [(("search", *SMALL, "--trials", "5"), 50_000), (("train", NETWORK), 3_000)],
+    ids=["search", "train"],
+)
+def test_a_disk_that_fills_up_gets_one_line_and_loses_nothing(
+    folder: Path, command: tuple[str, ...], limit: int
+) -> None:
+    """A limit on the size of a file stands for the disk: writing fails in the same way."""
+    copied(searched()[0] / "runs", folder / "runs")
+    records = folder / "runs" / "small" / "records.jsonl"
+    before = records.read_bytes()
+    ran = pennyweight(*command, cwd=folder, file_limit=limit)
+    line = ran.err.splitlines()[-1]
+    assert (ran.status, ran.out) == (2, ""), ran.err
+    assert "Traceback" not in ran.err
+    assert line.startswith("pennyweight: The study's folder runs/"), line
+    assert "cannot be written (" in line
+    assert "make room" in line
+    assert records.read_bytes().startswith(before)
+    again = pennyweight(*command, "--json", cwd=folder)
+    assert again.status == 0, again.err
+
+
+def test_data_that_changed_since_a_study_began_are_refused(folder: Path) -> None:
+    begin_study(folder, DEFAULT, fingerprint="0123456789abcdef")
+    line = refused(folder, "search", "--study", "old")
+    assert line.startswith("The data digits have changed since study old began")
+    assert "was 0123456789abcdef and is" in line
+    assert line.endswith("begin another --study.")
+
+
 def test_the_gp_sampler_without_pytorch_names_the_extra(folder: Path) -> None:
     line = refused(folder, "search", "--sampler", "gp")
     assert "needs PyTorch: `pip install pennyweight[gp]`, or use --sampler tpe." in line

@@ -274,7 +274,9 @@ def test_what_cannot_be_is_refused_in_one_line_and_nothing_is_written(
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(UsageError, match="--runs must be a folder that can be written"):
+    with pytest.raises(
+        UsageError, match=r"The study's folder .* cannot be written \(Not a directory\)"
+    ):
         search("digits", **BUDGET, trials=1, workers=1, runs=tmp_path / "runs")
     assert files(tmp_path) == {"runs": b"a file"}
 

@@ -56,6 +56,7 @@ def study(*trials: TrialRecord) -> StudyRecords:
     return StudyRecords(
         study="small",
         settings={"data": "digits", "budget": {}},
+        data_fingerprint="",
         versions={},
         command="",
         created="",

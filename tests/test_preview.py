@@ -15,7 +15,7 @@ from pennyweight.search.settings import Settings
 
 def of(trials: int = 30, workers: int | None = 2, seed: int = 0, **limits: int) -> Preview:
     settings = Settings(data="digits", budget=Budget(**limits), seed=seed)
-    plan = Plan(settings=settings, name="x", runs=Path("/nowhere"), trials=trials)
+    plan = Plan(settings=settings, runs=Path("/nowhere"), trials=trials)
     return preview(plan, workers)
 
 

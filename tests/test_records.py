@@ -125,7 +125,8 @@ def test_a_line_that_is_no_record_is_damage(path: Path, line: bytes) -> None:
 
 
 def test_a_newer_version_asks_for_an_upgrade(path: Path) -> None:
-    study = {"study": "s", "settings": {}, "versions": {}, "command": "", "created": ""}
+    study = {"study": "s", "settings": {}, "data_fingerprint": ""}
+    study |= {"versions": {}, "command": "", "created": ""}
     with RecordFile.open(path) as file:
         file.append("study", **study)
     assert read_records(path)[0]["version"] == VERSION

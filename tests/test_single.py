@@ -164,6 +164,17 @@ def test_a_training_killed_in_the_middle_goes_on_as_if_nothing_had_happened(
     assert model_of(cut, 40) == model_of(quiet, 40)
 
 
+def test_a_training_that_lost_its_state_gives_the_same_again(tmp_path: Path) -> None:
+    runs = copied(trained()[0] / "runs", tmp_path / "runs")
+    folder = StudyFolder(runs / "one")
+    whole = folder.records.read_bytes().splitlines(keepends=True)
+    folder.records.write_bytes(b"".join(whole[:4]))  # to the first epoch, whose state is gone
+    assert epochs_in(folder.records) == 1
+    again = training(runs).run(progress=False)
+    assert again.trials[0].curve == load_study(trained()[0] / "runs", "one").trials[0].curve
+    assert folder.model(0, 2).read_bytes() == model_of(trained()[0])
+
+
 def epochs_in(records: Path) -> int:
     whole = records.read_bytes().rpartition(b"\n")[0] if records.exists() else b""
     return whole.count(b'{"kind":"rung"')
@@ -180,3 +191,11 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
     assert ran.json["reason"] == "its loss was not finite"
     assert ran.json["val_log_loss"] is None
     assert ran.json["epochs"] < 30
+    records = tmp_path / "runs" / "wild" / "records.jsonl"
+    whole = records.read_bytes().splitlines(keepends=True)
+    killed = [line for line in whole if b'"kind":"end"' not in line and b'"ledger"' not in line]
+    records.write_bytes(b"".join(killed))
+    again = pennyweight("train", "c9 c9 c9 c9 F d10+", *flags, cwd=tmp_path)
+    assert again.status == 0, again.err
+    assert {**again.json, "seconds": 0} == {**ran.json, "seconds": 0}
+    assert [r["kind"] for r in read_records(records)].count("rung") == ran.json["epochs"]

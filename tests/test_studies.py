@@ -16,6 +16,7 @@ STUDY: dict[str, Any] = {
     "kind": "study",
     "study": "small",
     "settings": {"data": "digits", "budget": {"max_params": 8000, "max_macs": None}},
+    "data_fingerprint": "0123456789abcdef",
     "versions": {"jax": "0.10.2"},
     "command": "pennyweight search",
     "created": "2026-01-01T00:00:00Z",

@@ -75,6 +75,7 @@ def trial(row: Row) -> TrialRecord:
 STUDY = StudyRecords(
     study="small",
     settings={"data": "digits", "budget": {"max_params": 8000, "max_epochs": 15, "max_macs": None}},
+    data_fingerprint="0123456789abcdef",
     versions={"jax": "0.10.2"},
     command="pennyweight search",
     created="2026-01-01T00:00:00Z",

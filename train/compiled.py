@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -47,6 +48,8 @@ class Executables:
 
 def keep_compiled_programs() -> None:
     """Turn on JAX's persistent compilation cache: in the user's cache folder, bounded."""
+    # JAX warns where the cache cannot be read or written: then it compiles, and nothing is wrong.
+    warnings.filterwarnings("ignore", message="Error .* persistent compilation cache")
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     # The default, 1 s, would skip most of ours.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
