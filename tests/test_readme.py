@@ -68,9 +68,22 @@ def test_the_retrained_winner_shown_is_the_recorded_one() -> None:
     assert measured["trial"] == best["trial"]
 
 
+def test_the_search_on_mnist_told_of_is_the_recorded_one() -> None:
+    mnist = record("mnist-8000.json")
+    best, minutes = mnist["rows"][0], mnist["seconds"]["wall"] / 60
+    told = " ".join(README.split())
+    assert f"{best['val_accuracy']:.2%} on validation with {best['params']:,} parameters" in told
+    assert f"took {minutes:.0f} minutes for {mnist['trials']['asked']} trials" in told
+    assert best["val_accuracy"] >= 0.992
+    assert (mnist["trials"]["asked"], mnist["budget"]["max_epochs"]) == (12, 15)
+    assert all(row["params"] <= 8_000 for row in mnist["rows"])
+
+
 def test_the_records_keep_what_the_project_promises() -> None:
     digits, retrained = record("digits-8000.json"), record("digits-8000-retrained.json")
     assert digits["trials"]["asked"] == 30
+    assert digits["seconds"]["wall"] < 120
+    assert f"seconds: {digits['seconds']['wall']:.1f} on the clock" in shown("make search")
     assert digits["rows"][0]["val_accuracy"] >= 0.98
     assert len(retrained["seeds"]) == 5
     assert retrained["mean"] >= 0.97
