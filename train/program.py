@@ -43,11 +43,11 @@ class Program:
     epochs: int  # the epoch limit: how long the learning-rate schedule is
 
     @classmethod
-    def of(cls, candidate: Candidate, epochs: int) -> Program:
-        """The program that trains `candidate` under a limit of `epochs`."""
+    def of(cls, candidate: Candidate, epochs: int, frame: Architecture | None = None) -> Program:
+        """The program that trains `candidate`, in its `frame`, under a limit of `epochs`."""
         recipe = candidate.recipe
         return cls(
-            architecture=candidate.architecture,
+            architecture=frame or candidate.architecture,
             optimiser=recipe.optimiser,
             schedule=recipe.schedule,
             batch_size=recipe.batch_size,
@@ -67,9 +67,9 @@ class Pictures:
     std_c: jax.Array
 
     def normalised(self, images_nhwc: jax.Array) -> jax.Array:
-        """uint8 pictures as float32 of mean 0 and standard deviation 1."""
+        """uint8 pictures as numbers of mean 0 and standard deviation 1."""
         mean, std = self.mean_c[None, None, None], self.std_c[None, None, None]
-        return (images_nhwc.astype(jnp.float32) / 255 - mean) / std
+        return (images_nhwc.astype(self.mean_c.dtype) / 255 - mean) / std
 
 
 class State(NamedTuple):
@@ -168,7 +168,7 @@ def train_steps(
         labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
         if program.augments:
             # Augmented before normalising: what comes in from outside a picture is black.
-            images = warp(images.astype(jnp.float32), plan.affine_sb)
+            images = warp(images.astype(training.mean_c.dtype), plan.affine_sb)
         call = Call(batch_statistics=True, dropout_key=plan.dropout_keys_s)
 
         def loss(params: Tree) -> jax.Array:

@@ -6,12 +6,15 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.frame import fit
 from pennyweight.train.recipe import Candidate
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ class Task:
     """Train `candidate` from the end of `from_epoch` to the end of `to_epoch`.
 
     `state` is what the rung before returned, None at the start. `epochs` is the epoch limit, which
-    the learning-rate schedule spans.
+    the learning-rate schedule spans. In a `frame`, tasks of candidates of different widths share
+    what is compiled; it changes the result by rounding alone.
     """
 
     source: str  # of the data
@@ -35,6 +39,7 @@ class Task:
     from_epoch: int
     to_epoch: int
     state: bytes | None = None
+    frame: Architecture | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:
@@ -78,6 +83,11 @@ class Outcome:
     worker: int  # process id
 
 
+def train_rungs(tasks: Sequence[Task]) -> list[Outcome]:
+    """What each of `tasks` gives; those with a common frame and recipe's form compile once."""
+    return [train_rung(task) for task in tasks]
+
+
 def train_rung(task: Task) -> Outcome:
     """Run `task` on this process's device. The result depends on the task alone.
 
@@ -96,7 +106,7 @@ def train_rung(task: Task) -> Outcome:
     clock = _Clock()
     data = on_device(task.source, task.split_seed)
     clock.lap("data")
-    program = Program.of(task.candidate, task.epochs)
+    program = Program.of(task.candidate, task.epochs, task.frame)
     sizes = [len(pictures.labels_n) for pictures in data]
     steps = _steps_per_epoch(task, sizes[0])
     traced = hypers(task.candidate.recipe, steps)
@@ -117,8 +127,10 @@ def train_rung(task: Task) -> Outcome:
         clock.lap("evaluate")
         if curve[-1].diverged:
             break
-    owned = state._asdict() | {"owner": _owner(task.candidate)}
-    packed = state_file.pack(owned), state_file.pack(model)
+    own = task.candidate.architecture
+    cut = {part: fit(tree, program.architecture, own) for part, tree in model.items()}
+    owned = state._asdict() | {"owner": _owner(task)}
+    packed = state_file.pack(owned), state_file.pack(cut)
     clock.lap("data")
     return Outcome(
         state=packed[0],
@@ -156,11 +168,12 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
     from pennyweight.train import state_file
     from pennyweight.train.program import State, initial_state
 
-    params, _ = draw_weights(program.architecture, task.candidate.seed)
-    state = initial_state(program, params, traced)
+    own = task.candidate.architecture
+    params, _ = draw_weights(own, task.candidate.seed)
+    state = initial_state(program, fit(params, own, program.architecture), traced)
     if task.state is None:
         return state
-    owner = _owner(task.candidate)
+    owner = _owner(task)
     like: dict[str, Any] = state._asdict() | {"owner": owner}
     found = state_file.unpack(task.state, like)
     # Weights are one vector, and other networks have one of the same length.
@@ -171,9 +184,11 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
     return State(**found)
 
 
-def _owner(candidate: Candidate) -> np.ndarray:
-    """What ties a state to its candidate: a digest of the network and the seed."""
-    text = f"{candidate.architecture.fingerprint} {candidate.seed}"
+def _owner(task: Task) -> np.ndarray:
+    """What ties a state to its candidate: a digest of the network, its frame and the seed."""
+    frame = task.frame or task.candidate.architecture
+    own = task.candidate.architecture
+    text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
