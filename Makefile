@@ -18,10 +18,10 @@ PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 10
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
-	@echo "ARGS='…' is passed on by search and the tests; PYTHON=python3.12 picks what .venv is made with."
+	@echo "ARGS='…' takes the place of search's flags, and is added to the tests'; PYTHON=python3.12 picks what .venv is made with."
 
 search: .venv/.run ## a first search: 30 trials under 8,000 parameters on the bundled digits
-	$(BIN)/pennyweight search --data digits --max-params 8k --max-epochs 15 --trials 30 $(ARGS)
+	$(BIN)/pennyweight search $(or $(ARGS),--data digits --max-params 8k --max-epochs 15 --trials 30)
 
 test: .venv/.dev ## the tests (under eight minutes on two cores)
 	$(PYTEST) -m "not extended" $(ARGS)

@@ -68,7 +68,7 @@ def _without_width(layer: Layer) -> Layer:
         if any(isinstance(inner, Dense) for inner in _inside(layer)):
             return layer
         return replace(layer, body=tuple(_without_width(inner) for inner in layer.body))
-    return replace(layer, width=1) if _has_width(layer) else layer  # type: ignore[call-arg]
+    return replace(layer, width=1) if _has_width(layer) else layer
 
 
 def _inside(layer: Layer) -> Iterator[Layer]:

@@ -101,7 +101,7 @@ def _check_place(folder: Path, force: bool) -> None:
     if not force:
         raise UsageError(
             f"A bundle needs a new or empty folder, but {folder} holds a bundle: name another, "
-            "or replace it with --force."
+            "or replace it with --force (in Python, force=True)."
         )
 
 

@@ -75,7 +75,9 @@ def arrange(
             f"{close_names(sort, SORT_KEYS)}"
         )
     if top is not None and top < 1:
-        raise UsageError(f"--top must be at least 1, but got {top}: leave it out to see all rows.")
+        raise UsageError(
+            f"--top must be at least 1, but got {top}: leave it out to see as many as usual."
+        )
     by = _SORTS[sort]
     shown = [row for row in rows if row.pareto or not pareto]
     return sorted(shown, key=lambda row: (by(row), row.rank))[:top]

@@ -30,6 +30,8 @@ FIELDS: dict[str, frozenset[str]] = {
         {"trial", "proposer", "share", "genome", "architecture", "notation", "fingerprint"}
         | {"recipe", "seed", "cost"}
     ),
+    # trials that share what is compiled: `frame` is the notation of the network they are padded to
+    "group": frozenset({"trials", "frame"}),
     # curve: one {epoch, train_loss, val_accuracy, val_log_loss} per epoch since the rung before
     "rung": frozenset({"trial", "epoch", "curve", "val_correct", "val_total", "seconds", "worker"}),
     "end": frozenset({"trial", "state", "reason"}),

@@ -61,9 +61,13 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     for record in by_kind["end"]:
         ends.setdefault(record["trial"], record)
     trials: dict[int, TrialRecord] = {}
+    frames: dict[int, str] = {}
+    for record in by_kind["group"]:
+        frames |= dict.fromkeys(record["trials"], record["frame"])
     for record in by_kind["trial"]:
         number = record["trial"]
-        trials.setdefault(number, _trial(record, rungs[number], ends.get(number)))
+        trial = _trial(record, rungs[number], ends.get(number), frames.get(number))
+        trials.setdefault(number, trial)
     study = by_kind["study"][0]
     return StudyRecords(
         **{name: study[name] for name in FIELDS["study"] - {"version"}},
@@ -85,13 +89,17 @@ def _rung(record: Mapping[str, Any]) -> Rung:
 
 
 def _trial(
-    record: Mapping[str, Any], rungs: Mapping[int, Rung], end: Mapping[str, Any] | None
+    record: Mapping[str, Any],
+    rungs: Mapping[int, Rung],
+    end: Mapping[str, Any] | None,
+    frame: str | None,
 ) -> TrialRecord:
     return TrialRecord(
         **{name: record[name] for name in FIELDS["trial"]},
         rungs=tuple(rungs[epoch] for epoch in sorted(rungs)),
         state=end["state"] if end else "running",
         reason=end["reason"] if end else None,
+        frame=frame,
     )
 
 

@@ -53,6 +53,7 @@ class TrialRecord:
     rungs: tuple[Rung, ...]  # by epoch
     state: State
     reason: str | None  # why it ended so
+    frame: str | None = None  # notation of what its group is padded to; None outside of a group
 
     @property
     def epochs(self) -> int:

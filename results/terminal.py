@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pennyweight.results.study_records import StudyRecords
 from pennyweight.results.tables import PARETO_MARK, percent
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 
@@ -58,6 +60,18 @@ def as_table(
             style="dim" if ended_early else "green" if row.pareto else None,
         )
     return table
+
+
+def as_text(shown: RenderableType) -> str:
+    """What rich shows, without colours; where COLUMNS does not say how wide, nothing is cut."""
+    from rich.console import Console
+
+    width = None if "COLUMNS" in os.environ else 1_000
+    plain = {"force_terminal": False, "force_jupyter": False, "color_system": None}
+    console = Console(width=width, **plain)
+    with console.capture() as printed:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in printed.get().splitlines())
 
 
 def _title(study: StudyRecords) -> str:

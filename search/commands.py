@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
-from pennyweight.search.units import Count, Duration, InputShape, Seed, Size, Workers
+from pennyweight.search.units import Count, Duration, Group, InputShape, Seed, Size, Workers
 
 if TYPE_CHECKING:
     from pennyweight.results.leaderboard import Row
@@ -36,6 +36,7 @@ def search(
     timeout: Duration | None = None,
     sampler: Sampler = "tpe",
     workers: Workers = None,
+    group: Group = None,
     study: str | None = None,
     runs: Runs = Path("runs"),
     seed: Seed = 0,
@@ -64,6 +65,8 @@ def search(
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
         Processes that train side by side; `auto` is one for each core.
+    group
+        Trials that share a structure and what is compiled; `auto` is as many as pay.
     study
         The study's name; by default the data set and the parameter limit.
     seed
@@ -84,7 +87,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan(settings=settings, trials=trials, study=study, runs=runs)
+    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs)
     if dry_run:
         from pennyweight.search.preview import preview
 
@@ -103,7 +106,7 @@ def search(
 
 
 def leaderboard(
-    study: str,
+    study: str | None = None,
     /,
     *,
     sort: SortKey = "rank",
@@ -119,7 +122,7 @@ def leaderboard(
     Parameters
     ----------
     study
-        Its name.
+        Its name. Without it, the names of all studies.
     sort
         By rank, accuracy, params, macs or trial.
     top
@@ -134,10 +137,18 @@ def leaderboard(
         Print a Markdown table.
     """
     from pennyweight.results.leaderboard import arrange, rows
-    from pennyweight.results.studies import load_study
+    from pennyweight.results.studies import load_study, study_names
 
     if json + csv + markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude one another: choose one.")
+    if study is None:
+        names = study_names(runs)
+        if not names:
+            raise UsageError(
+                f"There is no study in {runs} yet: launch a search, or choose another --runs."
+            )
+        print(json_format.dumps({"studies": names}, indent=2) if json else "\n".join(names))
+        return
     records = load_study(runs, study)
     everything = json or csv or markdown
     if top is None and not everything:
@@ -176,7 +187,8 @@ def export(
     from pennyweight.results.models import export_model, find_model
 
     found = find_model(runs, model)
-    folder = out or found.folder.path / "export"
+    picked = model.partition(":")[2]
+    folder = out or found.folder.path / (f"export-{picked}" if picked else "export")
     with _busy("writing the bundle and checking it in a fresh process"):
         checked = export_model(found, folder, command=_command(), force=force)
     trial = found.trial
@@ -193,7 +205,9 @@ def export(
         }
         print(json_format.dumps(document, indent=2))
         return
-    print(f"{folder}: trial {trial.trial}, {trial.notation}, {trial.cost['params']:,} parameters")
+    reached = "" if trial.state == "complete" else f" ({trial.state}, {trial.epochs} epochs)"
+    size = f"{trial.cost['params']:,} parameters"
+    print(f"{folder}: trial {trial.trial}{reached}, {trial.notation}, {size}")
     print(
         f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ "
         f"by at most {checked.largest_difference:.1g}"
@@ -365,7 +379,13 @@ def _print(shown: Any) -> None:
         return
     from rich.console import Console
 
-    Console().print(shown)
+    console = Console()
+    if console.is_terminal:
+        console.print(shown)
+    else:
+        from pennyweight.results.terminal import as_text
+
+        print(as_text(shown))
 
 
 def _busy(doing: str) -> AbstractContextManager[object]:

@@ -13,14 +13,16 @@ Value = float | int | str | bool
 SIGNIFICANT = 3  # digits of a recipe's numbers: finer differences would only hide duplicates
 
 
-def _unit(default: float) -> Any:
+def _unit(default: float, *, structural: bool = False) -> Any:
     """A gene in [0, 1]."""
-    return dataclasses.field(default=default, metadata={"choices": None})
+    metadata = {"choices": None, "structural": structural}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _choice(*choices: Value) -> Any:
-    """A gene that is one of `choices`; the first is the default."""
-    return dataclasses.field(default=choices[0], metadata={"choices": choices})
+    """A gene that is one of `choices`; the first is the default. It decides what is compiled."""
+    metadata = {"choices": choices, "structural": True}
+    return dataclasses.field(default=choices[0], metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Genome:
     norm: str = _choice("before", "after", "none")  # BatchNorm, before or after the ReLU
     head: str = _choice("average", "max", "flatten")
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
-    dropout: float = _unit(0.0)  # 0 to 0.1, before the head
+    dropout: float = _unit(0.0, structural=True)  # 0 to 0.1, before the head
 
     optimiser: str = _choice("adamw", "sgd")
     schedule: str = _choice("one_cycle", "cosine", "step")
@@ -96,6 +98,11 @@ class Genome:
 def choices() -> Mapping[str, tuple[Value, ...] | None]:
     """The genes in order: the choices of a categorical one, None for one in [0, 1]."""
     return {field.name: field.metadata["choices"] for field in dataclasses.fields(Genome)}
+
+
+def structural() -> tuple[str, ...]:
+    """The genes that decide what is compiled: equal ones, and networks differ in widths alone."""
+    return tuple(f.name for f in dataclasses.fields(Genome) if f.metadata["structural"])
 
 
 def _log(unit: float, lowest: float, highest: float) -> float:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,16 @@ class Found:
         model = find_model(self.runs, self.name)
         return export_model(model, Path(folder), command=_command(), force=force)
 
+    def __repr__(self) -> str:
+        asked = len(self.study.trials)
+        return f"<Found: study {self.name}, {asked} trial{'' if asked == 1 else 's'}>"
+
+    def __str__(self) -> str:
+        """The leaderboard as plain text."""
+        from pennyweight.results.terminal import as_text
+
+        return as_text(self.__rich__())
+
     def __rich__(self) -> Any:
         from pennyweight.results.terminal import as_table
 
@@ -88,6 +98,7 @@ def search(
     timeout_s: float | None = None,
     sampler: Sampler = "tpe",
     workers: int | None = None,
+    group: int | None = None,
     study: str | None = None,
     runs: str | Path = "runs",
     seed: int = 0,
@@ -98,7 +109,8 @@ def search(
     Every network proposed is within every limit. `trials` is the study's total: a finished study is
     returned as it is. After `timeout_s` seconds no new rung starts; the study can be gone on with.
     `workers` processes train side by side, one per core by default, so a script must make this call
-    under `if __name__ == "__main__":`.
+    under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
+    compiled; by default as many as pay.
 
     Raises UsageError, one line that says what to change, for anything that cannot be: then nothing
     was written.
@@ -111,7 +123,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan(settings=settings, trials=trials, study=study, runs=Path(runs))
+    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=Path(runs))
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
@@ -135,6 +147,20 @@ class Plan:
         smallest_within(self.settings.budget, self.info.input_shape, self.info.classes)
         _check_examples(self.info)
 
+    @classmethod
+    def of(
+        cls, settings: Settings, *, group: int | None, trials: int, study: str | None, runs: Path
+    ) -> Plan:
+        """The plan with groups of `group`; without it as the study has them, or as it pays."""
+        from pennyweight.search.grouping import usual_group
+
+        plan = cls(settings=settings, trials=trials, study=study, runs=runs)
+        if group is None and (known := plan.recorded) is not None:
+            group = known.settings.get("group", 1)
+        if group is None:
+            group = usual_group(settings.budget, plan.info)
+        return replace(plan, settings=replace(settings, group=group))
+
     @property
     def name(self) -> str:
         """The study's name."""
@@ -146,13 +172,20 @@ class Plan:
         return StudyFolder(self.runs / self.name)
 
     @property
-    def known(self) -> StudyRecords | None:
-        """What the study's records say, None before it began; UsageError if its settings differ."""
+    def recorded(self) -> StudyRecords | None:
+        """What the study's records say, None before it began."""
         path = self.folder.records
         # A file without a record is what a coordinator leaves that is killed as it begins.
         if not path.exists() or (path.is_file() and not read_records(path)):
             return None
-        known = load_study(self.runs, self.name)
+        return load_study(self.runs, self.name)
+
+    @property
+    def known(self) -> StudyRecords | None:
+        """The same; UsageError if the study's settings differ from these."""
+        known = self.recorded
+        if known is None:
+            return None
         if differences := self.settings.differences(known.settings):
             raise UsageError(
                 f"Study {self.name} exists with other settings ({'; '.join(differences)}): "

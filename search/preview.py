@@ -11,13 +11,12 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.search.decode import decode, smallest_within
 from pennyweight.search.genome import Genome, choices
+from pennyweight.search.grouping import COMPILE_S, training_s
 
 if TYPE_CHECKING:
     from pennyweight.search.launch import Plan
 
 _EXAMPLES = 20  # random genomes that are decoded
-_MACS_PER_S = 3e9  # forward and backward, one core of a 2023 server: tens of per cent either way
-_COMPILE_S = 8.0  # of one candidate
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     workers = workers or len(os.sched_getaffinity(0))
     epochs = _expected_epochs(settings.rungs)
     macs = sum(cost(a).macs for a in decoded) / len(decoded)
-    each_s = _COMPILE_S + 3 * macs * info.train_examples * epochs / _MACS_PER_S
+    each_s = COMPILE_S / settings.group + training_s(macs, info.train_examples, epochs)
     by_size = sorted(decoded, key=lambda a: cost(a).params)
     return Preview(
         smallest=smallest_within(settings.budget, shape, classes),

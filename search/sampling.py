@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import sqlite3
+import warnings
 from collections.abc import Container
 from functools import partial
 from pathlib import Path
 
-import optuna
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, in a notebook
+    import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler
@@ -84,7 +87,7 @@ def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
     # Two coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919) % 2**32
     if kind == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        return _Tpe(seed=seed, multivariate=True, constant_liar=True)
     if kind == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     if kind == "random":
@@ -96,6 +99,16 @@ def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
             "--sampler gp needs PyTorch: `pip install pennyweight[gp]`, or use --sampler tpe."
         ) from None
     return optuna.samplers.GPSampler(seed=seed)
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """Optuna's, told the space, which it would gather from all trials at each question."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        del study, trial
+        return DISTRIBUTIONS
 
 
 class WithinShare(BasePruner):
@@ -149,13 +162,15 @@ class _Rivals(optuna.Study):
 
 def ask(study: optuna.Study, number: int, fixed: dict[str, Value]) -> Trial:
     """Trial `number` with its `fixed` genes set; one that was being asked at a crash is taken."""
-    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
-    left = next((trial for trial in unfinished if trial.number == number), None)
-    if left is None:
-        study.enqueue_trial(fixed)
-    if left is None or left.state == TrialState.WAITING:
-        return study.ask()
-    trial = Trial(study, left._trial_id)
+    storage, study_id = study._storage, study._study_id
+    study._thread_local.cached_all_trials = None  # as `Study.ask` does
+    try:
+        left = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    except KeyError:
+        # What `enqueue_trial` and `ask` make in two steps and with a reading of all trials.
+        asked = optuna.create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": fixed})
+        return Trial(study, storage.create_new_trial(study_id, asked))
+    trial = Trial(study, left)
     # The genes it got already are drawn again: without them the others would be other ones.
     trial._cached_frozen_trial.params, trial._cached_frozen_trial.distributions = {}, {}
     return trial

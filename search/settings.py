@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from pennyweight.arch.budget import Budget
+from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
 
 # What a search is where nothing else is asked for.
 DATA = "digits"
-MAX_PARAMS = 8_000
-MAX_EPOCHS = 15
+MAX_PARAMS = Budget.max_params
+MAX_EPOCHS = Budget.max_epochs
 TRIALS = 30
 
 Sampler = Literal["tpe", "nsga2", "gp", "random"]
@@ -29,6 +29,7 @@ class Settings:
     budget: Budget
     sampler: Sampler = "tpe"
     seed: int = 0  # of the sampler, the split and the candidates
+    group: int = 1  # trials of one structure, which share what is compiled
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -39,11 +40,21 @@ class Settings:
         if type(self.seed) is not int or not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed!r}.")
 
+        check_count("--group", self.group)
+
     @property
     def name(self) -> str:
         """The study's name where the user gives none."""
         data = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.data)
-        return f"{data}-{self.budget.max_params}"
+        others = {
+            "epochs": (self.budget.max_epochs, MAX_EPOCHS),
+            "macs": (self.budget.max_macs, None),
+            "bytes": (self.budget.max_activation_bytes, None),
+            "seed": (self.seed, 0),
+        }
+        unusual = [f"{name}{value}" for name, (value, usual) in others.items() if value != usual]
+        unusual += [self.sampler] if self.sampler != "tpe" else []
+        return "-".join([data, str(self.budget.max_params), *unusual])
 
     @property
     def rungs(self) -> tuple[int, ...]:

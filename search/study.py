@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
@@ -12,15 +12,18 @@ from importlib.metadata import version
 from typing import Any
 
 import optuna
-from optuna.trial import Trial
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError
+from pennyweight.arch.notation import parse
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
-from pennyweight.search.proposals import proposal
+from pennyweight.search.flights import Flight, Group, framed
+from pennyweight.search.genome import Value
+from pennyweight.search.proposals import FIRST, leader_of, proposal
 from pennyweight.search.recording import (
     identity,
     recorded_candidate,
@@ -30,7 +33,7 @@ from pennyweight.search.recording import (
 from pennyweight.search.settings import Settings
 from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
-from pennyweight.train.rung import Outcome, Task, train_rung
+from pennyweight.train.rung import Outcome, Task, train_rungs
 
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
@@ -40,21 +43,6 @@ _LEDGER_EVERY_S = 30.0  # so that a killed coordinator's seconds are not all los
 
 Watcher = Callable[[str, dict[str, Any]], None]
 """Told of each record, its kind and its fields, once it is on the disk."""
-
-
-@dataclass
-class _Flight:
-    """A trial on its way: how far it came, and the rung that a worker trains."""
-
-    trial: Trial
-    candidate: Candidate
-    epoch: int = 0  # of the last rung recorded
-    score: float = 0.0  # there, as Optuna is told it
-    attempt: int = 1  # at the next rung
-
-    @property
-    def number(self) -> int:
-        return self.trial.number
 
 
 @dataclass
@@ -74,7 +62,10 @@ class Coordinator:
     watch: Watcher
     deadline: float | None = None
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
-    _flying: dict[Future[Outcome], _Flight] = field(default_factory=dict)
+    _flying: dict[Future[list[Outcome]], Group] = field(default_factory=dict)
+    _begun: list[Flight] = field(default_factory=list)  # of the group that is being asked
+    _ready: deque[list[Flight]] = field(default_factory=deque)  # groups that no worker has yet
+    _leader: Mapping[str, Value] | None = None  # genome of the trial that leads it
     _seconds: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
     _next: int = 0  # number of a trial; above `_asked` where a record was damaged and deleted
@@ -98,10 +89,19 @@ class Coordinator:
         try:
             self._take_over(known)
             while True:
-                while len(self._flying) < self.slots and self._may_ask():
-                    self._ask()
+                while len(self._flying) < self.slots and not self._late():
+                    if not self._ready and not self._may_ask():
+                        break
+                    if not self._ready:
+                        self._ask_group()
+                    if self._ready:
+                        self._hand_out(self._ready.popleft())
                 if not self._flying:
                     break
+                # The workers are busy meanwhile. Alone, a trial is trained for longer than it is
+                # asked for, and the sampler is better asked when it knows more.
+                if not self._ready and self.settings.group > 1 and self._may_ask():
+                    self._ask_group()
                 done = self._timed("wait", self._wait)
                 for future in done:
                     self._land(self._flying.pop(future), future)
@@ -111,14 +111,14 @@ class Coordinator:
             sampling.close_study(self._study)
             self._write_ledger()
 
-    def _wait(self) -> set[Future[Outcome]]:
+    def _wait(self) -> set[Future[list[Outcome]]]:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
             pass
         return done
 
     def _may_ask(self) -> bool:
-        return self._asked < self.trials and not self._late()
+        return (self._asked < self.trials or bool(self._begun)) and not self._late()
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -130,16 +130,33 @@ class Coordinator:
         running = sampling.running(self._study)
         self._asked, self._next = len(known.trials), max(known.trials, default=-1) + 1
         left = self.folder.trials_with_states()
+        alive: defaultdict[object, list[Flight]] = defaultdict(list)
         for number, record in sorted(known.trials.items()):
             candidate = recorded_candidate(record)
             if record.state != "running" and number in left:
                 self.folder.clear(number, keep=record.epochs, running=False)
+            if self._leads(number):
+                self._leader = record.genome
             if record.rungs or record.state not in ("running", "duplicate"):
                 self._seen[identity(candidate)] += 1
-            if number in running:
-                self._go_on(_Flight(running[number], candidate), record)
+            if number not in running:
+                continue
+            flight = Flight(running[number], candidate, self._recorded_frame(record))
+            if not self._goes_on(flight, record):
+                continue
+            if self._in_groups(number) and not record.frame:  # its group was still being asked
+                self._begun.append(flight)
+            else:
+                alive[record.frame or number].append(flight)
+        self._ready.extend(alive.values())
 
-    def _go_on(self, flight: _Flight, record: TrialRecord) -> None:
+    def _recorded_frame(self, record: TrialRecord) -> Architecture | None:
+        if record.frame is None:
+            return None
+        return parse(record.frame, self.info.input_shape, self.info.classes)
+
+    def _goes_on(self, flight: Flight, record: TrialRecord) -> bool:
+        """Tell Optuna what it missed of a trial; whether there is more to train."""
         asked = self._study.get_trials(deepcopy=False)[flight.number]
         for rung in record.rungs:
             flight.epoch, flight.score = rung.epoch, repair.score(rung)
@@ -147,56 +164,84 @@ class Coordinator:
                 flight.trial.report(flight.score, rung.epoch)
         if record.state != "running":
             repair.tell(self._study, flight.trial, record.state, flight.score)
-        elif record.rungs:
-            self._after_rung(flight, diverged=repair.diverged(record.rungs[-1]))
-        else:
-            self._start(flight)
+            return False
+        if record.rungs:
+            return self._survives(flight, diverged=repair.diverged(record.rungs[-1]))
+        return self._admitted(flight)
 
     # A trial from its question to its end
 
-    def _ask(self) -> None:
+    def _in_groups(self, number: int) -> bool:
+        return self.settings.group > 1 and number >= len(FIRST)
+
+    def _leads(self, number: int) -> bool:
+        return leader_of(number, self.settings.group) == number
+
+    def _ask_group(self) -> None:
+        """Ask the trials of one group, which are then ready to be handed out."""
+        flights, self._begun = self._begun, []
+        any_asked = bool(flights)
+        while self._asked < self.trials and not (any_asked and self._leads(self._next)):
+            flight = self._ask()
+            any_asked = True
+            if self._admitted(flight):
+                flights.append(flight)
+        if flights and not self._in_groups(flights[0].number):
+            self._ready.append(flights)
+            return
+        for same in framed(flights):
+            frame = same[0].frame
+            assert frame is not None
+            self._record("group", trials=[f.number for f in same], frame=frame.notation)
+            self._ready.append(same)
+
+    def _ask(self) -> Flight:
+        """Ask for one trial, decode its genome and record it."""
         with _Lap(self._seconds, "ask"):
             number = self._next
-            proposer, fixed = proposal(number)
+            leader = None if self._leads(number) else self._leader
+            proposer, fixed = proposal(number, self.settings.group, leader)
             self._study.sampler = self._sampler(number)
             trial = sampling.ask(self._study, number, fixed)
-        self._propose(trial, proposer)
-
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number)
-
-    def _propose(self, trial: Trial, proposer: str) -> None:
-        """Decode the trial's genome, record it, and hand out its first rung."""
-        with _Lap(self._seconds, "ask"):
             genome = sampling.genome_of(trial)
             architecture = decode(
                 genome, self.settings.budget, self.info.input_shape, self.info.classes
             )
+        if self._leads(number):
+            self._leader = genome.to_json()
         candidate = Candidate(
             architecture=architecture, recipe=genome.recipe, seed=self.settings.seed
         )
         seed = candidate.seed + self._seen[identity(candidate)]
-        flight = _Flight(trial, replace(candidate, seed=seed))
+        flight = Flight(trial, replace(candidate, seed=seed))
         self._asked, self._next = self._asked + 1, self._next + 1
         asked = trial_record(genome, flight.candidate)
         self._record("trial", trial=trial.number, proposer=proposer, **asked)
-        self._start(flight)
+        return flight
 
-    def _start(self, flight: _Flight) -> None:
-        """Hand out the first rung, unless the candidate was trained often enough before."""
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number)
+
+    def _admitted(self, flight: Flight) -> bool:
+        """Whether it is to be trained: not where the candidate was, often enough, before."""
         if self._seen[identity(flight.candidate)] >= MOST_SEEDS:
             self._end(flight, "duplicate", f"asked before, and trained from {MOST_SEEDS} seeds")
-        else:
-            self._seen[identity(flight.candidate)] += 1
-            self._hand_out(flight)
+            return False
+        self._seen[identity(flight.candidate)] += 1
+        return True
 
-    def _hand_out(self, flight: _Flight) -> None:
-        """Submit the flight's next rung, from the state that the one before left on the disk."""
-        if self._late():
-            return
+    def _hand_out(self, flights: list[Flight]) -> None:
+        """Submit the next rung of those furthest behind; the others wait for them."""
+        if flights and not self._late():
+            group = Group.of(flights)
+            tasks = [self._task(flight) for flight in group.training]
+            self._flying[self.executor.submit(train_rungs, tasks)] = group
+
+    def _task(self, flight: Flight) -> Task:
+        """The flight's next rung, from the state that the one before left on the disk."""
         path = self.folder.state(flight.number, flight.epoch)
         state = path.read_bytes() if flight.epoch and path.exists() else None
-        task = Task(
+        return Task(
             source=self.settings.data,
             split_seed=self.settings.seed,
             candidate=flight.candidate,
@@ -204,29 +249,42 @@ class Coordinator:
             from_epoch=flight.epoch if state else 0,  # a lost state is trained again
             to_epoch=min(epoch for epoch in self.settings.rungs if epoch > flight.epoch),
             state=state,
+            frame=flight.frame,
         )
-        self._flying[self.executor.submit(train_rung, task)] = flight
 
-    def _land(self, flight: _Flight, future: Future[Outcome]) -> None:
-        """Write down what a rung gave, then decide how the trial goes on."""
+    def _land(self, group: Group, future: Future[list[Outcome]]) -> None:
+        """Write down what a rung gave each trial, and hand out the next one of those that go on."""
         try:
-            outcome = future.result()
-        except BrokenExecutor:
-            if flight.attempt < MOST_ATTEMPTS:
-                flight.attempt += 1
-                self._hand_out(flight)
-            else:
-                self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
-            return
+            outcomes = future.result()
         except Exception as error:
-            self._fail(flight, " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST])
+            if len(group.training) > 1:  # each alone, so that one does not fail the others
+                for flight in group.training:
+                    self._hand_out([flight])
+            else:
+                self._try_again(group.training[0], error)
+            self._hand_out(group.ahead)
             return
         self._failures = 0
+        landed = zip(group.training, outcomes, strict=True)
+        self._hand_out([f for f, outcome in landed if self._record_rung(f, outcome)] + group.ahead)
+
+    def _try_again(self, flight: Flight, error: Exception) -> None:
+        """Hand out the rung again where only its worker died, and not too often."""
+        if not isinstance(error, BrokenExecutor):
+            self._fail(flight, " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST])
+        elif flight.attempt == MOST_ATTEMPTS:
+            self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
+        else:
+            flight.attempt += 1
+            self._hand_out([flight])
+
+    def _record_rung(self, flight: Flight, outcome: Outcome) -> bool:
+        """Write down what a rung gave; whether the trial goes on."""
         # Epochs before are in the records, where a lost state was trained again.
         curve = tuple(point for point in outcome.curve if point.epoch > flight.epoch)
         if not curve:
             self._end(flight, "diverged", "its lost state was trained again, and diverged earlier")
-            return
+            return False
         outcome = replace(outcome, curve=curve)
         last = curve[-1]
         with _Lap(self._seconds, "record"):
@@ -237,10 +295,10 @@ class Coordinator:
         flight.score = 0.0 if last.diverged else last.val_correct / outcome.val_total
         with _Lap(self._seconds, "tell"):
             flight.trial.report(flight.score, flight.epoch)
-        self._after_rung(flight, diverged=last.diverged)
+        return self._survives(flight, diverged=last.diverged)
 
-    def _after_rung(self, flight: _Flight, *, diverged: bool) -> None:
-        """End the trial whose rung is recorded and reported, or hand out its next one."""
+    def _survives(self, flight: Flight, *, diverged: bool) -> bool:
+        """Whether the trial, whose rung is recorded and reported, goes on; ends it if not."""
         if diverged:
             self._end(flight, "diverged", "its loss was not finite")
         elif flight.epoch == self.settings.budget.max_epochs:
@@ -249,9 +307,10 @@ class Coordinator:
             self._end(flight, "pruned", f"not in the best third after {flight.epoch} epochs")
         else:
             self.folder.clear(flight.number, keep=flight.epoch, running=True)
-            self._hand_out(flight)
+            return True
+        return False
 
-    def _fail(self, flight: _Flight, reason: str) -> None:
+    def _fail(self, flight: Flight, reason: str) -> None:
         """End the trial; raises RunError when it is plainly not the trial's fault."""
         self._end(flight, "failed", reason)
         self._failures += 1
@@ -261,7 +320,7 @@ class Coordinator:
                 "see to that, then go on with the study."
             )
 
-    def _end(self, flight: _Flight, state: str, reason: str | None) -> None:
+    def _end(self, flight: Flight, state: str, reason: str | None) -> None:
         """Record the trial's end, then tell Optuna: what is recorded is never asked again."""
         self._record("end", trial=flight.number, state=state, reason=reason)
         with _Lap(self._seconds, "tell"):

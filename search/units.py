@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from pennyweight.arch.errors import shown
 
-MOST_WORKERS = 1_024  # far above any one machine's cores: more is a slip of the finger
+MOST = 1_024  # workers or trials in a group: more is a slip of the finger
 
 _SIZES = {"": 1, "k": 1_000, "M": 1_000_000, "KB": 1_000, "KiB": 1_024, "MB": 10**6, "MiB": 2**20}
 _DURATIONS = {"s": 1, "m": 60, "h": 3_600}
@@ -67,13 +67,13 @@ def shape(text: str) -> tuple[int, int, int]:
     return int(found[1]), int(found[2]), int(found[3])
 
 
-def workers(text: str) -> int | None:
-    """How many worker processes; None for `auto`, one per core."""
+def count_or_auto(text: str) -> int | None:
+    """How many worker processes, or trials in a group; None for `auto`."""
     if text == "auto":
         return None
-    if not re.fullmatch(_NUMBER, text) or not 1 <= int(text) <= MOST_WORKERS:
+    if not re.fullmatch(_NUMBER, text) or not 1 <= int(text) <= MOST:
         raise ValueError(
-            f"must be `auto` or a whole number from 1 to {MOST_WORKERS}, but got {shown(text)}."
+            f"must be `auto` or a whole number from 1 to {MOST}, but got {shown(text)}."
         )
     return int(text)
 
@@ -96,4 +96,5 @@ Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
 Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
-Workers = Annotated[int | None, _parameter(workers, "COUNT", show_default="auto")]
+Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]
+Group = Workers

@@ -12,11 +12,12 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from searches import check_whole, coordinate, story
+from searches import SETTINGS, check_whole, coordinate, story
 
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.studies import load_study
@@ -25,6 +26,7 @@ KILLED = 9
 # Where a death matters: what writes, and what decides on what was written.
 WATCHED = (
     "/search/study.py",
+    "/search/flights.py",
     "/search/sampling.py",
     "/search/repair.py",
     "/results/folder.py",
@@ -70,11 +72,13 @@ def dies_at(line: int, work: Callable[[], Any]) -> int:
 
 
 def main(folder: StudyFolder, more: int, points: int) -> None:
-    total = len(load_study(folder.path.parent, folder.path.name).trials) + more
+    known = load_study(folder.path.parent, folder.path.name)
+    total = len(known.trials) + more
+    settings = replace(SETTINGS, group=known.settings["group"])
     copy = StudyFolder(folder.path.parent.parent / "crashed" / folder.path.name)
 
     def go_on() -> None:
-        coordinate(copy, total)
+        coordinate(copy, total, settings=settings)
 
     def restart() -> None:
         shutil.rmtree(copy.path, ignore_errors=True)
@@ -82,7 +86,7 @@ def main(folder: StudyFolder, more: int, points: int) -> None:
 
     restart()
     lines = dies_at(-1, go_on)
-    check_whole(copy, total)
+    check_whole(copy, total, settings)
     wanted = story(load_study(copy.path.parent, copy.path.name))
     draw = random.Random(0)
     for point in range(points):
@@ -92,8 +96,8 @@ def main(folder: StudyFolder, more: int, points: int) -> None:
         second = dies_at(int(draw.random() * (lines - first)) + 1, go_on)
         where = f"killed at line {first}, then at {second}, of {lines}"
         try:
-            coordinate(copy, total)
-            check_whole(copy, total)
+            go_on()
+            check_whole(copy, total, settings)
             got = story(load_study(copy.path.parent, copy.path.name))
             problem = None if got == wanted else _difference(got, wanted)
         except Exception as error:

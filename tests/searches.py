@@ -38,13 +38,13 @@ class Arithmetic(Executor):
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(self.outcome(args[0]))
+            future.set_result([self.outcome(task) for task in args[0]])
         except Exception as error:
             future.set_exception(error)
         return future
 
     def outcome(self, task: Task) -> Outcome:
-        came_from = {"candidate": _hash(task.candidate), "epoch": task.from_epoch}
+        came_from = {"candidate": _hash(task.candidate, task.frame), "epoch": task.from_epoch}
         if task.from_epoch:
             assert task.state is not None
             assert json.loads(task.state) == came_from
@@ -126,6 +126,7 @@ def story(study: StudyRecords) -> dict[int, dict[str, Any]]:
             "genome": dict(trial.genome),
             "seed": trial.seed,
             "notation": trial.notation,
+            "frame": trial.frame,
             "state": trial.state,
             "reason": trial.reason,
             "rungs": [(rung.epoch, rung.val_correct, rung.curve) for rung in trial.rungs],

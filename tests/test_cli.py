@@ -465,7 +465,7 @@ def test_a_study_in_a_renamed_folder_is_shown_and_exported(folder: Path, tmp_pat
     assert "the test set has been read" in " ".join(shown.out.split())
     command = ("export", "renamed:0", "--json")
     document = pennyweight(*command, cwd=tmp_path).json
-    assert document["folder"] == "runs/renamed/export"
+    assert document["folder"] == "runs/renamed/export-0"
     assert (document["trial"], document["notation"], document["params"]) == (0, NETWORK, 86)
     assert document["pictures"] == 288
     assert document["largest_difference"] <= 1e-4
@@ -474,4 +474,4 @@ def test_a_study_in_a_renamed_folder_is_shown_and_exported(folder: Path, tmp_pat
     }
     again = pennyweight(*command, cwd=tmp_path)
     assert (again.status, again.out) == (2, "")
-    assert "holds a bundle: name another, or replace it with --force." in again.err
+    assert "holds a bundle: name another, or replace it with --force" in again.err

@@ -42,7 +42,9 @@ def siblings(seed: int, shape: tuple[int, int, int]) -> list[Architecture]:
         for name, options in choices().items()
     }
     kept = {"dropout": genes["dropout"]}
-    drawn = [genes | {name: draw.random() for name in NUMBERS} | kept for _ in range(2)]
+    drawn: list[dict[str, Any]] = [
+        genes | {name: draw.random() for name in NUMBERS} | kept for _ in range(2)
+    ]
     return [decode(Genome(**each), Budget(max_params=900), shape, 10) for each in drawn]
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import optuna
 import pytest
 from optuna.samplers import TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 from searches import SETTINGS
 
 from pennyweight.arch.budget import Budget
@@ -93,13 +93,6 @@ def test_a_trial_that_a_crash_left_half_drawn_is_drawn_again_to_the_same(
         left._suggest(name, DISTRIBUTIONS[name])
     assert genome_of(asked_again(study)) == wanted
     assert [trial.params for trial in study.trials] == [wanted.to_json()]
-
-
-def test_a_trial_that_a_crash_left_waiting_is_asked_and_no_second_one(study: optuna.Study) -> None:
-    study.enqueue_trial({"share": 0.5})
-    trial = asked_again(study)
-    assert genome_of(trial).share == 0.5
-    assert [frozen.state for frozen in study.trials] == [TrialState.RUNNING]
 
 
 def asked_again(study: optuna.Study) -> Trial:

@@ -27,16 +27,20 @@ from searches import (
     told,
 )
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.frame import frame
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.genome import structural
 from pennyweight.search.proposals import FIRST, share_of
 from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Task
 
+GROUPED = replace(SETTINGS, group=3)
 HERE = 11  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
 
@@ -57,11 +61,55 @@ def ended(base: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyF
     return folder
 
 
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study in groups, of so many trials that a group is asked next; `copied` before its use."""
+    folder = StudyFolder(tmp_path_factory.mktemp("runs") / "study")
+    coordinate(folder, HERE, settings=GROUPED)
+    return folder
+
+
 def loaded(folder: StudyFolder) -> StudyRecords:
     return load_study(folder.path.parent, folder.path.name)
 
 
 # An undisturbed study.
+
+
+def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(grouped: StudyFolder) -> None:
+    study = loaded(grouped)
+    assert [study.trials[number].frame for number in range(len(FIRST))] == [None] * len(FIRST)
+    networks_differ = []
+    for leader in range(len(FIRST), HERE, 3):
+        group = [study.trials[number] for number in range(leader, leader + 3)]
+        for gene in structural():
+            assert len({trial.genome[gene] for trial in group}) == 1
+        assert len({trial.genome["learning_rate"] for trial in group}) == 3
+        networks = [Architecture.from_json(trial.architecture) for trial in group]
+        assert {trial.frame for trial in group} == {frame(networks).notation}
+        networks_differ.append(len({trial.fingerprint for trial in group}) > 1)
+    assert any(networks_differ)
+    leaders = [study.trials[number] for number in range(len(FIRST), HERE, 3)]
+    assert len({tuple(t.genome[g] for g in structural()) for t in leaders}) == len(leaders)
+    check_whole(grouped, HERE, GROUPED)
+
+
+def test_a_group_loses_one_trial_to_a_worker_that_dies_of_it_and_no_other(
+    grouped: StudyFolder, tmp_path: Path
+) -> None:
+    undisturbed = copied(grouped, tmp_path / "undisturbed")
+    coordinate(undisturbed, HERE + 3, settings=GROUPED)
+    victim = loaded(undisturbed).trials[HERE + 1].fingerprint
+    failing = Failing(
+        BrokenExecutor("killed"), lambda task: task.candidate.architecture.fingerprint == victim
+    )
+    folder = copied(grouped, tmp_path / "disturbed")
+    study = coordinate(folder, HERE + 3, executor=failing, settings=GROUPED)
+    assert study.trials[HERE + 1].state == "failed"
+    for number in (HERE, HERE + 2):
+        assert study.trials[number].epochs >= RUNGS[0]
+        assert study.trials[number].state in ("complete", "pruned")
+    check_whole(folder, HERE + 3, GROUPED)
 
 
 def test_every_trial_asked_comes_to_one_end_in_records_and_database(ended: StudyFolder) -> None:
@@ -354,6 +402,24 @@ def test_a_coordinator_killed_at_any_line_and_again_while_it_goes_on_changes_not
     shutil.copytree(base.path, tmp_path / "runs" / "study")
     results = crash(StudyFolder(tmp_path / "runs" / "study"), more=1, points=6)
     assert len(results) == 6
+    assert [result for result in results if result["problem"]] == []
+
+
+def test_groups_killed_at_any_line_are_gone_on_with_as_they_were(
+    grouped: StudyFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(grouped.path, tmp_path / "runs" / "study")
+    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=3, points=6)
+    assert [result for result in results if result["problem"]] == []
+
+
+@pytest.mark.extended
+@pytest.mark.timeout(1200)
+def test_groups_killed_at_sixty_lines_are_gone_on_with_as_they_were(
+    grouped: StudyFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(grouped.path, tmp_path / "runs" / "study")
+    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=4, points=60)
     assert [result for result in results if result["problem"]] == []
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pennyweight.search.units import MOST_WORKERS, count, duration, shape, size, workers
+from pennyweight.search.units import MOST, count, count_or_auto, duration, shape, size
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_anything_else_is_no_shape(text: str) -> None:
 
 
 def test_workers_are_counted_or_left_to_the_machine() -> None:
-    assert workers("auto") is None
-    assert workers("1") == 1
-    assert workers(str(MOST_WORKERS)) == MOST_WORKERS
+    assert count_or_auto("auto") is None
+    assert count_or_auto("1") == 1
+    assert count_or_auto(str(MOST)) == MOST
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "two", "Auto", "1.5", "²", "1025", "9" * 30])
 def test_anything_else_is_no_number_of_workers(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be `auto` or a whole number from 1 to 1024"):
-        workers(text)
+        count_or_auto(text)
