@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import sqlite3
 import warnings
 from collections.abc import Container
-from functools import partial
 from pathlib import Path
 
 with warnings.catch_warnings():
@@ -15,12 +13,13 @@ with warnings.catch_warnings():
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.search.genome import Genome, Value, choices
 from pennyweight.search.settings import ETA, Sampler, Settings
+from pennyweight.search.storage import SoleWriter
 
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
     name: FloatDistribution(0.0, 1.0) if options is None else CategoricalDistribution(options)
@@ -37,9 +36,7 @@ def open_study(folder: Path, settings: Settings) -> optuna.Study:
     """
     path = folder / "study.db"
     try:
-        options = {"creator": partial(_connect, path)}
-        storage = RDBStorage("sqlite:///study.db", engine_kwargs=options)
-        return _study(storage, folder.name, WithinShare(settings))
+        return _study(SoleWriter(path), folder.name, WithinShare(settings))
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
@@ -56,8 +53,9 @@ def emptied(study: optuna.Study) -> optuna.Study:
 
 def close_study(study: optuna.Study) -> None:
     """Close the database, so that it is one file again."""
-    study._storage.remove_session()
-    study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+    storage = study._storage
+    assert isinstance(storage, SoleWriter)
+    storage.close()
 
 
 def _study(storage: BaseStorage, name: str, pruner: BasePruner) -> optuna.Study:
@@ -66,26 +64,14 @@ def _study(storage: BaseStorage, name: str, pruner: BasePruner) -> optuna.Study:
     )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that does not wait for the disk at each of the 30 commits of one question.
-
-    With busy workers that took 0.7 s, while one of them waited. A power cut may lose the last
-    commits, never the database; what it lost is in the records.
-    """
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
-
-
-def make_sampler(kind: Sampler, seed: int, number: int) -> BaseSampler:
-    """The sampler for one trial, seeded by (study seed, trial number).
+def make_sampler(kind: Sampler, seed: int, number: int, attempt: int = 0) -> BaseSampler:
+    """The sampler for one trial, seeded by (study seed, trial number, attempt to draw it).
 
     A sampler that goes on after a restart would draw its old points again, so each ask gets its
     own.
     """
-    # Two coprime strides: no two (seed, number) of any real study give the same.
-    seed = (seed * 1_000_003 + number * 7_919) % 2**32
+    # Coprime strides: no two (seed, number) of any real study give the same.
+    seed = (seed * 1_000_003 + number * 7_919 + attempt * 15_485_863) % 2**32
     if kind == "tpe":
         return _Tpe(seed=seed, multivariate=True, constant_liar=True)
     if kind == "nsga2":
@@ -180,6 +166,12 @@ def genome_of(trial: Trial) -> Genome:
     """The genome of `trial`, drawn."""
     genes = {name: trial._suggest(name, space) for name, space in DISTRIBUTIONS.items()}
     return Genome(**genes)
+
+
+def keep(study: optuna.Study) -> None:
+    """Put what was drawn into the database; until then a trial may be drawn anew."""
+    assert isinstance(study._storage, SoleWriter)
+    study._storage.flush()
 
 
 def running(study: optuna.Study) -> dict[int, Trial]:

@@ -35,6 +35,7 @@ from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rungs
 
+MOST_DRAWS = 4  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
 MOST_FAILURES = 5  # in a row, before the search stops
@@ -62,6 +63,7 @@ class Coordinator:
     watch: Watcher
     deadline: float | None = None
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
+    _networks: set[str] = field(default_factory=set)  # fingerprints
     _flying: dict[Future[list[Outcome]], Group] = field(default_factory=dict)
     _begun: list[Flight] = field(default_factory=list)  # of the group that is being asked
     _ready: deque[list[Flight]] = field(default_factory=deque)  # groups that no worker has yet
@@ -133,6 +135,7 @@ class Coordinator:
         alive: defaultdict[object, list[Flight]] = defaultdict(list)
         for number, record in sorted(known.trials.items()):
             candidate = recorded_candidate(record)
+            self._networks.add(record.fingerprint)
             if record.state != "running" and number in left:
                 self.folder.clear(number, keep=record.epochs, running=False)
             if self._leads(number):
@@ -201,12 +204,17 @@ class Coordinator:
             number = self._next
             leader = None if self._leads(number) else self._leader
             proposer, fixed = proposal(number, self.settings.group, leader)
-            self._study.sampler = self._sampler(number)
-            trial = sampling.ask(self._study, number, fixed)
-            genome = sampling.genome_of(trial)
-            architecture = decode(
-                genome, self.settings.budget, self.info.input_shape, self.info.classes
-            )
+            for attempt in range(MOST_DRAWS):
+                self._study.sampler = self._sampler(number, attempt)
+                trial = sampling.ask(self._study, number, fixed)
+                genome = sampling.genome_of(trial)
+                architecture = decode(
+                    genome, self.settings.budget, self.info.input_shape, self.info.classes
+                )
+                if architecture.fingerprint not in self._networks:
+                    break
+            self._networks.add(architecture.fingerprint)
+            sampling.keep(self._study)
         if self._leads(number):
             self._leader = genome.to_json()
         candidate = Candidate(
@@ -219,8 +227,8 @@ class Coordinator:
         self._record("trial", trial=trial.number, proposer=proposer, **asked)
         return flight
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number)
+    def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
+        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number, attempt)
 
     def _admitted(self, flight: Flight) -> bool:
         """Whether it is to be trained: not where the candidate was, often enough, before."""

@@ -28,6 +28,7 @@ WATCHED = (
     "/search/study.py",
     "/search/flights.py",
     "/search/sampling.py",
+    "/search/storage.py",
     "/search/repair.py",
     "/results/folder.py",
     "/results/records.py",

@@ -103,7 +103,11 @@ def _options(program: Program, training: int) -> dict[str, str | bool]:
     work = cost(program.architecture).macs * training * program.epochs
     if work > _LARGE_WORK:
         return {}
-    return {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": "1"}
+    return {
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_backend_optimization_level": "1",
+        "xla_cpu_parallel_codegen_split_count": "1",  # a worker has one thread
+    }
 
 
 def _pictures(program: Program, n: int) -> Pictures:
