@@ -79,6 +79,15 @@ def test_the_search_on_mnist_told_of_is_the_recorded_one() -> None:
     assert all(row["params"] <= 8_000 for row in mnist["rows"])
 
 
+def test_what_groups_save_is_as_recorded() -> None:
+    groups, alone = record("groups.json")["rows"]
+    told = " ".join(README.split())
+    assert f"take {groups['seconds']:.0f} seconds so, and {alone['seconds']:.0f}" in told
+    assert groups["seconds"] <= 120
+    assert groups["networks"] == alone["networks"] == record("groups.json")["trials"] == 200
+    assert min(groups["complete"], alone["complete"]) >= 20
+
+
 def test_the_records_keep_what_the_project_promises() -> None:
     digits, retrained = record("digits-8000.json"), record("digits-8000-retrained.json")
     assert digits["trials"]["asked"] == 30
