@@ -19,6 +19,7 @@ from pennyweight.search.sampling import (
     ask,
     close_study,
     genome_of,
+    keep,
     make_sampler,
     open_study,
     running,
@@ -39,6 +40,7 @@ def asked(study: optuna.Study, share: float = 1.0, seed: int = 0, **genes: Any) 
     study.sampler = make_sampler("random", seed, number)
     trial = ask(study, number, {"share": share, **genes})
     genome_of(trial)
+    keep(study)
     return trial
 
 
