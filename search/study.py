@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-import optuna
+from optuna.trial import Trial
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError
@@ -22,7 +22,7 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
 from pennyweight.search.flights import Flight, Group, framed
-from pennyweight.search.genome import Value
+from pennyweight.search.genome import Genome, Value
 from pennyweight.search.proposals import FIRST, leader_of, proposal
 from pennyweight.search.recording import (
     identity,
@@ -204,17 +204,8 @@ class Coordinator:
             number = self._next
             leader = None if self._leads(number) else self._leader
             proposer, fixed = proposal(number, self.settings.group, leader)
-            for attempt in range(MOST_DRAWS):
-                self._study.sampler = self._sampler(number, attempt)
-                trial = sampling.ask(self._study, number, fixed)
-                genome = sampling.genome_of(trial)
-                architecture = decode(
-                    genome, self.settings.budget, self.info.input_shape, self.info.classes
-                )
-                if architecture.fingerprint not in self._networks:
-                    break
+            trial, genome, architecture = self._drawn(number, fixed)
             self._networks.add(architecture.fingerprint)
-            sampling.keep(self._study)
         if self._leads(number):
             self._leader = genome.to_json()
         candidate = Candidate(
@@ -227,8 +218,21 @@ class Coordinator:
         self._record("trial", trial=trial.number, proposer=proposer, **asked)
         return flight
 
-    def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
-        return sampling.make_sampler(self.settings.sampler, self.settings.seed, number, attempt)
+    def _drawn(self, number: int, fixed: dict[str, Value]) -> tuple[Trial, Genome, Architecture]:
+        """A trial of a network that was not asked before, if a few attempts give one."""
+        settings, info = self.settings, self.info
+        attempt = 0
+        while True:
+            self._study.sampler = sampling.make_sampler(
+                settings.sampler, settings.seed, number, attempt
+            )
+            trial = sampling.ask(self._study, number, fixed)
+            genome = sampling.genome_of(trial)
+            architecture = decode(genome, settings.budget, info.input_shape, info.classes)
+            attempt += 1
+            if architecture.fingerprint not in self._networks or attempt == MOST_DRAWS:
+                sampling.keep(self._study)
+                return trial, genome, architecture
 
     def _admitted(self, flight: Flight) -> bool:
         """Whether it is to be trained: not where the candidate was, often enough, before."""
