@@ -202,6 +202,7 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
     architecture = parse(network.notation, (network.side, network.side, 1), 10)
     recipe = Recipe(
         batch_size=network.batch,
+        schedule="step",  # the full rate from the first step on
         peak_learning_rate=1e-3,
         weight_decay=1e-4,
         averaging=0,

@@ -2,8 +2,11 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 import pickle
+import subprocess
+import sys
 import time
 from typing import Any, get_args
 
@@ -103,10 +106,34 @@ def test_every_second_is_in_the_ledger(uncut: Outcome) -> None:
     began = time.perf_counter()
     seconds = rung(CHOSEN, epochs=4).seconds  # a limit of its own is a program of its own
     wall_s = time.perf_counter() - began
-    assert seconds.keys() == {"data", "initialise", "compile", "train", "evaluate"}
+    kinds = {"import", "data", "initialise", "compile", "train", "evaluate"}
+    assert seconds.keys() == kinds
     assert min(seconds.values()) >= 0
     assert sum(seconds.values()) == pytest.approx(wall_s, rel=0.02, abs=0.02)
     assert seconds["compile"] > 100 * rung(CHOSEN, epochs=4).seconds["compile"]
+
+
+def test_the_seconds_of_a_workers_warming_up_are_in_its_first_rung() -> None:
+    program = """
+import json, time
+begun = time.perf_counter()
+from pennyweight.arch.notation import parse
+from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.rung import Task, train_rung, warm_up
+
+imported = time.perf_counter()
+warm_up("digits", 0)
+warm = time.perf_counter() - imported
+candidate = Candidate(architecture=parse("m2 F d10", (8, 8, 1), 10), recipe=Recipe(), seed=0)
+task = {"split_seed": 0, "candidate": candidate, "epochs": 1, "from_epoch": 0, "to_epoch": 1}
+rungs = [train_rung(Task(source="digits", **task)).seconds for _ in range(2)]
+print(json.dumps([warm, *rungs]))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    warm, first, second = json.loads(run.stdout)
+    assert first["import"] + first["data"] >= 0.98 * warm
+    assert second["import"] + second["data"] < 0.1 * warm
 
 
 def test_an_outcome_is_plain_data(uncut: Outcome) -> None:

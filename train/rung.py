@@ -79,7 +79,7 @@ class Outcome:
     model: bytes  # the weights as they are scored, with their BatchNorm statistics
     curve: tuple[Point, ...]
     val_total: int
-    seconds: dict[str, float]  # by kind: data, initialise, compile, train, evaluate
+    seconds: dict[str, float]  # by kind: import, data, initialise, compile, train, evaluate
     worker: int  # process id
 
 
@@ -95,6 +95,7 @@ def train_rung(task: Task) -> Outcome:
     on the same machine. Raises ValueError when the state is damaged or of another network, seed or
     epoch, and UsageError where a batch is larger than the training split.
     """
+    clock = _Clock()
     import jax
 
     from pennyweight.train import state_file
@@ -103,9 +104,10 @@ def train_rung(task: Task) -> Outcome:
     from pennyweight.train.optimiser import hypers
     from pennyweight.train.program import Program
 
-    clock = _Clock()
+    clock.lap("import")
     data = on_device(task.source, task.split_seed)
     clock.lap("data")
+    clock.add(_warming.pop("seconds", {}))
     program = Program.of(task.candidate, task.epochs, task.frame)
     sizes = [len(pictures.labels_n) for pictures in data]
     steps = _steps_per_epoch(task, sizes[0])
@@ -143,12 +145,22 @@ def train_rung(task: Task) -> Outcome:
 
 
 def warm_up(source: str, split_seed: int) -> None:
-    """Do before the first task what every task needs: import, open the cache, decode the data."""
+    """Do before the first task what every task needs: import, open the cache, decode the data.
+
+    Its seconds are in the ledger of this process's first rung.
+    """
+    clock = _Clock()
     from pennyweight.train.compiled import keep_compiled_programs
     from pennyweight.train.on_device import on_device
 
     keep_compiled_programs()
+    clock.lap("import")
     on_device(source, split_seed)
+    clock.lap("data")
+    _warming["seconds"] = clock.seconds
+
+
+_warming: dict[str, dict[str, float]] = {}  # seconds by kind, until a rung takes them
 
 
 def _steps_per_epoch(task: Task, training: int) -> int:
@@ -212,5 +224,9 @@ class _Clock:
 
     def lap(self, kind: str) -> None:
         now = time.perf_counter()
-        self.seconds[kind] = self.seconds.get(kind, 0.0) + now - self._last
+        self.add({kind: now - self._last})
         self._last = now
+
+    def add(self, seconds: dict[str, float]) -> None:
+        for kind, more in seconds.items():
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + more
