@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -94,17 +95,22 @@ class StudyFolder:
         """Make the folder; what the disk refuses there and inside becomes a UsageError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_written(error.strerror or str(error)) from error
+        try:
             yield
         except UsageError:
             raise
         except Exception as error:
-            reason = _refusal(error)
-            if reason is None:
-                raise
-            raise UsageError(
-                f"The study's folder {self.path} cannot be written ({reason}): make room or make "
-                "it writable, and the same command goes on; or choose another --runs."
-            ) from error
+            if reason := refusal(error):
+                raise self._not_written(reason) from error
+            raise
+
+    def _not_written(self, reason: str) -> UsageError:
+        return UsageError(
+            f"The study's folder {self.path} cannot be written ({reason}): make room or make "
+            "it writable, and the same command goes on; or choose another --runs."
+        )
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -123,12 +129,21 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-def _refusal(error: BaseException | None) -> str | None:
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES}
+_SQLITE_REFUSALS = {
+    "disk I/O error",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "unable to open database file",
+}
+
+
+def refusal(error: BaseException | None) -> str | None:
     """What the disk said, where that is what `error` comes from; SQLite's is wrapped in others."""
     while error is not None:
-        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
-            return error.strerror or str(error)
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            return error.strerror
+        if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSALS:
             return str(error)
         error = error.__cause__
     return None

@@ -61,9 +61,9 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     for record in by_kind["end"]:
         ends.setdefault(record["trial"], record)
     trials: dict[int, TrialRecord] = {}
-    frames: dict[int, str] = {}
+    frames: dict[int, str | None] = {}
     for record in by_kind["group"]:
-        frames |= dict.fromkeys(record["trials"], record["frame"])
+        frames = dict.fromkeys(record["trials"], record["frame"]) | frames
     for record in by_kind["trial"]:
         number = record["trial"]
         trial = _trial(record, rungs[number], ends.get(number), frames.get(number))

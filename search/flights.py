@@ -37,7 +37,8 @@ class Group:
 
     @classmethod
     def of(cls, flights: list[Flight]) -> Group:
-        """The group of `flights`, at least one."""
+        """The group of `flights`, at least one, in the order in which they were asked."""
+        flights = sorted(flights, key=lambda flight: flight.number)
         lowest = min(flight.epoch for flight in flights)
         training = [flight for flight in flights if flight.epoch == lowest]
         return cls(training, [flight for flight in flights if flight.epoch > lowest])

@@ -107,7 +107,8 @@ def search(
     """Search for the most accurate small networks within a budget; resume the study if it exists.
 
     Every network proposed is within every limit. `trials` is the study's total: a finished study is
-    returned as it is. After `timeout_s` seconds no new rung starts; the study can be gone on with.
+    returned as it is. After `timeout_s` seconds no new rung of a group starts; the study can be
+    gone on with.
     `workers` processes train side by side, one per core by default, so a script must make this call
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
     compiled; by default as many as pay.
@@ -156,7 +157,7 @@ class Plan:
 
         plan = cls(settings=settings, trials=trials, study=study, runs=runs)
         if group is None and (known := plan.recorded) is not None:
-            group = known.settings.get("group", 1)
+            group = known.settings.get("group")
         if group is None:
             group = usual_group(settings.budget, plan.info)
         return replace(plan, settings=replace(settings, group=group))

@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import refusal
 from pennyweight.search.genome import Genome, Value, choices
 from pennyweight.search.settings import ETA, Sampler, Settings
 from pennyweight.search.storage import SoleWriter
@@ -38,6 +39,8 @@ def open_study(folder: Path, settings: Settings) -> optuna.Study:
     try:
         return _study(SoleWriter(path), folder.name, WithinShare(settings))
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
+        if refusal(error):
+            raise
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
             f"{path} is no readable Optuna study ({reason}): delete it, and it is made anew from "

@@ -32,6 +32,8 @@ class SoleWriter(InMemoryStorage):
         for study in self._database.get_all_studies():
             here = super().create_new_study(study.directions, study.study_name)
             self._study_ids[here] = study._study_id
+            for key, value in study.system_attrs.items():
+                super().set_study_system_attr(here, key, value)
             for trial in self._database.get_all_trials(study._study_id, deepcopy=False):
                 self._trial_ids[super().create_new_trial(here, trial)] = trial._trial_id
 
@@ -58,6 +60,19 @@ class SoleWriter(InMemoryStorage):
     def delete_study(self, study_id: int) -> None:
         self._database.delete_study(self._study_ids.pop(study_id))
         super().delete_study(study_id)
+        if not self._study_ids:  # samplers note trials by number here: as it will be when reopened
+            self._max_study_id = self._max_trial_id = -1
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self.flush()
+        self._database.set_study_system_attr(self._study_ids[study_id], key, value)
+        super().set_study_system_attr(study_id, key, value)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        raise NotImplementedError("A study's user attributes would not be kept.")
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        raise NotImplementedError("A trial's user attributes would not be kept.")
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial = super().create_new_trial(study_id, template_trial)

@@ -50,7 +50,7 @@ Watcher = Callable[[str, dict[str, Any]], None]
 class Coordinator:
     """Runs one study in its locked folder until `trials` were asked and came to their end.
 
-    `executor` runs `slots` rungs at a time. With a `deadline` (of `time.monotonic`), nothing new
+    `executor` runs `slots` groups at a time. With a `deadline` (of `time.monotonic`), nothing new
     is handed out after it; the trials then in flight go on when the study is resumed.
     """
 
@@ -71,7 +71,8 @@ class Coordinator:
     _seconds: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
     _next: int = 0  # number of a trial; above `_asked` where a record was damaged and deleted
-    _failures: int = 0  # in a row
+    _failures: int = 0  # in a row, those of one frame counted once
+    _failed_frame: Architecture | None = None
     _ledger_from: float = field(default_factory=time.monotonic)
 
     def run(
@@ -147,10 +148,14 @@ class Coordinator:
             flight = Flight(running[number], candidate, self._recorded_frame(record))
             if not self._goes_on(flight, record):
                 continue
-            if self._in_groups(number) and not record.frame:  # its group was still being asked
+            unframed = self._in_groups(number) and not record.frame
+            if unframed and not record.rungs:  # its group was still being asked
                 self._begun.append(flight)
-            else:
-                alive[record.frame or number].append(flight)
+                continue
+            if unframed:  # the group's record was damaged and deleted: train it again, alone
+                self.folder.state(number, flight.epoch).unlink(missing_ok=True)
+            together = leader_of(number, self.settings.group) if record.frame else number
+            alive[together, record.frame].append(flight)
         self._ready.extend(alive.values())
 
     def _recorded_frame(self, record: TrialRecord) -> Architecture | None:
@@ -325,7 +330,9 @@ class Coordinator:
     def _fail(self, flight: Flight, reason: str) -> None:
         """End the trial; raises RunError when it is plainly not the trial's fault."""
         self._end(flight, "failed", reason)
-        self._failures += 1
+        if flight.frame is None or flight.frame != self._failed_frame:
+            self._failures += 1
+        self._failed_frame = flight.frame
         if self._failures == MOST_FAILURES:
             raise RunError(
                 f"{MOST_FAILURES} trials in a row failed, the last with {reason.rstrip('.')}: "

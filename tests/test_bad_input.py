@@ -362,7 +362,6 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(
     assert "cannot be written (" in line
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
 @pytest.mark.parametrize(
     ("command", "limit"),
     [(("search", *SMALL, "--trials", "5"), 50_000), (("train", NETWORK), 3_000)],
@@ -387,6 +386,12 @@ def test_a_disk_that_fills_up_gets_one_line_and_loses_nothing(
     assert again.status == 0, again.err
 
 
+def test_a_disk_too_full_for_a_new_study_is_told_so(folder: Path) -> None:
+    ran = pennyweight("search", *SMALL, cwd=folder, file_limit=20_000)
+    assert (ran.status, ran.out) == (2, ""), ran.err
+    assert ran.err.splitlines()[-1].startswith("pennyweight: The study's folder runs/small cannot")
+
+
 def test_data_that_changed_since_a_study_began_are_refused(folder: Path) -> None:
     begin_study(folder, DEFAULT, fingerprint="0123456789abcdef")
     line = refused(folder, "search", "--study", "old")
@@ -395,6 +400,7 @@ def test_data_that_changed_since_a_study_began_are_refused(folder: Path) -> None
     assert line.endswith("begin another --study.")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
 def test_the_gp_sampler_without_pytorch_names_the_extra(folder: Path) -> None:
     line = refused(folder, "search", "--sampler", "gp")
     assert "needs PyTorch: `pip install pennyweight[gp]`, or use --sampler tpe." in line

@@ -66,9 +66,11 @@ def test_a_database_opened_again_is_what_it_was_and_is_gone_on_with(tmp_path: Pa
             study.tell(trial, number / 2)
     storage.flush()
     before = [told(trial) for trial in study.trials]
+    storage.set_study_system_attr(study._study_id, "parents", [1, 2])
     storage.close()
     storage, study = opened(tmp_path)
     assert [told(trial) for trial in study.trials] == before
+    assert storage.get_study_system_attrs(study._study_id) == {"parents": [1, 2]}
     left = Trial(study, study.trials[0]._trial_id)
     study.tell(left, 0.25)
     assert [trial.value for trial in study.trials] == [0.25, 0.5, 1.0]
@@ -82,6 +84,8 @@ def test_a_study_that_was_deleted_and_made_anew_begins_from_nothing(tmp_path: Pa
     optuna.delete_study(study_name="s", storage=storage)
     assert optuna.create_study(storage=storage, study_name="s").trials == []
     study = optuna.load_study(study_name="s", storage=storage)
+    study.add_trial(optuna.create_trial(value=0.25))
+    assert [trial._trial_id for trial in study.trials] == [0]  # as when it is opened again
     study.add_trial(optuna.create_trial(value=0.5, params={"x": 0.1}, distributions={"x": SPACE}))
     assert on_disk(tmp_path) == [told(trial) for trial in study.trials]
     storage.close()

@@ -19,6 +19,7 @@ import pytest
 from searches import (
     RUNGS,
     SETTINGS,
+    TOTAL,
     Arithmetic,
     check_whole,
     coordinate,
@@ -38,7 +39,7 @@ from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.genome import structural
 from pennyweight.search.proposals import FIRST, share_of
 from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
-from pennyweight.train.rung import Outcome, Task
+from pennyweight.train.rung import Outcome, Point, Task
 
 GROUPED = replace(SETTINGS, group=3)
 HERE = 11  # trials of the study that most tests go on with: with the next, the sampler models
@@ -411,6 +412,64 @@ def test_groups_killed_at_any_line_are_gone_on_with_as_they_were(
     shutil.copytree(grouped.path, tmp_path / "runs" / "study")
     results = crash(StudyFolder(tmp_path / "runs" / "study"), more=3, points=6)
     assert [result for result in results if result["problem"]] == []
+
+
+class Generous(Arithmetic):
+    """Networks asked by the sampler do better than the hand-made ones, so that many survive."""
+
+    def point(self, task: Task, epoch: int) -> Point:
+        point = super().point(task, epoch)
+        correct = point.val_correct // 2 if task.frame is None else point.val_correct
+        return replace(point, val_correct=correct, val_accuracy=correct / TOTAL)
+
+
+def test_an_interrupt_after_any_record_of_a_group_changes_nothing_in_the_end(
+    tmp_path: Path,
+) -> None:
+    settings, trials = replace(SETTINGS, group=8, sampler="random"), len(FIRST) + 8
+    whole = StudyFolder(tmp_path / "whole" / "study")
+    wanted = story(coordinate(whole, trials, executor=Generous(), settings=settings))
+    survivors = [n for n in wanted if n >= len(FIRST) and len(wanted[n]["rungs"]) > 1]
+    assert len(survivors) >= 2
+    written = [r for r in read_records(whole.records) if r["kind"] in ("rung", "end")]
+    group = [k for k, r in enumerate(written) if r["trial"] >= len(FIRST)]
+    for point in group[::2]:
+        folder = StudyFolder(tmp_path / f"{point}" / "study")
+        left = point
+
+        def watch(kind: str, fields: dict[str, Any]) -> None:
+            nonlocal left
+            if kind in ("rung", "end"):
+                if left == 0:
+                    raise KeyboardInterrupt
+                left -= 1
+
+        with pytest.raises(KeyboardInterrupt):
+            coordinate(folder, trials, executor=Generous(), settings=settings, watch=watch)
+        assert story(coordinate(folder, trials, executor=Generous(), settings=settings)) == wanted
+        check_whole(folder, trials, settings)
+
+
+def test_a_structure_that_fails_as_a_whole_does_not_stop_the_search(tmp_path: Path) -> None:
+    settings, trials = replace(SETTINGS, group=8, sampler="random"), len(FIRST) + 16
+    failing = Failing(BrokenExecutor("killed"), lambda task: bool(task.frame), times=8 * 3 + 1)
+    folder = StudyFolder(tmp_path / "study")
+    study = coordinate(folder, trials, executor=failing, settings=settings)
+    assert study.counts["failed"] == 8
+    check_whole(folder, trials, settings)
+
+
+def test_a_group_whose_record_was_deleted_is_trained_again_alone(
+    grouped: StudyFolder, tmp_path: Path
+) -> None:
+    folder = copied(grouped, tmp_path)
+    lines = folder.records.read_bytes().splitlines(keepends=True)
+    rung = max(n for n, line in enumerate(lines) if b'"kind":"rung"' in line)
+    kept = [line for line in lines[: rung + 1] if b'"kind":"group"' not in line]
+    folder.records.write_bytes(b"".join(kept))
+    study = coordinate(folder, HERE, settings=GROUPED)
+    assert study.counts["failed"] == 0
+    assert sorted(study.trials) == list(range(HERE))
 
 
 @pytest.mark.extended

@@ -1,4 +1,4 @@
-"""The unit of work: train one candidate from rung to rung. What goes in and out is plain data."""
+"""The unit of work: train candidates from rung to rung. What goes in and out is plain data."""
 
 from __future__ import annotations
 
