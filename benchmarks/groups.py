@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from pennyweight.search.study import versions
+from pennyweight.search.recording import versions
 
 app = App(help=__doc__, help_format="plaintext")
 

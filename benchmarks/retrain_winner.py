@@ -26,7 +26,7 @@ from scipy import stats
 from pennyweight.arch.architecture import Architecture
 from pennyweight.results.models import Model, find_model, load_data_of
 from pennyweight.search.executors import LocalExecutor
-from pennyweight.search.study import versions
+from pennyweight.search.recording import versions
 from pennyweight.train.data import normalisation, split
 from pennyweight.train.door import distinct_readings, open_test_set
 from pennyweight.train.evaluate import Evaluation, evaluate

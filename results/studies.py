@@ -43,6 +43,21 @@ def load_study(runs: Path, name: str) -> StudyRecords:
         ) from error
 
 
+def find_study(runs: Path, name: str) -> StudyRecords | None:
+    """As `load_study`, but None where the study has not begun.
+
+    A coordinator that is killed as it begins leaves a file without a whole line.
+    """
+    path = records_path(runs, name)
+    if not path.exists():
+        return None
+    if path.is_file():
+        with path.open("rb") as file:
+            if not file.readline().endswith(b"\n"):
+                return None
+    return load_study(runs, name)
+
+
 def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     """The study that `records` tell of, the first of which describes it.
 

@@ -68,7 +68,7 @@ def search(
     group
         Trials that share a structure and what is compiled; `auto` is as many as pay.
     study
-        The study's name; by default the data set and the parameter limit.
+        The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
         Of the sampler, the validation split and the training.
     dry_run

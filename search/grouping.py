@@ -22,8 +22,8 @@ def training_s(macs: float, pictures: int, epochs: float) -> float:
 def usual_group(budget: Budget, info: DataInfo) -> int:
     """The size of groups where none is asked for: a power of two, 1 where training takes longest.
 
-    On 8x8 digits a structure takes ten times as long to compile as to train to the first rung; on
-    28x28 pictures it is a fiftieth. It follows from the work alone, not from a clock, so that the
+    On 8x8 digits a structure takes twenty times as long to compile as to train to the first rung;
+    on MNIST a twenty-fifth as long. It follows from the work alone, not from a clock, so that the
     same search asks the same trials on every machine.
     """
     plain = decode(Genome(), budget, info.input_shape, info.classes)

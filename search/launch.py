@@ -15,12 +15,12 @@ from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
-from pennyweight.results.records import RecordFile, read_records
-from pennyweight.results.studies import fold_records, load_study
+from pennyweight.results.records import RecordFile
+from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.guard import refuse_nested
-from pennyweight.search.progress import decoding, watching
+from pennyweight.search.progress import load_shown, watching
 from pennyweight.search.settings import (
     DATA,
     MAX_EPOCHS,
@@ -175,11 +175,7 @@ class Plan:
     @property
     def recorded(self) -> StudyRecords | None:
         """What the study's records say, None before it began."""
-        path = self.folder.records
-        # A file without a record is what a coordinator leaves that is killed as it begins.
-        if not path.exists() or (path.is_file() and not read_records(path)):
-            return None
-        return load_study(self.runs, self.name)
+        return find_study(self.runs, self.name)
 
     @property
     def known(self) -> StudyRecords | None:
@@ -215,19 +211,14 @@ class Plan:
         deadline: float | None,
         progress: bool,
     ) -> None:
-        from pennyweight.results.models import load_data_of
         from pennyweight.search.sampling import make_sampler
         from pennyweight.search.study import Coordinator
-        from pennyweight.train.data import load_training_set
         from pennyweight.train.rung import warm_up
 
         settings = self.settings
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
-        with decoding(settings.data, show=progress) as decoded:  # once, not by every worker
-            if known:
-                dataset = load_data_of(known, progress=decoded)
-            else:
-                dataset = load_training_set(settings.data, progress=decoded)
+        # Decoded once, not by every worker.
+        dataset = load_shown(settings.data, known, show=progress)
         warm = partial(warm_up, settings.data, settings.seed)
         folder = self.folder
         with (
@@ -253,22 +244,15 @@ class Plan:
                 ).run(records, known, _session(executor.workers))
 
     def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:
-        from pennyweight.search.study import versions
+        from pennyweight.search.recording import study_record
 
-        first = {
-            "study": self.name,
-            "settings": self.settings.to_json(),
-            "data_fingerprint": data_fingerprint,
-            "versions": versions(),
-            "command": _command(),
-            "created": time.time(),
-        }
+        first = study_record(self.name, self.settings.to_json(), data_fingerprint, _command())
         records.append("study", **first)
         return fold_records([{"kind": "study", **first}])
 
 
 def _session(workers: int) -> dict[str, Any]:
-    from pennyweight.search.study import versions
+    from pennyweight.search.recording import versions
 
     return {
         "started": time.time(),

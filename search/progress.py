@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from pennyweight.results.study_records import StudyRecords, TrialRecord
+    from pennyweight.train.data import Dataset
 
 Unit = Literal["trials", "epochs"]
 Watcher = Callable[[str, dict[str, Any]], None]
@@ -77,6 +78,17 @@ def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int],
             yield lambda done, total: progress.update(
                 bar, completed=done, total=total, visible=True
             )
+
+
+def load_shown(source: str, known: StudyRecords | None, *, show: bool) -> Dataset:
+    """The training part of `source`, decoded in sight; UsageError if not what `known` began on."""
+    from pennyweight.results.models import load_data_of
+    from pennyweight.train.data import load_training_set
+
+    with decoding(source, show=show) as decoded:
+        if known is not None:
+            return load_data_of(known, progress=decoded)
+        return load_training_set(source, progress=decoded)
 
 
 def _in_cell(tally: _Tally) -> Watcher:

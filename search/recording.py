@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 from pennyweight.arch.architecture import Architecture
@@ -10,6 +14,20 @@ from pennyweight.results.study_records import TrialRecord
 from pennyweight.search.genome import Genome
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Outcome
+
+
+def study_record(
+    name: str, settings: dict[str, Any], data_fingerprint: str, command: Sequence[str]
+) -> dict[str, Any]:
+    """The fields of a study's first record, made now and here."""
+    return {
+        "study": name,
+        "settings": settings,
+        "data_fingerprint": data_fingerprint,
+        "versions": versions(),
+        "command": command,
+        "created": time.time(),
+    }
 
 
 def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
@@ -61,3 +79,12 @@ def recorded_candidate(record: TrialRecord) -> Candidate:
 def identity(candidate: Candidate) -> str:
     """Equal for candidates that differ in their seeds alone."""
     return f"{candidate.architecture.fingerprint} {candidate.recipe}"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on, and the machine's kind."""
+    names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+    return {name: version(name) for name in names} | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }

@@ -14,14 +14,13 @@ from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.models import find_model, load_data_of
-from pennyweight.results.records import RecordFile, read_records
-from pennyweight.results.studies import load_study
+from pennyweight.results.records import RecordFile
+from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search import repair
-from pennyweight.search.progress import Watcher, decoding, watching
+from pennyweight.search.progress import Watcher, load_shown, watching
+from pennyweight.search.recording import rung_record, study_record, versions
 from pennyweight.search.settings import check_name
-from pennyweight.search.study import rung_record, versions
-from pennyweight.train.data import load_training_set
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Task, train_rung, warm_up
 
@@ -67,28 +66,24 @@ class Training:
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
         folder = StudyFolder(self.runs / self.name)
-        known = self._known(folder)
+        known = self._known()
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
-        with decoding(self.data, show=progress) as decoded:
-            if known:
-                dataset = load_data_of(known, progress=decoded)
-            else:
-                dataset = load_training_set(self.data, progress=decoded)
+        dataset = load_shown(self.data, known, show=progress)
         with folder.writing(), folder.locked():
-            known = self._known(folder)  # again: who held the lock before may have gone on
+            known = self._known()  # again: who held the lock before may have gone on
             with RecordFile.open(folder.records) as records:
                 if known is None:
-                    records.append("study", **self._described(dataset.fingerprint))
+                    described = self._settings(), dataset.fingerprint, self.command
+                    records.append("study", **study_record(self.name, *described))
                 self._go_on(folder, records, known, progress)
         return load_study(self.runs, self.name)
 
-    def _known(self, folder: StudyFolder) -> StudyRecords | None:
+    def _known(self) -> StudyRecords | None:
         """What was recorded, None before the first record; UsageError if of something else."""
-        path = folder.records
-        if not path.exists() or (path.is_file() and not read_records(path)):
+        known = find_study(self.runs, self.name)
+        if known is None:
             return None
-        known = load_study(self.runs, self.name)
         if differences := self._differences(known):
             raise UsageError(
                 f"Study {self.name} exists and is not this training ({'; '.join(differences)}): "
@@ -123,16 +118,6 @@ class Training:
     def _settings(self) -> dict[str, Any]:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
         return {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
-
-    def _described(self, data_fingerprint: str) -> dict[str, Any]:
-        return {
-            "study": self.name,
-            "settings": self._settings(),
-            "data_fingerprint": data_fingerprint,
-            "versions": versions(),
-            "command": self.command,
-            "created": time.time(),
-        }
 
     def _asked(self) -> dict[str, Any]:
         architecture = self.candidate.architecture

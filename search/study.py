@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Any
 
 from optuna.trial import Trial
@@ -92,9 +90,7 @@ class Coordinator:
         try:
             self._take_over(known)
             while True:
-                while len(self._flying) < self.slots and not self._late():
-                    if not self._ready and not self._may_ask():
-                        break
+                while len(self._flying) < self.slots and self._has_more():
                     if not self._ready:
                         self._ask_group()
                     if self._ready:
@@ -103,7 +99,7 @@ class Coordinator:
                     break
                 # The workers are busy meanwhile. Alone, a trial is trained for longer than it is
                 # asked for, and the sampler is better asked when it knows more.
-                if not self._ready and self.settings.group > 1 and self._may_ask():
+                if self.settings.group > 1 and not self._ready and self._has_more():
                     self._ask_group()
                 done = self._timed("wait", self._wait)
                 for future in done:
@@ -120,8 +116,10 @@ class Coordinator:
             pass
         return done
 
-    def _may_ask(self) -> bool:
-        return (self._asked < self.trials or bool(self._begun)) and not self._late()
+    def _has_more(self) -> bool:
+        """Whether there is something to hand out or to ask for, and time for it."""
+        more = self._ready or self._begun or self._asked < self.trials
+        return bool(more) and not self._late()
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -376,12 +374,3 @@ class _Lap:
 
     def __exit__(self, *_: object) -> None:
         self.seconds[self.kind] += time.perf_counter() - self._started  # type: ignore[assignment]
-
-
-def versions() -> dict[str, str]:
-    """The versions that a result depends on, and the machine's kind."""
-    names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
-    return {name: version(name) for name in names} | {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }

@@ -18,9 +18,10 @@ from pennyweight.results.folder import StudyFolder
 from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.recording import versions
 from pennyweight.search.sampling import close_study, open_study
 from pennyweight.search.settings import Settings
-from pennyweight.search.study import Coordinator, Watcher, versions
+from pennyweight.search.study import Coordinator, Watcher
 from pennyweight.train.data import describe, load_training_set
 from pennyweight.train.rung import Outcome, Point, Task
 

@@ -391,27 +391,27 @@ def test_an_interrupt_between_any_record_and_what_follows_it_changes_nothing_in_
         check_whole(folder, 2)
 
 
-def crash(folder: StudyFolder, *, more: int, points: int) -> list[dict[str, Any]]:
+def assert_crashes_change_nothing(
+    study: StudyFolder, folder: Path, *, more: int, points: int
+) -> None:
+    copy = copied(study, folder / "runs")
     program = Path(__file__).with_name("crashes.py")
-    printed = run([str(program), str(folder.path), str(more), str(points)])
-    return [json.loads(line) for line in printed.splitlines()]
+    printed = run([str(program), str(copy.path), str(more), str(points)])
+    results = [json.loads(line) for line in printed.splitlines()]
+    assert len(results) == points
+    assert [result for result in results if result["problem"]] == []
 
 
 def test_a_coordinator_killed_at_any_line_and_again_while_it_goes_on_changes_nothing_in_the_end(
     base: StudyFolder, tmp_path: Path
 ) -> None:
-    shutil.copytree(base.path, tmp_path / "runs" / "study")
-    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=1, points=6)
-    assert len(results) == 6
-    assert [result for result in results if result["problem"]] == []
+    assert_crashes_change_nothing(base, tmp_path, more=1, points=6)
 
 
 def test_groups_killed_at_any_line_are_gone_on_with_as_they_were(
     grouped: StudyFolder, tmp_path: Path
 ) -> None:
-    shutil.copytree(grouped.path, tmp_path / "runs" / "study")
-    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=3, points=6)
-    assert [result for result in results if result["problem"]] == []
+    assert_crashes_change_nothing(grouped, tmp_path, more=3, points=6)
 
 
 class Generous(Arithmetic):
@@ -477,9 +477,7 @@ def test_a_group_whose_record_was_deleted_is_trained_again_alone(
 def test_groups_killed_at_sixty_lines_are_gone_on_with_as_they_were(
     grouped: StudyFolder, tmp_path: Path
 ) -> None:
-    shutil.copytree(grouped.path, tmp_path / "runs" / "study")
-    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=4, points=60)
-    assert [result for result in results if result["problem"]] == []
+    assert_crashes_change_nothing(grouped, tmp_path, more=4, points=60)
 
 
 @pytest.mark.extended
@@ -487,10 +485,7 @@ def test_groups_killed_at_sixty_lines_are_gone_on_with_as_they_were(
 def test_a_coordinator_killed_at_a_hundred_lines_changes_nothing_in_the_end(
     base: StudyFolder, tmp_path: Path
 ) -> None:
-    shutil.copytree(base.path, tmp_path / "runs" / "study")
-    results = crash(StudyFolder(tmp_path / "runs" / "study"), more=2, points=100)
-    assert len(results) == 100
-    assert [result for result in results if result["problem"]] == []
+    assert_crashes_change_nothing(base, tmp_path, more=2, points=100)
 
 
 # Files of different ages: what a crash of the whole machine, or a restored copy, leaves.
