@@ -18,8 +18,7 @@ from pennyweight.arch.layers import (
 )
 
 if TYPE_CHECKING:
-    import jax
-
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 
@@ -66,8 +65,11 @@ class _Window(Layer):
         height, width, _ = self.output_shape(shape)
         return height * width * math.prod(self.weights(shape)["kernel"].shape)
 
-    def _apply(self, module: LayerModule, x: jax.Array, *, depthwise: bool) -> jax.Array:
+    def _apply(self, module: LayerModule, x: Maps, *, depthwise: bool) -> Maps:
+        import jax.numpy as jnp
+
         from pennyweight.arch import kernels
+        from pennyweight.arch.maps import Affine, Maps
 
         y = kernels.conv(
             x,
@@ -77,7 +79,10 @@ class _Window(Layer):
             dilation=self.dilation,
             depthwise=depthwise,
         )
-        return y + module.bias[...][:, None, None, None] if self.bias else y
+        if not self.bias:
+            return y
+        bias = module.bias[...]
+        return Maps(y.values, affine=Affine(jnp.zeros_like(bias), jnp.ones_like(bias), bias))
 
     def _source(self, inputs: int, outputs: int, groups: int) -> tuple[list[str], str]:
         arguments = [
@@ -106,7 +111,7 @@ class Conv(_Window):
     def weights(self, shape: Shape) -> dict[str, Weight]:
         return self._weights(shape[2], self.width)
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         return self._apply(module, x, depthwise=False)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
@@ -124,7 +129,7 @@ class Depthwise(_Window):
     def weights(self, shape: Shape) -> dict[str, Weight]:
         return self._weights(1, shape[2])
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         return self._apply(module, x, depthwise=True)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pennyweight.arch.layers import Call, Layer, Shape, Weight, flag, kind, size
 
 if TYPE_CHECKING:
-    import jax
-
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 
@@ -37,9 +36,11 @@ class Dense(Layer):
     def macs(self, shape: Shape) -> int:
         return shape[0] * self.width
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        y = module.kernel[...].T @ x
-        return y + module.bias[...][:, None] if self.bias else y
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        from pennyweight.arch.maps import Maps
+
+        y = module.kernel[...].T @ x.settled()
+        return Maps(y + module.bias[...][:, None] if self.bias else y)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         options = [] if self.bias else ["use_bias=False"]

@@ -1,12 +1,13 @@
-"""Convolution and batch normalisation as array functions, fast inside a compiled loop.
+"""Convolution as an array function, fast inside a compiled loop, and statistics by channel.
 
 Pictures are batch-last, `chwn`: channels, height, width, batch. On a CPU, XLA runs convolutions,
 and above all their gradients, 5 to 15 times slower than matrix products, so a convolution here is a
 product with copies of its input. With few channels a product wants long contiguous rows; that is
 why the batch comes last. Kernels are `hwio` as in Flax: height, width, input and output channels.
 
-Gradients are reverse mode only. They keep the input, not the copies, and gather these again; within
-one program XLA merges the two gathers.
+Large maps go row by row (`row_kernels`) or channel by channel (`channel_kernels`), small ones
+whole: `benchmarks/training.py` measures both. Gradients are reverse mode only. They keep the input,
+not the copies, and gather these again; within one program XLA merges the two gathers.
 """
 
 from functools import partial
@@ -16,24 +17,30 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pennyweight.arch import channel_kernels, row_kernels
+from pennyweight.arch.maps import Affine, Maps, Statistics, each
 from pennyweight.arch.pool_kernels import Padding, Sweep, total
+
+# From so many values in the maps of a batch on, a CPU does better piece by piece.
+PIECEWISE_FROM = 75_000
 
 Kept = tuple[jax.Array, jax.Array]  # what a convolution keeps for its gradient: input and kernel
 
 
 def conv(
-    x_chwn: jax.Array,
+    maps: Maps,
     kernel_hwio: jax.Array,
     *,
     stride: int,
     padding: Padding,
     dilation: int,
     depthwise: bool,
-) -> jax.Array:
-    """What `lax.conv_general_dilated` computes; a depthwise kernel is (height, width, 1, c).
+) -> Maps:
+    """What `lax.conv_general_dilated` makes of `maps`; a depthwise kernel is (height, width, 1, c).
 
     Raises ValueError where the channels disagree or a VALID window does not fit.
     """
+    x_chwn = maps.values
     c, (kh, kw, *channels) = x_chwn.shape[0], kernel_hwio.shape
     if channels != ([1, c] if depthwise else [c, channels[-1]]):
         wanted = f"(height, width, 1, {c})" if depthwise else f"(height, width, {c}, outputs)"
@@ -41,8 +48,12 @@ def conv(
             f"the kernel for {c} channels must be of shape {wanted}, but got {kernel_hwio.shape}."
         )
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
-    kind = _depthwise if depthwise else _dense
-    return kind(sweep(1, taps=kh), sweep(2, taps=kw), x_chwn, kernel_hwio)
+    rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
+    if x_chwn.size >= PIECEWISE_FROM and jax.default_backend() == "cpu":
+        piecewise = channel_kernels.conv if depthwise else row_kernels.conv
+        return piecewise(maps, kernel_hwio, rows, columns)
+    whole = _depthwise if depthwise else _dense
+    return Maps(whole(rows, columns, maps.settled(), kernel_hwio))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -151,67 +162,31 @@ def _weigh(kernel: jax.Array, windows: list[jax.Array]) -> jax.Array:
     return total(window * _each(weight) for window, weight in zip(windows, weights, strict=True))
 
 
-def batch_norm(
-    x_chwn: jax.Array,
-    scale_c: jax.Array,
-    bias_c: jax.Array,
-    mean_c: jax.Array,
-    var_c: jax.Array,
-    eps: float,
-) -> jax.Array:
-    """x normalised by given statistics, then scaled and shifted."""
-    return (x_chwn - _each(mean_c)) * _each(scale_c * lax.rsqrt(var_c + eps)) + _each(bias_c)
-
-
-def batch_norm_train(
-    x_chwn: jax.Array, scale_c: jax.Array, bias_c: jax.Array, eps: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """x normalised by its own statistics, and these: the mean and the biased variance (c,).
-
-    The gradient goes through the statistics (Ioffe and Szegedy, arXiv:1502.03167, section 3).
-    """
-    return _normalise(eps, x_chwn, scale_c, bias_c)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _normalise(
-    eps: float, x: jax.Array, scale: jax.Array, bias: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    mean, var = _statistics(x)
-    return batch_norm(x, scale, bias, mean, var, eps), mean, var
-
-
-def _normalise_forward(
-    eps: float, x: jax.Array, scale: jax.Array, bias: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    mean, var = _statistics(x)
-    return (batch_norm(x, scale, bias, mean, var, eps), mean, var), (x, scale, mean, var)
-
-
-def _normalise_backward(
-    eps: float, kept: tuple[jax.Array, ...], gradients: tuple[jax.Array, jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    x, scale, mean, var = kept
-    g, g_mean, g_var = gradients
-    pixels = x[0].size
-    centred, precision = x - _each(mean), lax.rsqrt(var + eps)
-    dbias = g.sum((1, 2, 3))
-    dscale = (g * centred).sum((1, 2, 3)) * precision
-    slope = scale * precision
-    of_centred = (2 * g_var - slope * precision * dscale) / pixels
-    constant = (g_mean - slope * dbias) / pixels
-    return g * _each(slope) + centred * _each(of_centred) + _each(constant), dscale, dbias
-
-
-_normalise.defvjp(_normalise_forward, _normalise_backward)
-
-
-def _statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    mean = x.mean((1, 2, 3))
+@jax.custom_vjp
+def statistics(x_chwn: jax.Array) -> Statistics:
+    """Mean and biased variance of each channel."""
+    axes = tuple(range(1, x_chwn.ndim))
+    mean = x_chwn.mean(axes)
     # The mean of squares less the squared mean cancels where the mean is large, and is no faster.
-    return mean, jnp.square(x - _each(mean)).mean((1, 2, 3))
+    return Statistics(mean, jnp.square(x_chwn - each(mean, x_chwn.ndim)).mean(axes))
+
+
+def _statistics_forward(x: jax.Array) -> tuple[Statistics, tuple[jax.Array, jax.Array]]:
+    found = statistics(x)
+    return found, (x, found.mean)
+
+
+def _statistics_backward(
+    kept: tuple[jax.Array, jax.Array], gradients: Statistics
+) -> tuple[jax.Array]:
+    x, mean = kept
+    pixels = x[0].size
+    return (Affine(mean, 2 * gradients.var / pixels, gradients.mean / pixels)(x),)
+
+
+statistics.defvjp(_statistics_forward, _statistics_backward)
 
 
 def _each(values_c: jax.Array) -> jax.Array:
     """One value a channel, to go with (c, h, w, n)."""
-    return values_c[:, None, None, None]
+    return each(values_c, 4)

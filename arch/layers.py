@@ -17,6 +17,7 @@ from pennyweight.arch.errors import shown
 if TYPE_CHECKING:
     import jax
 
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 Shape = tuple[int, ...]
@@ -97,11 +98,11 @@ class Layer:
         """(extent, stride) of what one output pixel sees, in input pixels."""
         return 1, 1
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        """The layer's mathematics on (c, h, w, n) maps or (features, n) vectors."""
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        """The layer's mathematics."""
         raise NotImplementedError
 
-    def join(self, x: jax.Array, y: jax.Array) -> jax.Array:
+    def join(self, x: Maps, y: Maps) -> Maps:
         """The output of a layer with children, from its input `x` and their output `y`."""
         raise NotImplementedError
 

@@ -17,6 +17,7 @@ from flax import nnx
 
 from pennyweight.arch.architecture import Architecture, Placed
 from pennyweight.arch.layers import Call, Weight
+from pennyweight.arch.maps import Maps
 
 Tree = dict[str, dict[str, Any]]
 """Arrays by layer name and weight name, such as ["conv1"]["kernel"]."""
@@ -50,10 +51,10 @@ class Network(nnx.Module):
             setattr(self, placed.name, LayerModule(placed))
 
     def __call__(self, images_nhwc: jax.Array, call: Call = Call()) -> jax.Array:  # noqa: B008 (frozen)
-        x = self._run(self.architecture.placed, images_nhwc.transpose(3, 1, 2, 0), call)
-        return x.T
+        x = Maps(images_nhwc.transpose(3, 1, 2, 0))
+        return self._run(self.architecture.placed, x, call).settled().T
 
-    def _run(self, sequence: tuple[Placed, ...], x: jax.Array, call: Call) -> jax.Array:
+    def _run(self, sequence: tuple[Placed, ...], x: Maps, call: Call) -> Maps:
         for placed in sequence:
             if placed.children:
                 x = placed.layer.join(x, self._run(placed.children, x, call))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.layers import Call, Layer, Shape, Weight, fraction, kind
 
 if TYPE_CHECKING:
-    import jax
-
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 BATCH_NORM_EPSILON = 1e-5  # Flax's default, so an export needs no argument
@@ -36,27 +35,24 @@ class BatchNorm(Layer):
             "var": Weight(channels, "ones", trained=False),
         }
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         import jax.numpy as jnp
+        from jax import lax
 
-        from pennyweight.arch import kernels
+        from pennyweight.arch.kernels import statistics
+        from pennyweight.arch.maps import Affine, Maps
 
-        scale, bias = module.scale[...], module.bias[...]
-        maps = x if x.ndim == 4 else x[:, None, None, :]
+        if x.pending:
+            x = Maps(x.settled())
         mean, var = module.mean[...], module.var[...]
-        if call.batch_statistics is True:
-            y, mean, var = kernels.batch_norm_train(maps, scale, bias, BATCH_NORM_EPSILON)
-        elif call.batch_statistics is False:
-            y = kernels.batch_norm(maps, scale, bias, mean, var, BATCH_NORM_EPSILON)
-        else:
-            _, own_mean, own_var = kernels.batch_norm_train(maps, scale, bias, BATCH_NORM_EPSILON)
-            mean = jnp.where(call.batch_statistics, own_mean, mean)
-            var = jnp.where(call.batch_statistics, own_var, var)
-            y = kernels.batch_norm(maps, scale, bias, mean, var, BATCH_NORM_EPSILON)
         if call.batch_statistics is not False:
+            own = x.statistics or statistics(x.values)
+            mean = jnp.where(call.batch_statistics, own.mean, mean)
+            var = jnp.where(call.batch_statistics, own.var, var)
             module.mean.set_value(mean)
             module.var.set_value(var)
-        return y.reshape(x.shape)
+        scale = module.scale[...] * lax.rsqrt(var + BATCH_NORM_EPSILON)
+        return Maps(x.values, affine=Affine(mean, scale, module.bias[...]))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return ["nnx.BatchNorm", f"{shape[-1]}", "use_running_average=True"], "{self}({x})"
@@ -74,10 +70,8 @@ class Relu(Layer):
         """A ReLU straight after a ReLU does nothing."""
         return None if isinstance(previous, Relu) else self
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        import jax
-
-        return jax.nn.relu(x)
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        return replace(x, relu=True)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "nnx.relu({x})"
@@ -97,14 +91,17 @@ class Dropout(Layer):
         """Dropping nothing does nothing."""
         return None if self.rate == 0 else self
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         import jax
+
+        from pennyweight.arch.maps import Maps
 
         if call.dropout_key is None:
             return x
         key = jax.random.fold_in(call.dropout_key, module.index)  # each layer draws for itself
-        kept = jax.random.bernoulli(key, 1 - self.rate, x.shape)
-        return jax.numpy.where(kept, x / (1 - self.rate), jax.numpy.zeros_like(x))
+        values = x.settled()
+        kept = jax.random.bernoulli(key, 1 - self.rate, values.shape)
+        return Maps(jax.numpy.where(kept, values / (1 - self.rate), 0))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}"  # an export predicts: nothing is dropped

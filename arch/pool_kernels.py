@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from pennyweight.arch.maps import Maps, each
 
 Padding = Literal["SAME", "VALID"]
 
@@ -58,6 +60,11 @@ class Sweep:
     def reach(self) -> int:
         """From the first tap to the last."""
         return (self.taps - 1) * self.dilation
+
+    def outputs(self, size: int) -> int:
+        """How many outputs there are over `size` values."""
+        spread = size + (size - 1) * self.between
+        return (spread + self.low + self.high - self.reach - 1) // self.stride + 1
 
     def transpose(self) -> Self:
         """The sweep of the gradient: its tap i gives back what tap `taps - 1 - i` took."""
@@ -105,16 +112,21 @@ def total(parts: Iterable[jax.Array]) -> jax.Array:
     return reduce(add, parts)
 
 
-def max_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
+def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     """The largest value of each window that fits into the picture.
 
-    The gradient goes to the first of equal values in reading order, as in `lax.reduce_window`.
+    What is pending stays so, done later to fewer values: a rising map keeps the largest the
+    largest, and for a falling one (a negative scale) the smallest is taken. The gradient goes to
+    the first of equal values in reading order, as in `lax.reduce_window`.
     """
+    values, turn = maps.values, None
+    if maps.affine is not None:
+        turn = each(jnp.where(maps.affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)
     # The first column of each row, then the first of the rows: reading order, with 2 * window taps.
     for axis in (2, 1):
-        sweep = Sweep.over(x_chwn, axis, taps=window, stride=stride, padding="VALID")
-        x_chwn = _max_along(sweep, x_chwn)
-    return x_chwn
+        sweep = Sweep.over(values, axis, taps=window, stride=stride, padding="VALID")
+        values = cast(jax.Array, _max_along(sweep, values, turn))
+    return Maps(values, affine=maps.affine, relu=maps.relu)
 
 
 def avg_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
@@ -126,25 +138,30 @@ def avg_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _max_along(sweep: Sweep, x: jax.Array) -> jax.Array:
-    return reduce(jnp.maximum, sweep.takes(x))
+def _max_along(sweep: Sweep, x: jax.Array, turn: jax.Array | None) -> jax.Array:
+    """The largest along an axis; where `turn` is -1, by channel, the smallest."""
+    if turn is None:
+        return reduce(jnp.maximum, sweep.takes(x))
+    return reduce(jnp.maximum, sweep.takes(x * turn)) * turn
 
 
-def _max_along_forward(sweep: Sweep, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    y = reduce(jnp.maximum, sweep.takes(x))
-    return y, (x, y)
+def _max_along_forward(
+    sweep: Sweep, x: jax.Array, turn: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    # Which tap is kept, not x: computed again for a gradient, x can differ in its last bit, and
+    # then no value would be the largest.
+    first, *others = sweep.takes(x if turn is None else x * turn)
+    largest, which = first, jnp.zeros(first.shape, jnp.uint16)
+    for tap, value in enumerate(others, 1):
+        which = jnp.where(value > largest, jnp.uint16(tap), which)
+        largest = jnp.maximum(largest, value)
+    return largest if turn is None else largest * turn, which
 
 
-def _max_along_backward(
-    sweep: Sweep, kept: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array]:
-    x, y = kept
-    back, parts, unmet = sweep.transpose(), [], jnp.ones(y.shape, bool)
-    for tap, value in enumerate(sweep.takes(x)):
-        first = unmet & (value == y)
-        unmet &= ~first
-        parts.append(back.take(jnp.where(first, g, 0), sweep.taps - 1 - tap))
-    return (total(parts),)
+def _max_along_backward(sweep: Sweep, which: jax.Array, g: jax.Array) -> tuple[jax.Array, None]:
+    back = sweep.transpose()
+    parts = [jnp.where(which == tap, g, 0) for tap in range(sweep.taps)]
+    return total(back.take(part, sweep.taps - 1 - tap) for tap, part in enumerate(parts)), None
 
 
 _max_along.defvjp(_max_along_forward, _max_along_backward)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from pennyweight.arch.layers import Call, Layer, Shape, kind, pixels, size
 
 if TYPE_CHECKING:
-    import jax
-
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 
@@ -52,7 +51,7 @@ class _Pool(Layer):
 class MaxPool(_Pool):
     """The largest value of each window."""
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch import pool_kernels
 
         return pool_kernels.max_pool(x, *self.window)
@@ -66,10 +65,11 @@ class MaxPool(_Pool):
 class AveragePool(_Pool):
     """The mean of each window."""
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch import pool_kernels
+        from pennyweight.arch.maps import Maps
 
-        return pool_kernels.avg_pool(x, *self.window)
+        return Maps(pool_kernels.avg_pool(x.settled(), *self.window))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source("avg_pool")
@@ -92,8 +92,10 @@ class _Global(Layer):
 class GlobalAverage(_Global):
     """The mean of each channel (Lin et al., arXiv:1312.4400)."""
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        return x.mean((1, 2))
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        from pennyweight.arch.maps import Maps
+
+        return Maps(x.settled().mean((1, 2)))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.mean(axis=(1, 2))"
@@ -104,8 +106,10 @@ class GlobalAverage(_Global):
 class GlobalMax(_Global):
     """The largest value of each channel."""
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        return x.max((1, 2))
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        from pennyweight.arch.maps import Maps
+
+        return Maps(x.settled().max((1, 2)))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.max(axis=(1, 2))"
@@ -121,8 +125,11 @@ class Flatten(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(pixels(shape, "flatten")),)
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
-        return x.transpose(1, 2, 0, 3).reshape(-1, x.shape[3])
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        from pennyweight.arch.maps import Maps
+
+        values = x.settled()
+        return Maps(values.transpose(1, 2, 0, 3).reshape(-1, values.shape[3]))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.reshape(len({x}), -1)"

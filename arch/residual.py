@@ -9,8 +9,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.layers import Call, Layer, Shape, kind, normal_layers, output_shape
 
 if TYPE_CHECKING:
-    import jax
-
+    from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
 DEEPEST = 8  # residual connections inside one another
@@ -48,11 +47,13 @@ class Residual(Layer):
             raise ValueError("a residual body needs a layer that does something")
         return replace(self, body=body)
 
-    def apply(self, module: LayerModule, x: jax.Array, call: Call) -> jax.Array:
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         raise TypeError("A network runs the body of a residual connection and calls `join`.")
 
-    def join(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        return x + y
+    def join(self, x: Maps, y: Maps) -> Maps:
+        from pennyweight.arch.maps import Maps
+
+        return Maps(x.settled() + y.settled())
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{skip} + {x}"

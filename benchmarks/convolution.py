@@ -29,6 +29,7 @@ import numpy as np
 from jax import lax
 
 from pennyweight.arch.kernels import conv
+from pennyweight.arch.maps import Maps
 
 CHANNELS, SIDE, BATCH = 8, 28, 128
 STEPS = 2  # of a scan
@@ -47,14 +48,15 @@ class Kind:
     depthwise: bool = False
 
     def ours(self, x_chwn: jax.Array, kernel: jax.Array) -> jax.Array:
-        return conv(
-            x_chwn,
+        maps = conv(
+            Maps(x_chwn),
             kernel,
             stride=1,
             padding="SAME",
             dilation=self.dilation,
             depthwise=self.depthwise,
         )
+        return maps.values
 
     def xla(self, x_nhwc: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from training import quickly, random_labelled
 
+from pennyweight.arch import kernels
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.frame import fit, frame, skeleton
@@ -115,8 +116,12 @@ def test_networks_of_the_space_learn_in_a_frame_what_they_learn_alone(seed: int)
     assert_a_frame_changes_nothing(networks, recipe)
 
 
+@pytest.mark.parametrize("piecewise", [False, True], ids=["whole", "piecewise"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_every_kind_of_layer_learns_in_a_frame_what_it_learns_alone(pair: tuple[str, str]) -> None:
+def test_every_kind_of_layer_learns_in_a_frame_what_it_learns_alone(
+    pair: tuple[str, str], piecewise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "PIECEWISE_FROM", 0 if piecewise else 2**60)
     networks = [parse(notation, (8, 8, 2), 10) for notation in pair]
     recipe = Recipe(optimiser="sgd", peak_learning_rate=0.05, batch_size=BATCH, averaging=0.5)
     assert_a_frame_changes_nothing(networks, recipe)

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from pennyweight.arch.kernels import batch_norm, batch_norm_train, conv
-from pennyweight.arch.pool_kernels import Padding, avg_pool, max_pool
+from pennyweight.arch import kernels, pool_kernels
+from pennyweight.arch.kernels import statistics
+from pennyweight.arch.maps import Affine, Maps, Statistics
+from pennyweight.arch.pool_kernels import Padding, avg_pool
 
 # Hundreds of programs that run once: these options compile one in a fifth of the time.
 quickly = partial(
@@ -31,10 +33,26 @@ def strict(strict_dtypes: None) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(params=["whole", "piecewise"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Small maps in either form, whatever their size would choose."""
+    monkeypatch.setattr(kernels, "PIECEWISE_FROM", 0 if request.param == "piecewise" else 2**60)
+    return request.param
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
+
+
+def conv(x: jax.Array, kernel: jax.Array, **options: Any) -> jax.Array:
+    """Ours, of maps with nothing pending."""
+    return kernels.conv(Maps(x), kernel, **options).values
+
+
+def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
+    return pool_kernels.max_pool(Maps(x), window, stride).values
 
 
 def xla_conv(
@@ -96,7 +114,7 @@ def assert_same_conv(
     assert_same(partial(conv, **options), partial(xla_conv, **options), *arrays)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -107,7 +125,7 @@ def test_a_convolution_and_its_gradients_are_those_of_xla(
     assert_same_conv(kind, (side, side), (10, 9), stride=stride, padding=padding)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2])
@@ -119,7 +137,7 @@ def test_a_dilated_convolution_and_its_gradients_are_those_of_xla(
     assert_same_conv(kind, (side, side), (10, 9), **geometry)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("picture", [(1, 1), (4, 3)])
@@ -138,6 +156,7 @@ def test_a_padded_kernel_may_be_larger_than_its_input(
     padding=st.sampled_from(["SAME", "VALID"]),
     spare=st.tuples(st.integers(0, 9), st.integers(0, 9)),
     batch=st.integers(1, 5),
+    piecewise=st.booleans(),
 )
 def test_any_convolution_is_that_of_xla(
     kind: str,
@@ -147,15 +166,49 @@ def test_any_convolution_is_that_of_xla(
     padding: str,
     spare: tuple[int, int],
     batch: int,
+    piecewise: bool,
 ) -> None:
     """Kernels that are not square, pictures of a single pixel, odd and even."""
     least = [(side - 1) * dilation if padding == "VALID" else 0 for side in sides]
     picture = least[0] + 1 + spare[0], least[1] + 1 + spare[1]
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "PIECEWISE_FROM", 0 if piecewise else 2**60)
         assert_same_conv(kind, sides, picture, batch, **geometry)
 
 
+@pytest.mark.usefixtures("float64", "form")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(
+    ("side", "stride", "dilation"), [(3, 1, 1), (1, 1, 1), (5, 2, 1), (3, 1, 2), (3, 3, 2)]
+)
+@pytest.mark.parametrize("relu", [False, True], ids=["affine", "affine and ReLU"])
+def test_a_convolution_does_what_is_pending_and_takes_statistics(
+    relu: bool, side: int, stride: int, dilation: int, padding: str, kind: str
+) -> None:
+    """With gradients of the input, its affine map and the kernel, through output and statistics."""
+    x, kernel = operands(kind, (side, side), (16, 9))
+    c, _ = CHANNELS[kind]
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+    geometry["depthwise"] = kind == "depthwise"
+
+    def ours(x: jax.Array, kernel: jax.Array, *affine: jax.Array) -> jax.Array:
+        maps = Maps(x, affine=Affine(*affine), relu=relu)
+        found = kernels.conv(maps, kernel, **geometry)
+        taken = found.statistics or statistics(found.values)
+        return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
+
+    def xlas(x: jax.Array, kernel: jax.Array, *affine: jax.Array) -> jax.Array:
+        mean, scale, shift = (value[:, None, None, None] for value in affine)
+        z = (x - mean) * scale + shift
+        y = xla_conv(jnp.maximum(z, 0) if relu else z, kernel, **geometry)
+        return jnp.concatenate([y.ravel(), y.mean((1, 2, 3)), y.var((1, 2, 3))])
+
+    assert_same(ours, xlas, x, kernel, draw(c, seed=2), draw(c, seed=3), draw(c, seed=4))
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_float32_stays_float32_and_is_as_exact_as_it_can_be(kind: str) -> None:
     options = {**PLAIN, "depthwise": kind == "depthwise"}
@@ -173,15 +226,16 @@ def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """A convolution, batch normalisation, ReLU and pooling, of an input and a kernel."""
 
     def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        y = conv(x, kernel, **PLAIN, depthwise=kind == "depthwise")
-        y, mean, var = batch_norm_train(y, jnp.ones(len(y)), jnp.ones(len(y)), 1e-5)
-        y = max_pool(jax.nn.relu(y), 2, 2)
+        y = kernels.conv(Maps(x), kernel, **PLAIN, depthwise=kind == "depthwise")
+        mean, var = y.statistics or statistics(y.values)
+        affine = Affine(mean, lax.rsqrt(var + 1e-5), jnp.ones(len(mean)))
+        y = pool_kernels.max_pool(Maps(y.values, affine=affine, relu=True), 2, 2).settled()
         return avg_pool(y, 3, 1) + (mean + var)[:, None, None, None]
 
     return apply
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_a_population_equals_single_runs(kind: str) -> None:
     c, o = CHANNELS[kind]
@@ -202,7 +256,7 @@ def descend(kind: str, kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.
     return kernel - 0.1 * gradient, loss
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_training_in_a_scan_equals_training_step_by_step(kind: str) -> None:
     c, o = CHANNELS[kind]
@@ -223,6 +277,7 @@ def products(function: Callable[..., Any], *arrays: jax.Array) -> int:
     return program.count(" dot(")
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("kind", ["dense", "one channel"])
 def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it(kind: str) -> None:
     c, o = CHANNELS[kind]
@@ -281,23 +336,44 @@ def test_the_gradient_of_a_window_of_equal_values_is_the_upper_left() -> None:
     )
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("relu", [False, True])
+def test_pooling_before_what_is_pending_is_pooling_after_it(relu: bool) -> None:
+    def pooled(before: bool, x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        maps = Maps(x, affine=Affine(shift, scale, shift), relu=relu)
+        maps = maps if before else Maps(maps.settled())
+        return pool_kernels.max_pool(maps, 3, 2).settled()
+
+    scale = jnp.asarray([1.5, -0.5, 1e-3, -2])  # a falling map makes the smallest the largest
+    assert_same(
+        partial(pooled, True), partial(pooled, False), draw(4, 9, 8, 3), scale, draw(4, seed=3)
+    )
+
+
+def normalised(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, Statistics]:
+    """Batch normalisation, ours."""
+    taken = statistics(x)
+    affine = Affine(taken.mean, scale * lax.rsqrt(taken.var + 1e-3), bias)
+    return Maps(x, affine=affine).settled(), taken
+
+
 def textbook_batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, Statistics]:
     mean = x.mean((1, 2, 3), keepdims=True)
     var = ((x - mean) ** 2).mean((1, 2, 3), keepdims=True)
     y = (x - mean) / jnp.sqrt(var + 1e-3)
     each = (slice(None), None, None, None)
-    return y * scale[each] + bias[each], mean[:, 0, 0, 0], var[:, 0, 0, 0]
+    return y * scale[each] + bias[each], Statistics(mean[:, 0, 0, 0], var[:, 0, 0, 0])
 
 
 @pytest.mark.usefixtures("float64")
 def test_batch_norm_and_its_gradients_through_all_three_results_are_the_textbooks() -> None:
-    def joined(results: tuple[jax.Array, ...]) -> jax.Array:
-        return jnp.concatenate([result.ravel() for result in results])
+    def joined(results: tuple[jax.Array, Statistics]) -> jax.Array:
+        return jnp.concatenate([result.ravel() for result in jax.tree.leaves(results)])
 
     assert_same(
-        lambda x, scale, bias: joined(batch_norm_train(x, scale, bias, 1e-3)),
+        lambda x, scale, bias: joined(normalised(x, scale, bias)),
         lambda x, scale, bias: joined(textbook_batch_norm(x, scale, bias)),
         draw(4, 5, 3, 6) * 3 + 2,
         draw(4, seed=2),
@@ -305,17 +381,22 @@ def test_batch_norm_and_its_gradients_through_all_three_results_are_the_textbook
     )
 
 
-@pytest.mark.usefixtures("float64")
-def test_batch_norm_with_the_statistics_of_training_gives_the_same() -> None:
-    x, scale, bias = draw(4, 5, 3, 6), draw(4, seed=2), draw(4, seed=3)
-    y, mean, var = batch_norm_train(x, scale, bias, 1e-3)
-    np.testing.assert_allclose(batch_norm(x, scale, bias, mean, var, 1e-3), y, rtol=1e-12)
-
-
+@pytest.mark.parametrize("kind", ["taken by themselves", "dense", "depthwise"])
 @pytest.mark.parametrize("mean", [0, 1e2, 1e4])
-def test_the_variance_survives_a_mean_that_dwarfs_it(mean: float) -> None:
+def test_the_variance_survives_a_mean_that_dwarfs_it(mean: float, kind: str) -> None:
     x = draw(2, 28, 28, 128) + np.float32(mean)
-    y, _, var = jax.jit(batch_norm_train, static_argnums=3)(x, jnp.ones(2), jnp.zeros(2), 1e-5)
+
+    def taken(x: jax.Array) -> tuple[jax.Array, Statistics]:
+        if kind == "taken by themselves":
+            found = statistics(x)
+        else:
+            kernel = jnp.eye(2)[None, None] if kind == "dense" else jnp.ones((1, 1, 1, 2))
+            maps = kernels.conv(Maps(x), kernel, **PLAIN, depthwise=kind == "depthwise")
+            assert maps.statistics
+            found = maps.statistics
+        return Affine(found.mean, lax.rsqrt(found.var), jnp.zeros(2))(x), found
+
+    y, (_, var) = jax.jit(taken)(x)
     exact = np.asarray(x, np.float64).var((1, 2, 3))
     np.testing.assert_allclose(var, exact, rtol=1e-5)
     np.testing.assert_allclose(np.asarray(y, np.float64).std((1, 2, 3)), 1, rtol=1e-4)

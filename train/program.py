@@ -27,7 +27,7 @@ from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
 # Pictures scored at once: large enough for fast matrix products, small enough for the cache.
 CHUNK = 512
-CALIBRATION = 4_096  # training pictures that give the averaged weights their BatchNorm statistics
+CALIBRATION = 2_048  # training pictures that give the averaged weights their BatchNorm statistics
 
 
 @dataclass(frozen=True, kw_only=True)

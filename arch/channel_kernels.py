@@ -1,0 +1,131 @@
+"""A depthwise convolution with what stands around it, one channel at a time.
+
+As in `row_kernels`, and for the same reason, what is read next is what was just written. Here the
+piece is a channel's whole pictures, since no channel needs another: (1, h, w, n).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.pool_kernels import Sweep, total
+
+BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly computed in vain
+
+Result = tuple[jax.Array, Statistics]
+Kept = tuple[jax.Array, Affine | None, jax.Array, jax.Array, jax.Array]
+
+
+class Kind(NamedTuple):
+    """What is static about a convolution."""
+
+    rows: Sweep
+    columns: Sweep
+    relu: bool  # of the input, after its affine map
+
+
+def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
+    """The convolution of what is in `maps` with a kernel (kh, kw, 1, c), with its statistics."""
+    kind = Kind(rows, columns, maps.relu)
+    return Maps(*cast(Result, _conv(kind, maps.values, maps.affine, kernel_hwio)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
+    channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1)
+
+    def of_channel(i: jax.Array) -> tuple[jax.Array, ...]:
+        x, affine, weights = _channel(channels, i)
+        y = lax.optimization_barrier(_weigh(kind, weights[0], finish(x, affine, kind.relu)))
+        mean = y.mean()
+        return y[0], mean, jnp.square(y - mean).mean()
+
+    y, mean, var = lax.map(of_channel, jnp.arange(len(x)))
+    return y, Statistics(mean, var)
+
+
+def _forward(
+    kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array
+) -> tuple[Result, Kept]:
+    y, statistics = cast(Result, _conv(kind, x, affine, kernel))
+    return (y, statistics), (x, affine, kernel, y, statistics.mean)
+
+
+def _backward(
+    kind: Kind, kept: Kept, gradients: Result
+) -> tuple[jax.Array, Affine | None, jax.Array]:
+    x, affine, kernel, y, mean = kept
+    g, through = gradients
+    pixels = y[0].size
+    back = Kind(kind.rows.transpose(), kind.columns.transpose(), False)
+    of_y = Affine(mean, through.var * (2 / pixels), through.mean / pixels)
+
+    channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1), y, g, of_y
+
+    def of_channel(i: jax.Array) -> tuple[jax.Array, Affine | None, jax.Array]:
+        x, affine, weights, y, g, of_y = _channel(channels, i)
+        g = lax.optimization_barrier(g + of_y(y))
+        z = finish(x, affine, kind.relu)
+        dweights = _dweights(kind, z, g)
+        dz = _weigh(back, weights[0, ::-1, ::-1], g)
+        if kind.relu:
+            dz = jnp.where(z > 0, dz, 0)
+        if affine is None:
+            return dz[0], None, dweights
+        dx, daffine = affine.backward(x, lax.optimization_barrier(dz))
+        return dx[0], Affine(*(value[0] for value in daffine)), dweights
+
+    dx, daffine, dweights = lax.map(of_channel, jnp.arange(len(x)))
+    return dx, daffine, dweights.transpose(1, 2, 0)[:, :, None]
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _channel(arrays: Any, i: jax.Array) -> Any:
+    """Channel i of arrays (c, ...), as (1, ...)."""
+    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, i, 1), arrays)
+
+
+def _weigh(kind: Kind, weights: jax.Array, z: jax.Array) -> jax.Array:
+    """What the kernel (kh, kw) makes of a channel."""
+    padded = lax.optimization_barrier(kind.columns.pad(kind.rows.pad(z)))
+    return total(
+        window * weights[a, b]
+        for a, row in enumerate(kind.rows.slices(padded))
+        for b, window in enumerate(kind.columns.slices(row))
+    )
+
+
+def _dweights(kind: Kind, z: jax.Array, g: jax.Array) -> jax.Array:
+    """Of each tap (kh, kw): the sum over pixels of g times what the tap read.
+
+    XLA's loops add one by one. So fast are its matrix products that one of all rows of g with all
+    rows of z, of which a tap wants one pair in a dozen, takes half the time.
+    """
+    rows, columns = kind.rows, kind.columns
+    padded = lax.optimization_barrier(columns.pad(rows.pad(z)))[0]
+    dweights = []
+    for first in range(0, g.shape[1], BLOCK):
+        some = g[0, first : first + BLOCK]
+        read = padded[first * rows.stride :]
+        read = read[: (len(some) - 1) * rows.stride + rows.reach + 1][None]
+        pairs = jnp.stack([_pairs(some, tap[0]) for tap in columns.slices(read)])
+        wanted = np.zeros((rows.taps, len(some), read.shape[1]), pairs.dtype)
+        for tap, number in np.ndindex(wanted.shape[:2]):
+            wanted[tap, number, number * rows.stride + tap * rows.dilation] = 1
+        dweights.append((wanted[:, None] * pairs[None]).sum((2, 3)))
+    return total(dweights)
+
+
+def _pairs(g: jax.Array, z: jax.Array) -> jax.Array:
+    """The sum over columns and pictures of the products of each row of g with each of z."""
+    g, z = g.reshape(len(g), -1), z.reshape(len(z), -1)
+    return lax.dot_general(g, z, (((1,), (1,)), ((), ())))
