@@ -1,14 +1,19 @@
-"""Training speed against PyTorch: whole epochs of five networks, in turns, on one machine.
+"""Training speed against PyTorch or plain Flax: epochs of five networks, in turns, on one machine.
 
     pip install '.[bench]'
     python benchmarks/training.py --out benchmarks/records/training.json
+    python benchmarks/training.py --against flax-scan
 
-Each network is trained on random pictures by both, with the same batches, AdamW, float32 and data
-in memory, in one of two ways: as one process with all threads, or as one pinned single-threaded
-process per core at the same time (as a search does it), whose rates are added. Rounds alternate;
-the ratio is the median of the rounds' ratios. PyTorch runs channels last, eager; with
-`--compiled`, `torch.compile` instead. Both sides' losses are printed: they must fall alike. It
-takes some ten minutes.
+Each network is trained on random pictures by both, with batches of one size, AdamW, float32 and
+data in memory, in one of two ways: as one process with all threads, or as one pinned
+single-threaded process per core at the same time (as a search does it), whose rates are added.
+Rounds alternate; the ratio is the median of the rounds' ratios. Both sides' losses are printed:
+they must fall alike.
+
+`torch` is PyTorch, channels last and eager, `torch-compiled` with `torch.compile`. `flax-steps` is
+the same network in Flax, each step a call of one jitted function; in `flax-scan` an epoch is one
+`lax.scan`, in which XLA's convolutions are slow on a CPU, so that both sides' epochs are shorter.
+It takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -24,13 +29,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import App, Parameter
 
 ROUNDS = 7
 STEPS = 40  # of an epoch
+SCAN_STEPS = 4  # of one against flax-scan
+
+Against = Literal["torch", "torch-compiled", "flax-steps", "flax-scan"]
 
 
 @dataclass(frozen=True)
@@ -65,17 +73,24 @@ app = App(help=__doc__, help_format="plaintext")
 @app.default
 def main(
     *names: str,
+    against: Against = "torch",
     rounds: int = ROUNDS,
-    compiled: bool = False,
+    steps: Annotated[
+        int | None,
+        Parameter(help=f"Of an epoch; by default {STEPS}, or {SCAN_STEPS} against flax-scan."),
+    ] = None,
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Time the networks called NAMES, by default all."""
-    theirs = "torch-compiled" if compiled else "torch"
-    print(f"{'network':<11}{'way':<22}{'ours/s':>9}{'torch/s':>9}{'ratio':>7}  range        losses")
+    steps = steps or (SCAN_STEPS if against == "flax-scan" else STEPS)
+    print(f"pictures a second, against {against}, in epochs of {steps} steps")
+    print(
+        f"{'network':<11}{'way':<22}{'ours/s':>9}{'theirs/s':>9}{'ratio':>7}  range        losses"
+    )
     rows = []
     for name in names or NETWORKS:
         for way in ("one process", "a process per core"):
-            row = compare(NETWORKS[name], way, theirs, rounds)
+            row = compare(NETWORKS[name], way, against, rounds, steps)
             rows.append(row)
             print(
                 "{network:<11}{way:<22}{ours:>9,.0f}{theirs:>9,.0f}{ratio:>7.2f}  "
@@ -83,31 +98,34 @@ def main(
                 flush=True,
             )
     if out:
+        theirs = against.partition("-")[0]
         record = {
             "benchmark": "training",
             "rounds": rounds,
-            "steps": STEPS,
-            "theirs": theirs,
+            "steps": steps,
+            "theirs": against,
             "rows": rows,
             "cores": os.cpu_count(),
             "cpu": _cpu(),
-            "versions": {name: version(name) for name in ("jax", "torch", "numpy")}
+            "versions": {name: version(name) for name in ("jax", theirs, "numpy")}
             | {"python": platform.python_version()},
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def compare(network: Network, way: str, theirs: str, rounds: int) -> dict[str, Any]:
+def compare(network: Network, way: str, theirs: Against, rounds: int, steps: int) -> dict[str, Any]:
     """A row of the table."""
     cores = sorted(os.sched_getaffinity(0)) if way == "a process per core" else [None]
-    sides = {side: [Worker(side, network, core) for core in cores] for side in ("ours", theirs)}
+    sides = {
+        side: [Worker(side, network, core, steps) for core in cores] for side in ("ours", theirs)
+    }
     rates: dict[str, list[float]] = {side: [] for side in sides}
     try:
         for number in range(rounds + 1):
             for side, workers in sides.items():
                 for worker in workers:
                     worker.begin()
-                rate = sum(network.batch * STEPS / worker.seconds() for worker in workers)
+                rate = sum(network.batch * steps / worker.seconds() for worker in workers)
                 if number:  # the first round warms up
                     rates[side].append(rate)
         losses = [f"{workers[0].loss:.3f}" for workers in sides.values()]
@@ -115,13 +133,13 @@ def compare(network: Network, way: str, theirs: str, rounds: int) -> dict[str, A
         for workers in sides.values():
             for worker in workers:
                 worker.end()
-    ours, torch = rates.values()
-    ratios = [a / b for a, b in zip(ours, torch, strict=True)]
+    ours, others = rates.values()
+    ratios = [a / b for a, b in zip(ours, others, strict=True)]
     return {
         "network": network.name,
         "way": way,
         "ours": statistics.median(ours),
-        "theirs": statistics.median(torch),
+        "theirs": statistics.median(others),
         "ratio": statistics.median(ratios),
         "least": min(ratios),
         "greatest": max(ratios),
@@ -132,11 +150,11 @@ def compare(network: Network, way: str, theirs: str, rounds: int) -> dict[str, A
 class Worker:
     """A process that trains an epoch when told to, pinned to `core` unless that is None."""
 
-    def __init__(self, side: str, network: Network, core: int | None) -> None:
+    def __init__(self, side: str, network: Network, core: int | None, steps: int) -> None:
         threads = len(os.sched_getaffinity(0)) if core is None else 1
         names = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "worker", side, network.name, str(threads)],
+            [sys.executable, __file__, "worker", side, network.name, str(threads), str(steps)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -169,17 +187,18 @@ class Worker:
 
 
 @app.command
-def worker(side: str, name: str, threads: int) -> None:
+def worker(side: str, name: str, threads: int, steps: int) -> None:
     """What runs in a worker process; not for people."""
     network = NETWORKS[name]
     random = np.random.default_rng(0)
-    count = network.batch * STEPS
+    count = network.batch * steps
     # Something to learn: a class is a pattern among noise.
     labels = random.integers(0, 10, count)
     patterns = random.integers(0, 128, (10, network.side, network.side, 1))
     noise = random.integers(0, 128, (count, network.side, network.side, 1))
     images = (patterns[labels] + noise).astype(np.uint8)
-    epoch = (_ours if side == "ours" else _torch)(network, images, labels, threads, side)
+    start = {"ours": _ours, "torch": _torch, "flax": _flax}[side.partition("-")[0]]
+    epoch = start(network, images, labels, threads, side)
     loss = epoch()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -200,6 +219,7 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
 
     del threads, side  # XLA's threads are set by NPROC
     architecture = parse(network.notation, (network.side, network.side, 1), 10)
+    steps = len(labels) // network.batch
     recipe = Recipe(
         batch_size=network.batch,
         schedule="step",  # the full rate from the first step on
@@ -212,8 +232,9 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
         shift=0,
     )
     candidate = Candidate(architecture=architecture, recipe=recipe, seed=0)
-    program = Program.of(candidate, epochs=100)
-    traced = hypers(recipe, STEPS)
+    # Whatever an epoch is, as many steps in all: how XLA compiles depends on the work.
+    program = Program.of(candidate, epochs=4_000 // steps)
+    traced = hypers(recipe, steps)
     params, _ = draw_weights(architecture, 0)
     pictures = jax.device_put(
         Pictures(
@@ -249,6 +270,7 @@ def _torch(
     model = model.to(memory_format=torch.channels_last)
     if side == "torch-compiled":
         model = torch.compile(model)
+    steps = len(labels) // network.batch
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     x = torch.tensor(images).permute(0, 3, 1, 2)
     y = torch.tensor(labels)
@@ -256,7 +278,7 @@ def _torch(
     def epoch() -> float:
         order = torch.randperm(len(y))
         total = 0.0
-        for step in range(STEPS):
+        for step in range(steps):
             chosen = order[step * network.batch : (step + 1) * network.batch]
             batch = (x[chosen].float() / 255 - 0.5) / 0.2
             optimiser.zero_grad()
@@ -265,9 +287,19 @@ def _torch(
             loss.backward()
             optimiser.step()
             total += loss.item()
-        return total / STEPS
+        return total / steps
 
     return epoch
+
+
+def _flax(network: Network, images: np.ndarray, labels: np.ndarray, threads: int, side: str) -> Any:
+    from plain_flax import flax_epoch
+
+    from pennyweight.arch.notation import parse
+
+    del threads  # XLA's threads are set by NPROC
+    architecture = parse(network.notation, (network.side, network.side, 1), 10)
+    return flax_epoch(architecture, images, labels, network.batch, scanned=side == "flax-scan")
 
 
 def _torch_layers(architecture: Any) -> list[Any]:
