@@ -122,9 +122,15 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     values, turn = maps.values, None
     if maps.affine is not None:
         turn = each(jnp.where(maps.affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)
+    sweeps = [
+        Sweep.over(values, axis, taps=window, stride=stride, padding="VALID") for axis in (1, 2)
+    ]
+    if window == stride <= 3:
+        down, across = (sweep.outputs(values.shape[sweep.axis]) * window for sweep in sweeps)
+        values = cast(jax.Array, _max_of_tiles(window, values[:, :down, :across], turn))
+        return Maps(values, affine=maps.affine, relu=maps.relu)
     # The first column of each row, then the first of the rows: reading order, with 2 * window taps.
-    for axis in (2, 1):
-        sweep = Sweep.over(values, axis, taps=window, stride=stride, padding="VALID")
+    for sweep in reversed(sweeps):
         values = cast(jax.Array, _max_along(sweep, values, turn))
     return Maps(values, affine=maps.affine, relu=maps.relu)
 
@@ -138,6 +144,33 @@ def avg_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_of_tiles(side: int, x: jax.Array, turn: jax.Array | None) -> jax.Array:
+    """The largest of each square tile; where `turn` is -1, by channel, the smallest."""
+    return _max_of_tiles_forward(side, x, turn)[0]
+
+
+def _max_of_tiles_forward(
+    side: int, x: jax.Array, turn: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    x = x if turn is None else x * turn
+    places = [(row, column) for row in range(side) for column in range(side)]
+    taps = [lax.slice(x, (0, *place, 0), x.shape, (1, side, side, 1)) for place in places]
+    largest, which = _largest(taps)
+    return largest if turn is None else largest * turn, which
+
+
+def _max_of_tiles_backward(side: int, which: jax.Array, g: jax.Array) -> tuple[jax.Array, None]:
+    # Every value of a tile at once: one pass, where a sum over taps writes each by itself first.
+    place = jnp.arange(side**2, dtype=which.dtype).reshape(1, 1, side, 1, side, 1)
+    tiles = jnp.where(which[:, :, None, :, None] == place, g[:, :, None, :, None], 0)
+    c, down, across, n = g.shape
+    return tiles.reshape(c, down * side, across * side, n), None
+
+
+_max_of_tiles.defvjp(_max_of_tiles_forward, _max_of_tiles_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _max_along(sweep: Sweep, x: jax.Array, turn: jax.Array | None) -> jax.Array:
     """The largest along an axis; where `turn` is -1, by channel, the smallest."""
     if turn is None:
@@ -148,13 +181,7 @@ def _max_along(sweep: Sweep, x: jax.Array, turn: jax.Array | None) -> jax.Array:
 def _max_along_forward(
     sweep: Sweep, x: jax.Array, turn: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    # Which tap is kept, not x: computed again for a gradient, x can differ in its last bit, and
-    # then no value would be the largest.
-    first, *others = sweep.takes(x if turn is None else x * turn)
-    largest, which = first, jnp.zeros(first.shape, jnp.uint16)
-    for tap, value in enumerate(others, 1):
-        which = jnp.where(value > largest, jnp.uint16(tap), which)
-        largest = jnp.maximum(largest, value)
+    largest, which = _largest(sweep.takes(x if turn is None else x * turn))
     return largest if turn is None else largest * turn, which
 
 
@@ -165,3 +192,16 @@ def _max_along_backward(sweep: Sweep, which: jax.Array, g: jax.Array) -> tuple[j
 
 
 _max_along.defvjp(_max_along_forward, _max_along_backward)
+
+
+def _largest(taps: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """The largest of values, and the number of the first that is.
+
+    A gradient needs the number alone. To compare values again would be unsafe: computed twice, they
+    can differ in their last bit, and then none is the largest.
+    """
+    largest, which = taps[0], jnp.zeros(taps[0].shape, jnp.uint16)
+    for tap, value in enumerate(taps[1:], 1):
+        which = jnp.where(value > largest, jnp.uint16(tap), which)
+        largest = jnp.maximum(largest, value)
+    return largest, which

@@ -50,7 +50,7 @@ from pennyweight.train.recipe import Recipe
 
 SHAPE, CLASSES = (28, 28, 1), 10
 MAX_PARAMS = 8_000
-SPLITS = (54_000, 4_096, 6_000)  # MNIST's pictures to train, to calibrate and to validate on
+SPLITS = (54_000, 2_048, 6_000)  # MNIST's pictures to train, to calibrate and to validate on
 EPOCHS = 15
 RECIPE = Recipe(batch_size=128)
 STEPS = 5  # of a short epoch
