@@ -97,3 +97,14 @@ def test_the_records_keep_what_the_project_promises() -> None:
     assert len(retrained["seeds"]) == 5
     assert retrained["mean"] >= 0.97
     assert all(row["params"] <= digits["budget"]["max_params"] for row in digits["rows"])
+
+
+def test_the_speeds_told_of_are_the_recorded_ones() -> None:
+    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    measured: dict[str, list[float]] = {}
+    for row in record("training.json")["rows"]:
+        measured.setdefault(row["network"], []).append(row["ratio"])
+    assert len(measured) == 5
+    for network, (one_process, a_process_per_core) in measured.items():
+        row = f"| {network} | {one_process:.2f} times as fast | {a_process_per_core:.2f} |"
+        assert row in guide
