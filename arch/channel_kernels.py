@@ -14,7 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.maps import (
+    Affine,
+    Maps,
+    Statistics,
+    finish,
+    instantiated,
+    through_statistics,
+    values,
+)
 from pennyweight.arch.pool_kernels import Sweep, total
 
 BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly computed in vain
@@ -54,6 +62,7 @@ def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) ->
 def _forward(
     kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array
 ) -> tuple[Result, Kept]:
+    x, affine, kernel = values(x), values(affine), values(kernel)
     y, statistics = cast(Result, _conv(kind, x, affine, kernel))
     return (y, statistics), (x, affine, kernel, y, statistics.mean)
 
@@ -63,15 +72,15 @@ def _backward(
 ) -> tuple[jax.Array, Affine | None, jax.Array]:
     x, affine, kernel, y, mean = kept
     g, through = gradients
-    pixels = y[0].size
     back = Kind(kind.rows.transpose(), kind.columns.transpose(), False)
-    of_y = Affine(mean, through.var * (2 / pixels), through.mean / pixels)
+    of_y = through_statistics(through, mean, y)
+    g = instantiated(g, y)
 
     channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1), y, g, of_y
 
     def of_channel(i: jax.Array) -> tuple[jax.Array, Affine | None, jax.Array]:
         x, affine, weights, y, g, of_y = _channel(channels, i)
-        g = lax.optimization_barrier(g + of_y(y))
+        g = lax.optimization_barrier(g if of_y is None else g + of_y(y))
         z = finish(x, affine, kind.relu)
         dweights = _dweights(kind, z, g)
         dz = _weigh(back, weights[0, ::-1, ::-1], g)
@@ -86,7 +95,7 @@ def _backward(
     return dx, daffine, dweights.transpose(1, 2, 0)[:, :, None]
 
 
-_conv.defvjp(_forward, _backward)
+_conv.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _channel(arrays: Any, i: jax.Array) -> Any:
@@ -107,8 +116,8 @@ def _weigh(kind: Kind, weights: jax.Array, z: jax.Array) -> jax.Array:
 def _dweights(kind: Kind, z: jax.Array, g: jax.Array) -> jax.Array:
     """Of each tap (kh, kw): the sum over pixels of g times what the tap read.
 
-    XLA's loops add one by one. So fast are its matrix products that one of all rows of g with all
-    rows of z, of which a tap wants one pair in a dozen, takes half the time.
+    XLA's loops add one by one. So much faster are its matrix products that one of all rows of g
+    with all rows of z is worth its price, though a tap wants one pair in a dozen.
     """
     rows, columns = kind.rows, kind.columns
     padded = lax.optimization_barrier(columns.pad(rows.pad(z)))[0]
@@ -118,10 +127,10 @@ def _dweights(kind: Kind, z: jax.Array, g: jax.Array) -> jax.Array:
         read = padded[first * rows.stride :]
         read = read[: (len(some) - 1) * rows.stride + rows.reach + 1][None]
         pairs = jnp.stack([_pairs(some, tap[0]) for tap in columns.slices(read)])
-        wanted = np.zeros((rows.taps, len(some), read.shape[1]), pairs.dtype)
+        wanted = np.zeros((rows.taps, len(some), read.shape[1]), bool)
         for tap, number in np.ndindex(wanted.shape[:2]):
-            wanted[tap, number, number * rows.stride + tap * rows.dilation] = 1
-        dweights.append((wanted[:, None] * pairs[None]).sum((2, 3)))
+            wanted[tap, number, number * rows.stride + tap * rows.dilation] = True
+        dweights.append(jnp.where(wanted[:, None], pairs[None], 0).sum((2, 3)))
     return total(dweights)
 
 

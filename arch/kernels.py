@@ -6,7 +6,7 @@ product with copies of its input. With few channels a product wants long contigu
 why the batch comes last. Kernels are `hwio` as in Flax: height, width, input and output channels.
 
 Large maps go row by row (`row_kernels`) or channel by channel (`channel_kernels`), small ones
-whole: `benchmarks/training.py` measures both. Gradients are reverse mode only. They keep the input,
+whole. Gradients are reverse mode only. They keep the input,
 not the copies, and gather these again; within one program XLA merges the two gathers.
 """
 
@@ -21,7 +21,8 @@ from pennyweight.arch import channel_kernels, row_kernels
 from pennyweight.arch.maps import Affine, Maps, Statistics, each
 from pennyweight.arch.pool_kernels import Padding, Sweep, total
 
-# From so many values in the maps of a batch on, a CPU does better piece by piece.
+# From so many values in the maps of a batch on, a CPU trains faster piece by piece. Small maps stay
+# in its cache anyhow, and loops take longer to compile.
 PIECEWISE_FROM = 75_000
 
 Kept = tuple[jax.Array, jax.Array]  # what a convolution keeps for its gradient: input and kernel
@@ -36,7 +37,9 @@ def conv(
     dilation: int,
     depthwise: bool,
 ) -> Maps:
-    """What `lax.conv_general_dilated` makes of `maps`; a depthwise kernel is (height, width, 1, c).
+    """What `lax.conv_general_dilated` makes of the settled `maps`, with statistics or without.
+
+    A depthwise kernel is (height, width, 1, c).
 
     Raises ValueError where the channels disagree or a VALID window does not fit.
     """

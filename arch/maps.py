@@ -1,18 +1,20 @@
 """Feature maps on their way through a network, with what is still to be done to them.
 
 Normalisation and activation are a few operations on every value: carried out at once they would
-read and write the memory for nothing. So they wait, and the layer that next reads the maps carries
-them out with its own work.
+read and write the memory for nothing. So they wait. A convolution that goes piece by piece carries
+them out on its way, a max pool leaves them to what follows it, and any other layer settles them
+first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 
 class Affine(NamedTuple):
@@ -67,7 +69,7 @@ def finish(x: jax.Array, affine: Affine | None, relu: bool) -> jax.Array:
     """relu(affine(x)), or less."""
     if affine is not None:
         return _finish(relu, x, affine)
-    return jnp.maximum(x, 0) if relu else x
+    return jax.nn.relu(x) if relu else x  # whose gradient at 0 is 0, as that of `_finish`
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -95,3 +97,22 @@ _finish.defvjp(_finish_forward, _finish_backward)
 def each(values_c: jax.Array, ndim: int) -> jax.Array:
     """One value a channel, to go with (c, ...) of `ndim` axes."""
     return values_c.reshape(-1, *[1] * (ndim - 1))
+
+
+def through_statistics(gradients: Statistics, mean: jax.Array, y: jax.Array) -> Affine | None:
+    """What the gradients of the statistics of y add to its own; None where nothing used them."""
+    if all(isinstance(gradient, SymbolicZero) for gradient in gradients):
+        return None
+    of_mean, of_var = (instantiated(gradient, mean) for gradient in gradients)
+    pixels = y[0].size
+    return Affine(mean, of_var * (2 / pixels), of_mean / pixels)
+
+
+def instantiated(gradient: jax.Array | SymbolicZero, value: jax.Array) -> jax.Array:
+    """The gradient of a value, as an array of zeros where nothing used it."""
+    return jnp.zeros_like(value) if isinstance(gradient, SymbolicZero) else gradient
+
+
+def values(primals: Any) -> Any:
+    """The arrays of what a forward rule with symbolic zeros is given."""
+    return jax.tree.map(lambda primal: primal.value, primals)

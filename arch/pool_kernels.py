@@ -125,7 +125,7 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     sweeps = [
         Sweep.over(values, axis, taps=window, stride=stride, padding="VALID") for axis in (1, 2)
     ]
-    if window == stride <= 3:
+    if window == stride <= 3:  # one pass; for larger tiles, two passes take fewer taps
         down, across = (sweep.outputs(values.shape[sweep.axis]) * window for sweep in sweeps)
         values = cast(jax.Array, _max_of_tiles(window, values[:, :down, :across], turn))
         return Maps(values, affine=maps.affine, relu=maps.relu)

@@ -34,7 +34,8 @@ ALONE, FRAME = (
     "c4br m2 c8br m2 c10br A d10+",
     "c6br m2 c12br m2 c15br A d10+",
 )
-T_95 = {19: 2.093}  # Student's t by degrees of freedom, two-sided
+SEEDS = 20
+T_95 = 2.093  # Student's t, two-sided, of 19 degrees of freedom
 WIDEST = 0.003
 
 app = App(help=__doc__, help_format="plaintext")
@@ -43,7 +44,6 @@ app = App(help=__doc__, help_format="plaintext")
 @app.default
 def main(
     *,
-    seeds: int = 20,
     epochs: int = 3,
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
@@ -51,13 +51,13 @@ def main(
     os.environ["NPROC"] = "1"  # one thread a process, as in a search
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, get_context("spawn"), warm_up, (DATA, SPLIT_SEED)) as pool:
-        rows = list(pool.map(trained, range(seeds), [epochs] * seeds))
+        rows = list(pool.map(trained, range(SEEDS), [epochs] * SEEDS))
     print("seed    alone   framed")
     for row in rows:
         print("{seed:>4}{alone:>9.2%}{framed:>9.2%}".format(**row))
     apart = [row["framed"] - row["alone"] for row in rows]
     mean = statistics.mean(apart)
-    half = T_95[seeds - 1] * statistics.stdev(apart) / seeds**0.5
+    half = T_95 * statistics.stdev(apart) / SEEDS**0.5
     fine = abs(mean) <= half and 2 * half < WIDEST
     print(f"framed less alone: {mean:+.3%}, 95% interval {mean - half:+.3%} to {mean + half:+.3%}")
     if out:
