@@ -7,36 +7,19 @@ piece is a channel's whole pictures, since no channel needs another: (1, h, w, n
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pennyweight.arch.maps import (
-    Affine,
-    Maps,
-    Statistics,
-    finish,
-    instantiated,
-    through_statistics,
-    values,
-)
+from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep, total
+from pennyweight.arch.products import product_over_pixels
 
 BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly computed in vain
-
-Result = tuple[jax.Array, Statistics]
-Kept = tuple[jax.Array, Affine | None, jax.Array, jax.Array, jax.Array]
-
-
-class Kind(NamedTuple):
-    """What is static about a convolution."""
-
-    rows: Sweep
-    columns: Sweep
-    relu: bool  # of the input, after its affine map
 
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
@@ -59,23 +42,12 @@ def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) ->
     return y, Statistics(mean, var)
 
 
-def _forward(
-    kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array
-) -> tuple[Result, Kept]:
-    x, affine, kernel = values(x), values(affine), values(kernel)
-    y, statistics = cast(Result, _conv(kind, x, affine, kernel))
-    return (y, statistics), (x, affine, kernel, y, statistics.mean)
-
-
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
 ) -> tuple[jax.Array, Affine | None, jax.Array]:
-    x, affine, kernel, y, mean = kept
-    g, through = gradients
-    back = Kind(kind.rows.transpose(), kind.columns.transpose(), False)
-    of_y = through_statistics(through, mean, y)
-    g = instantiated(g, y)
-
+    x, affine, kernel, result = kept
+    y, back = result[0], kind.transpose()
+    g, of_y = gradient_of_output(gradients, result)
     channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1), y, g, of_y
 
     def of_channel(i: jax.Array) -> tuple[jax.Array, Affine | None, jax.Array]:
@@ -95,7 +67,7 @@ def _backward(
     return dx, daffine, dweights.transpose(1, 2, 0)[:, :, None]
 
 
-_conv.defvjp(_forward, _backward, symbolic_zeros=True)
+_conv.defvjp(partial(forward, _conv), _backward, symbolic_zeros=True)
 
 
 def _channel(arrays: Any, i: jax.Array) -> Any:
@@ -126,15 +98,9 @@ def _dweights(kind: Kind, z: jax.Array, g: jax.Array) -> jax.Array:
         some = g[0, first : first + BLOCK]
         read = padded[first * rows.stride :]
         read = read[: (len(some) - 1) * rows.stride + rows.reach + 1][None]
-        pairs = jnp.stack([_pairs(some, tap[0]) for tap in columns.slices(read)])
+        pairs = jnp.stack([product_over_pixels(some, tap[0]) for tap in columns.slices(read)])
         wanted = np.zeros((rows.taps, len(some), read.shape[1]), bool)
         for tap, number in np.ndindex(wanted.shape[:2]):
             wanted[tap, number, number * rows.stride + tap * rows.dilation] = True
         dweights.append(jnp.where(wanted[:, None], pairs[None], 0).sum((2, 3)))
     return total(dweights)
-
-
-def _pairs(g: jax.Array, z: jax.Array) -> jax.Array:
-    """The sum over columns and pictures of the products of each row of g with each of z."""
-    g, z = g.reshape(len(g), -1), z.reshape(len(z), -1)
-    return lax.dot_general(g, z, (((1,), (1,)), ((), ())))

@@ -6,8 +6,8 @@ product with copies of its input. With few channels a product wants long contigu
 why the batch comes last. Kernels are `hwio` as in Flax: height, width, input and output channels.
 
 Large maps go row by row (`row_kernels`) or channel by channel (`channel_kernels`), small ones
-whole. Gradients are reverse mode only. They keep the input,
-not the copies, and gather these again; within one program XLA merges the two gathers.
+whole. Gradients are reverse mode only. They keep the input, not the copies, and gather these again;
+within one program XLA merges the two gathers.
 """
 
 from functools import partial
@@ -20,6 +20,12 @@ from jax import lax
 from pennyweight.arch import channel_kernels, row_kernels
 from pennyweight.arch.maps import Affine, Maps, Statistics, each
 from pennyweight.arch.pool_kernels import Padding, Sweep, total
+from pennyweight.arch.products import (
+    gathers_every_tap,
+    product,
+    product_over_pixels,
+    row_matrix,
+)
 
 # From so many values in the maps of a batch on, a CPU trains faster piece by piece. Small maps stay
 # in its cache anyhow, and loops take longer to compile.
@@ -61,10 +67,10 @@ def conv(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _dense(rows: Sweep, columns: Sweep, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    if _gathers_every_tap(rows, kernel):
-        return _product(kernel.reshape(-1, kernel.shape[3]), _patches(rows, columns, x), 0, 0)
+    if gathers_every_tap(rows, kernel):
+        return product(kernel.reshape(-1, kernel.shape[3]), _patches(rows, columns, x), 0, 0)
     # Gather the taps along the height only; those along the width become a sum of shifted outputs.
-    y = _product(_row_matrix(kernel), jnp.concatenate(rows.takes(x)), 1, 0)
+    y = product(row_matrix(kernel), jnp.concatenate(rows.takes(x)), 1, 0)
     y = y.reshape(columns.taps, -1, *y.shape[1:])
     return total(columns.take(y[tap], tap) for tap in range(columns.taps))
 
@@ -82,12 +88,12 @@ def _dense_backward(
     kh, kw, c, o = kernel.shape
     # The row form transposed: gather along the width, sum along the height.
     g_taps = jnp.concatenate(columns.transpose().takes(g)[::-1])
-    if _gathers_every_tap(rows, kernel):
-        dkernel = _product_over_pixels(_patches(rows, columns, x), g).reshape(kernel.shape)
+    if gathers_every_tap(rows, kernel):
+        dkernel = product_over_pixels(_patches(rows, columns, x), g).reshape(kernel.shape)
     else:
-        dkernel = _product_over_pixels(g_taps, jnp.concatenate(rows.takes(x)))
+        dkernel = product_over_pixels(g_taps, jnp.concatenate(rows.takes(x)))
         dkernel = dkernel.reshape(kw, o, kh, c).transpose(2, 0, 3, 1)
-    dx = _product(_row_matrix(kernel), g_taps, 0, 0)
+    dx = product(row_matrix(kernel), g_taps, 0, 0)
     dx = dx.reshape(kh, c, *dx.shape[1:])
     back = rows.transpose()
     return total(back.take(dx[kh - 1 - tap], tap) for tap in range(kh)), dkernel
@@ -96,33 +102,9 @@ def _dense_backward(
 _dense.defvjp(_dense_forward, _dense_backward)
 
 
-def _gathers_every_tap(rows: Sweep, kernel: jax.Array) -> bool:
-    """Whether gathering all taps moves less memory than the row form, as with one input channel.
-
-    The row form also computes the columns that a stride skips.
-    """
-    kh, kw, c, o = kernel.shape
-    return rows.stride > 1 or kh * kw * c + o < kh * c + kw * o
-
-
 def _patches(rows: Sweep, columns: Sweep, x: jax.Array) -> jax.Array:
     """What all taps read, (kh * kw * c, h, w, n) in the order of a kernel."""
     return jnp.concatenate(rows.takes(jnp.concatenate(columns.takes(x))))
-
-
-def _row_matrix(kernel: jax.Array) -> jax.Array:
-    """The kernel as (kw * o, kh * c)."""
-    kh, kw, c, o = kernel.shape
-    return kernel.transpose(1, 3, 0, 2).reshape(kw * o, kh * c)
-
-
-def _product(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> jax.Array:
-    return lax.dot_general(a, b, (((axis_a,), (axis_b,)), ((), ())))
-
-
-def _product_over_pixels(a: jax.Array, b: jax.Array) -> jax.Array:
-    # Flattened, since XLA would first transpose both to contract several axes.
-    return _product(a.reshape(len(a), -1), b.reshape(len(b), -1), 1, 1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -162,7 +144,7 @@ def _windows(rows: Sweep, columns: Sweep, x: jax.Array) -> list[jax.Array]:
 
 def _weigh(kernel: jax.Array, windows: list[jax.Array]) -> jax.Array:
     weights = kernel.reshape(len(windows), -1)
-    return total(window * _each(weight) for window, weight in zip(windows, weights, strict=True))
+    return total(window * each(weight, 4) for window, weight in zip(windows, weights, strict=True))
 
 
 @jax.custom_vjp
@@ -188,8 +170,3 @@ def _statistics_backward(
 
 
 statistics.defvjp(_statistics_forward, _statistics_backward)
-
-
-def _each(values_c: jax.Array) -> jax.Array:
-    """One value a channel, to go with (c, h, w, n)."""
-    return each(values_c, 4)

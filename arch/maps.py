@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 
 class Affine(NamedTuple):
@@ -97,22 +96,3 @@ _finish.defvjp(_finish_forward, _finish_backward)
 def each(values_c: jax.Array, ndim: int) -> jax.Array:
     """One value a channel, to go with (c, ...) of `ndim` axes."""
     return values_c.reshape(-1, *[1] * (ndim - 1))
-
-
-def through_statistics(gradients: Statistics, mean: jax.Array, y: jax.Array) -> Affine | None:
-    """What the gradients of the statistics of y add to its own; None where nothing used them."""
-    if all(isinstance(gradient, SymbolicZero) for gradient in gradients):
-        return None
-    of_mean, of_var = (instantiated(gradient, mean) for gradient in gradients)
-    pixels = y[0].size
-    return Affine(mean, of_var * (2 / pixels), of_mean / pixels)
-
-
-def instantiated(gradient: jax.Array | SymbolicZero, value: jax.Array) -> jax.Array:
-    """The gradient of a value, as an array of zeros where nothing used it."""
-    return jnp.zeros_like(value) if isinstance(gradient, SymbolicZero) else gradient
-
-
-def values(primals: Any) -> Any:
-    """The arrays of what a forward rule with symbolic zeros is given."""
-    return jax.tree.map(lambda primal: primal.value, primals)

@@ -15,35 +15,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from operator import add
-from typing import NamedTuple, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.maps import (
-    Affine,
-    Maps,
-    Statistics,
-    finish,
-    instantiated,
-    through_statistics,
-    values,
-)
+from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep, total
+from pennyweight.arch.products import gathers_every_tap, product_over_pixels, row_matrix
 
 Read = Callable[[jax.Array], jax.Array]  # a row by its number
-Result = tuple[jax.Array, Statistics]
 Gradients = tuple[jax.Array, jax.Array, Affine | None]  # of input, kernel and affine map
-Kept = tuple[jax.Array, Affine | None, jax.Array, jax.Array, jax.Array]
-
-
-class Kind(NamedTuple):
-    """What is static about a convolution."""
-
-    rows: Sweep
-    columns: Sweep
-    relu: bool  # of the input, after its affine map
 
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
@@ -55,10 +39,8 @@ def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Map
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
     o, size = kernel.shape[3], x.shape[1]
+    read = _reader(kind, x, affine)
     shape = (o, kind.rows.outputs(size), kind.columns.outputs(x.shape[2]), x.shape[3])
-
-    def read(i: jax.Array) -> jax.Array:
-        return finish(_at(x, i), affine, kind.relu)
 
     def step(i: jax.Array, so_far: Result) -> Result:
         y, statistics = so_far
@@ -71,23 +53,13 @@ def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) ->
     return lax.fori_loop(0, shape[1], step, (jnp.zeros(shape, x.dtype), Statistics(zeros, zeros)))
 
 
-def _forward(
-    kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array
-) -> tuple[Result, Kept]:
-    x, affine, kernel = values(x), values(affine), values(kernel)
-    y, statistics = cast(Result, _conv(kind, x, affine, kernel))
-    return (y, statistics), (x, affine, kernel, y, statistics.mean)
-
-
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
 ) -> tuple[jax.Array, Affine | None, jax.Array]:
-    x, affine, kernel, y, mean = kept
-    g, through = gradients
-    of_y = through_statistics(through, mean, y)
-    g = instantiated(g, y)
-    back = Kind(kind.rows.transpose(), kind.columns.transpose(), False)
-    by_patches = _gathers_every_tap(kind.columns, kernel)
+    x, affine, kernel, result = kept
+    y, back = result[0], kind.transpose()
+    g, of_y = gradient_of_output(gradients, result)
+    by_patches = gathers_every_tap(kind.columns, kernel)
 
     def read(i: jax.Array) -> jax.Array:
         """A row of the gradient of y, that through its statistics included."""
@@ -99,7 +71,7 @@ def _backward(
         raw = _at(x, i)
         z = finish(raw, affine, kind.relu)
         if not by_patches:
-            dkernel = dkernel + _over_pixels(taps, _gathered(kind.columns, z))
+            dkernel = dkernel + product_over_pixels(taps, _gathered(kind.columns, z))
         dz = _product_back(back.columns, kernel, taps)
         if kind.relu:
             dz = jnp.where(z > 0, dz, 0)
@@ -118,7 +90,7 @@ def _backward(
     return dx, daffine, dkernel
 
 
-_conv.defvjp(_forward, _backward, symbolic_zeros=True)
+_conv.defvjp(partial(forward, _conv), _backward, symbolic_zeros=True)
 
 
 def _dkernel_by_patches(
@@ -126,18 +98,20 @@ def _dkernel_by_patches(
 ) -> jax.Array:
     """By itself: such a convolution is mostly a network's first, whose input needs no gradient."""
     kh, kw, c, o = kernel.shape
-    size = x.shape[1]
-
-    def read(i: jax.Array) -> jax.Array:
-        return finish(_at(x, i), affine, kind.relu)
+    size, read = x.shape[1], _reader(kind, x, affine)
 
     def step(i: jax.Array, dkernel: jax.Array) -> jax.Array:
         taps = jnp.concatenate(_taps(kind.rows, read, size, i))
-        return dkernel + _over_pixels(g(i), _gathered(kind.columns, taps))
+        return dkernel + product_over_pixels(g(i), _gathered(kind.columns, taps))
 
     start = jnp.zeros((o, kw * kh * c), x.dtype)
     dkernel = lax.fori_loop(0, kind.rows.outputs(size), step, start)
     return dkernel.reshape(o, kw, kh, c).transpose(2, 1, 3, 0)
+
+
+def _reader(kind: Kind, x: jax.Array, affine: Affine | None) -> Read:
+    """The rows of the input, with what is pending done."""
+    return lambda i: finish(_at(x, i), affine, kind.relu)
 
 
 def _at(x: jax.Array, i: jax.Array) -> jax.Array:
@@ -168,23 +142,16 @@ def _pooled(pooled: Statistics, rows: jax.Array, row: jax.Array) -> Statistics:
     return Statistics(pooled.mean + part * apart, within + part * (1 - part) * jnp.square(apart))
 
 
-def _gathers_every_tap(columns: Sweep, kernel: jax.Array) -> bool:
-    """Whether gathering all taps moves less than gathering rows, as with one input channel."""
-    kh, kw, c, o = kernel.shape
-    return columns.stride > 1 or kh * kw * c + o < kh * c + kw * o
-
-
 def _product(columns: Sweep, kernel: jax.Array, taps: jax.Array) -> jax.Array:
     """An output row (o, w, n) from the rows of its taps (kh * c, w, n)."""
     kh, kw, c, o = kernel.shape
-    if _gathers_every_tap(columns, kernel):
+    if gathers_every_tap(columns, kernel):
         matrix = kernel.transpose(3, 1, 0, 2).reshape(o, -1)
         return lax.dot(matrix, _gathered(columns, taps).reshape(kw * kh * c, -1)).reshape(
             o, -1, taps.shape[2]
         )
     # Gather the taps along the height only; those along the width become a sum of shifted outputs.
-    matrix = kernel.transpose(1, 3, 0, 2).reshape(kw * o, kh * c)
-    return _shifted(columns, matrix, taps)
+    return _shifted(columns, row_matrix(kernel), taps)
 
 
 def _product_back(columns: Sweep, kernel: jax.Array, g_taps: jax.Array) -> jax.Array:
@@ -203,8 +170,3 @@ def _shifted(columns: Sweep, matrix: jax.Array, taps: jax.Array) -> jax.Array:
 def _gathered(columns: Sweep, row: jax.Array) -> jax.Array:
     """What the taps along the width read, (kw * c, w, n)."""
     return jnp.concatenate(columns.slices(lax.optimization_barrier(columns.pad(row))))
-
-
-def _over_pixels(a: jax.Array, b: jax.Array) -> jax.Array:
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    return lax.dot_general(a, b, (((1,), (1,)), ((), ())))

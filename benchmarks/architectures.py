@@ -38,6 +38,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import App, Parameter
+from machine import cpu
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
@@ -84,7 +85,7 @@ def main(
             "batch": RECIPE.batch_size,
             **found,
             "cores": os.cpu_count(),
-            "cpu": _cpu(),
+            "cpu": cpu(),
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
@@ -251,11 +252,6 @@ def _decoded(genome: Genome) -> Architecture:
 def _print_speed(row: dict[str, Any]) -> None:
     line = "{pictures_s:>10,.0f}{mflop_s:>9,.0f}{kmacs:>8,.0f}  {notation}"
     print(line.format(kmacs=row["macs"] / 1e3, **row), flush=True)
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":

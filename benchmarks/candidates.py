@@ -56,6 +56,7 @@ from candidates_common import (
     split_limited,
 )
 from cyclopts import App, Parameter
+from machine import cpu
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
@@ -107,7 +108,7 @@ def main(
             "rows": rows,
             "ratios": ratios,
             "cores": len(cores()),
-            "cpu": _cpu(),
+            "cpu": cpu(),
             "versions": used,
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
@@ -237,11 +238,6 @@ SIDES: dict[Side, Callable[[Plan, Path], list[Curve]]] = {
     "optuna": candidates_optuna.run,
     "kerastuner": candidates_kerastuner.run,
 }
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 In double precision a padded network computes what it computes alone (`tests/test_frame.py`). In
 single precision rounding grows apart over thousands of steps, as it does between machines: neither
-run is the better one. Here one network of 1,270 parameters is trained by the default recipe, by
+run is the better one. Here one network of 1,198 parameters is trained by the default recipe, by
 itself and padded to a frame half as wide again, from the same 20 seeds. The 95% interval of the
 paired differences in validation accuracy (Student's t) must hold 0 and be narrower than 0.3
 percentage points; otherwise the exit status is 1. Expect ten minutes on two cores.

@@ -33,6 +33,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import App, Parameter
+from machine import cpu
 
 ROUNDS = 7
 STEPS = 40  # of an epoch
@@ -106,7 +107,7 @@ def main(
             "theirs": against,
             "rows": rows,
             "cores": os.cpu_count(),
-            "cpu": _cpu(),
+            "cpu": cpu(),
             "versions": {name: version(name) for name in ("jax", theirs, "numpy")}
             | {"python": platform.python_version()},
         }
@@ -334,11 +335,6 @@ def _torch_layers(architecture: Any) -> list[Any]:
             case kind:
                 raise NotImplementedError(kind)
     return layers
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":

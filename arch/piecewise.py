@@ -1,0 +1,54 @@
+"""What convolutions that go piece by piece share: their form, and the rules of their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from pennyweight.arch.maps import Affine, Statistics
+from pennyweight.arch.pool_kernels import Sweep
+
+Result = tuple[jax.Array, Statistics]  # the output and its statistics
+Kept = tuple[jax.Array, Affine | None, jax.Array, Result]  # input, its affine map, kernel, result
+
+
+class Kind(NamedTuple):
+    """What is static about a convolution."""
+
+    rows: Sweep
+    columns: Sweep
+    relu: bool  # of the input, after its affine map
+
+    def transpose(self) -> Kind:
+        """How the gradient sweeps."""
+        return Kind(self.rows.transpose(), self.columns.transpose(), relu=False)
+
+
+def forward(conv: Callable[..., Any], kind: Kind, *primals: Any) -> tuple[Result, Kept]:
+    """The forward rule of `conv` (kind, input, affine map, kernel), with symbolic zeros."""
+    x, affine, kernel = jax.tree.map(lambda primal: primal.value, primals)
+    result = conv(kind, x, affine, kernel)
+    return result, (x, affine, kernel, result)
+
+
+def gradient_of_output(gradients: Result, result: Result) -> tuple[jax.Array, Affine | None]:
+    """The gradient of an output y, and what those of its statistics add to it, a map of y.
+
+    The map is None where nothing used the statistics.
+    """
+    (g, through), (y, (mean, _)) = gradients, result
+    g = _instantiated(g, y)
+    if all(isinstance(gradient, SymbolicZero) for gradient in through):
+        return g, None
+    of_mean, of_var = (_instantiated(gradient, mean) for gradient in through)
+    pixels = y[0].size
+    return g, Affine(mean, of_var * (2 / pixels), of_mean / pixels)
+
+
+def _instantiated(gradient: jax.Array | SymbolicZero, value: jax.Array) -> jax.Array:
+    """The gradient of a value, as an array of zeros where nothing used it."""
+    return jnp.zeros_like(value) if isinstance(gradient, SymbolicZero) else gradient
