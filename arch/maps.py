@@ -30,12 +30,22 @@ class Affine(NamedTuple):
 
     def backward(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, Affine]:
         """The gradients of x and of this map, from the gradient of what it gave for x."""
+        return self.scaled(g), self.gradient(self.sums(x, g))
+
+    def scaled(self, g: jax.Array) -> jax.Array:
+        """The gradient of x."""
+        return g * each(self.scale, g.ndim)
+
+    def sums(self, x: jax.Array, g: jax.Array) -> jax.Array:
+        """What `gradient` is made of, and may be added up piece by piece (2, c)."""
         axes = tuple(range(1, x.ndim))
-        dshift = g.sum(axes)
-        dscale = (g * (x - each(self.mean, x.ndim))).sum(axes)
-        dx = g * each(self.scale, x.ndim)
-        # Autodiff would add all of dx again for the mean, which is known from the shift.
-        return dx, Affine(-self.scale * dshift, dscale, dshift)
+        return jnp.stack([(g * (x - each(self.mean, x.ndim))).sum(axes), g.sum(axes)])
+
+    def gradient(self, sums: jax.Array) -> Affine:
+        """The gradient of this map."""
+        dscale, dshift = sums
+        # Autodiff would add up the gradient of x for the mean, which is known from the shift.
+        return Affine(-self.scale * dshift, dscale, dshift)
 
 
 class Statistics(NamedTuple):

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from operator import add
 from typing import cast
 
 import jax
@@ -27,7 +26,7 @@ from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import gathers_every_tap, product_over_pixels, row_matrix
 
 Read = Callable[[jax.Array], jax.Array]  # a row by its number
-Gradients = tuple[jax.Array, jax.Array, Affine | None]  # of input, kernel and affine map
+Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `Affine.sums`
 
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
@@ -39,18 +38,18 @@ def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Map
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
     o, size = kernel.shape[3], x.shape[1]
-    read = _reader(kind, x, affine)
+    read, product = _reader(kind, x, affine), _product(kind.columns, kernel)
     shape = (o, kind.rows.outputs(size), kind.columns.outputs(x.shape[2]), x.shape[3])
 
-    def step(i: jax.Array, so_far: Result) -> Result:
-        y, statistics = so_far
+    def step(i: jax.Array, so_far: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        y, moments = so_far
         taps = jnp.concatenate(_taps(kind.rows, read, size, i))
-        row = lax.optimization_barrier(_product(kind.columns, kernel, taps))
-        y = lax.dynamic_update_index_in_dim(y, row, i, 1)
-        return y, _pooled(statistics, i, row)
+        row = lax.optimization_barrier(product(taps))
+        return _put(y, row, i), _pooled(moments, i, row)
 
-    zeros = jnp.zeros(o, x.dtype)
-    return lax.fori_loop(0, shape[1], step, (jnp.zeros(shape, x.dtype), Statistics(zeros, zeros)))
+    start = jnp.zeros(shape, x.dtype), jnp.zeros((2, o), x.dtype)
+    y, moments = lax.fori_loop(0, shape[1], step, start)
+    return y, Statistics(*moments)
 
 
 def _backward(
@@ -60,34 +59,35 @@ def _backward(
     y, back = result[0], kind.transpose()
     g, of_y = gradient_of_output(gradients, result)
     by_patches = gathers_every_tap(kind.columns, kernel)
+    product_back = _product_back(back.columns, kernel)
 
     def read(i: jax.Array) -> jax.Array:
         """A row of the gradient of y, that through its statistics included."""
         return _at(g, i) if of_y is None else _at(g, i) + of_y(_at(y, i))
 
     def step(i: jax.Array, so_far: Gradients) -> Gradients:
-        dx, dkernel, daffine = so_far
+        dx, dkernel, sums = so_far
         taps = jnp.concatenate(_taps(back.rows, read, y.shape[1], i)[::-1])
         raw = _at(x, i)
         z = finish(raw, affine, kind.relu)
         if not by_patches:
             dkernel = dkernel + product_over_pixels(taps, _gathered(kind.columns, z))
-        dz = _product_back(back.columns, kernel, taps)
+        dz = product_back(taps)
         if kind.relu:
             dz = jnp.where(z > 0, dz, 0)
         if affine is not None:
-            dz, more = affine.backward(raw, lax.optimization_barrier(dz))
-            daffine = jax.tree.map(add, daffine, more)
-        return lax.dynamic_update_index_in_dim(dx, dz, i, 1), dkernel, daffine
+            dz = lax.optimization_barrier(dz)
+            sums = sums + affine.sums(raw, dz)
+            dz = affine.scaled(dz)
+        return _put(dx, dz, i), dkernel, sums
 
     kh, kw, c, o = kernel.shape
-    zeros = jax.tree.map(jnp.zeros_like, affine)
-    start = (jnp.zeros_like(x), jnp.zeros((kh * o, kw * c), x.dtype), zeros)
-    dx, dkernel, daffine = lax.fori_loop(0, x.shape[1], step, start)
+    start = (jnp.zeros_like(x), jnp.zeros((kh * o, kw * c), x.dtype), jnp.zeros((2, c), x.dtype))
+    dx, dkernel, sums = lax.fori_loop(0, x.shape[1], step, start)
     dkernel = dkernel.reshape(kh, o, kw, c).transpose(0, 2, 3, 1)
     if by_patches:
         dkernel = _dkernel_by_patches(kind, x, affine, kernel, read)
-    return dx, daffine, dkernel
+    return dx, None if affine is None else affine.gradient(sums), dkernel
 
 
 _conv.defvjp(partial(forward, _conv), _backward, symbolic_zeros=True)
@@ -115,7 +115,11 @@ def _reader(kind: Kind, x: jax.Array, affine: Affine | None) -> Read:
 
 
 def _at(x: jax.Array, i: jax.Array) -> jax.Array:
-    return lax.dynamic_index_in_dim(x, i, 1, keepdims=False)
+    return lax.dynamic_index_in_dim(x, i, 1, keepdims=False, allow_negative_indices=False)
+
+
+def _put(x: jax.Array, row: jax.Array, i: jax.Array) -> jax.Array:
+    return lax.dynamic_update_index_in_dim(x, row, i, 1, allow_negative_indices=False)
 
 
 def _taps(sweep: Sweep, read: Read, size: int, i: jax.Array) -> list[jax.Array]:
@@ -132,33 +136,41 @@ def _taps(sweep: Sweep, read: Read, size: int, i: jax.Array) -> list[jax.Array]:
     return rows
 
 
-def _pooled(pooled: Statistics, rows: jax.Array, row: jax.Array) -> Statistics:
-    """Statistics of `rows` rows and one more (law of total variance): no squares that cancel."""
-    mean = row.mean((1, 2))
-    var = jnp.square(row - mean[:, None, None]).mean((1, 2))
+def _pooled(pooled: jax.Array, rows: jax.Array, row: jax.Array) -> jax.Array:
+    """Moments (2, o) of `rows` rows and one more (law of total variance): no squares that cancel.
+
+    They are one array, as sums elsewhere: each array that a loop updates is compiled by itself.
+    """
+    mean, var = pooled
+    row_mean = row.mean((1, 2))
+    row_var = jnp.square(row - row_mean[:, None, None]).mean((1, 2))
     part = 1 / (rows + 1).astype(row.dtype)
-    apart = mean - pooled.mean
-    within = pooled.var + part * (var - pooled.var)
-    return Statistics(pooled.mean + part * apart, within + part * (1 - part) * jnp.square(apart))
+    apart = row_mean - mean
+    within = var + part * (row_var - var)
+    return jnp.stack([mean + part * apart, within + part * (1 - part) * jnp.square(apart)])
 
 
-def _product(columns: Sweep, kernel: jax.Array, taps: jax.Array) -> jax.Array:
-    """An output row (o, w, n) from the rows of its taps (kh * c, w, n)."""
+def _product(columns: Sweep, kernel: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """What makes an output row (o, w, n) from the rows of its taps (kh * c, w, n)."""
     kh, kw, c, o = kernel.shape
-    if gathers_every_tap(columns, kernel):
-        matrix = kernel.transpose(3, 1, 0, 2).reshape(o, -1)
-        return lax.dot(matrix, _gathered(columns, taps).reshape(kw * kh * c, -1)).reshape(
-            o, -1, taps.shape[2]
-        )
-    # Gather the taps along the height only; those along the width become a sum of shifted outputs.
-    return _shifted(columns, row_matrix(kernel), taps)
+    if not gathers_every_tap(columns, kernel):
+        # Gather the taps along the height only; those along the width become a sum of shifted
+        # outputs.
+        return partial(_shifted, columns, lax.optimization_barrier(row_matrix(kernel)))
+    matrix = lax.optimization_barrier(kernel.transpose(3, 1, 0, 2).reshape(o, -1))
+
+    def gathered(taps: jax.Array) -> jax.Array:
+        patches = _gathered(columns, taps).reshape(kw * kh * c, -1)
+        return lax.dot(matrix, patches).reshape(o, -1, taps.shape[2])
+
+    return gathered
 
 
-def _product_back(columns: Sweep, kernel: jax.Array, g_taps: jax.Array) -> jax.Array:
-    """A row of the gradient of the input, from those rows of the gradient that read it."""
+def _product_back(columns: Sweep, kernel: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """What makes a row of the gradient of the input from those of the output's that read it."""
     kh, kw, c, o = kernel.shape
     matrix = kernel[:, ::-1].transpose(1, 2, 0, 3).reshape(kw * c, kh * o)
-    return _shifted(columns, matrix, g_taps)
+    return partial(_shifted, columns, lax.optimization_barrier(matrix))
 
 
 def _shifted(columns: Sweep, matrix: jax.Array, taps: jax.Array) -> jax.Array:

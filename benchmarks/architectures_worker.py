@@ -24,6 +24,7 @@ from pennyweight.arch.network import abstract, draw_weights
 from pennyweight.arch.notation import parse
 from pennyweight.train.compiled import compiled, keep_compiled_programs
 from pennyweight.train.optimiser import Hypers, hypers
+from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Pictures, Program, State, initial_state
 from pennyweight.train.recipe import Candidate
 
@@ -82,7 +83,8 @@ def memory() -> Measure:
         program, traced, state = start(network, SPLITS[0], EPOCHS)
         run = compiled(program, *SPLITS)
         peaks["compiled_bytes"] = peak_bytes()
-        state, _ = run.train_epoch(state, traced, training, jax.random.key(0))
+        plan = plan_epoch(SPLITS[0], RECIPE, 0, 1)
+        state, _ = run.train_steps(state, traced, training, plan)
         jax.block_until_ready(run.score(state.average, calibration, validation))
         return peaks | {"peak_bytes": peak_bytes()}
 
@@ -111,7 +113,8 @@ def speed() -> Measure:
         seconds = []
         for number in range(1 + ROUNDS):
             begun = time.perf_counter()
-            state, loss = run.train_epoch(state, traced, training, jax.random.key(number))
+            plan = plan_epoch(count, RECIPE, 0, number)
+            state, loss = run.train_steps(state, traced, training, plan)
             jax.block_until_ready((state, loss))
             seconds.append(time.perf_counter() - begun)
         return {"pictures_s": count / statistics.median(seconds[1:])}

@@ -215,6 +215,7 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
     from pennyweight.arch.notation import parse
     from pennyweight.train.compiled import compiled
     from pennyweight.train.optimiser import hypers
+    from pennyweight.train.plan import plan_epoch
     from pennyweight.train.program import Pictures, Program, initial_state
     from pennyweight.train.recipe import Candidate, Recipe
 
@@ -245,14 +246,14 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
             std_c=np.full(1, 0.2, np.float32),  # type: ignore[arg-type]
         )
     )
-    run = compiled(program, len(labels), 512, 512).train_epoch
+    run = compiled(program, len(labels), 512, 512).train_steps
     state = initial_state(program, params, traced)
     number = 0
 
     def epoch() -> float:
         nonlocal state, number
         number += 1
-        state, loss = run(state, traced, pictures, jax.random.key(number))
+        state, loss = run(state, traced, pictures, plan_epoch(len(labels), recipe, 0, number))
         return float(loss)
 
     return epoch

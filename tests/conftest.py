@@ -18,6 +18,9 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # The golden numbers are a CPU's. JAX_PLATFORMS=cuda runs the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+# What a worker's XLA is told when it starts, this process's must be told before any test starts it.
+import pennyweight.train.compiled  # noqa: F401
+
 # A first example may compile; how long that takes says nothing about the property.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("patient")

@@ -1,25 +1,24 @@
 """Pictures are turned, sheared, scaled and shifted as a reference does it, and within bounds."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage, stats
-from training import quickly
+from training import STILL, quickly
 
-from pennyweight.train.augment import Affine, Strengths, draw_affine, warp
+from pennyweight.train.augment import Affine, draw_affine, warp
+from pennyweight.train.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
-NAMES = ("rotation", "shear", "scale", "shift")
 DRAWS = 4_096
 
 read = quickly(warp)
-draw = quickly(draw_affine, static_argnums=1)
 
 
-def strengths(**chosen: float) -> Strengths:
-    return Strengths(**{name: jnp.float32(chosen.get(name, 0)) for name in NAMES})
+def draw(seed: int, count: int, **chosen: float) -> Affine:
+    """Changes of `count` pictures, of strength 0 unless `chosen`."""
+    return draw_affine(np.random.default_rng(seed), (count,), Recipe(**{**STILL, **chosen}))
 
 
 def random_images(*shape: int) -> np.ndarray:
@@ -32,7 +31,7 @@ def same_for_all(matrix: list[list[float]], shift: list[float], n: int) -> Affin
 
 def drawn(seed: int = 0, **chosen: float) -> tuple[np.ndarray, np.ndarray]:
     """(matrices, shifts) of many pictures."""
-    affine = draw(jax.random.key(seed), (DRAWS,), strengths(**chosen))
+    affine = draw(seed, DRAWS, **chosen)
     return np.asarray(affine.matrix), np.asarray(affine.shift)
 
 
@@ -42,7 +41,7 @@ IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
 @pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 5, 5, 1), (1, 1, 1, 3), (2, 28, 28, 1)])
 def test_without_strength_pictures_stay_exactly_as_they_are(shape: tuple[int, ...]) -> None:
     images = random_images(*shape)
-    affine = draw(jax.random.key(1), shape[:1], strengths())
+    affine = draw(1, shape[0])
     np.testing.assert_array_equal(read(images, affine), images)
 
 
@@ -105,7 +104,7 @@ def test_what_lies_outside_is_black() -> None:
 
 def test_a_picture_is_changed_by_its_own_map_alone() -> None:
     images = random_images(5, 6, 6, 1)
-    affine = draw(jax.random.key(2), (5,), strengths(rotation=1, scale=0.3, shift=0.2))
+    affine = draw(2, 5, rotation=60, scale=0.3, shift=0.2)
     together = np.asarray(read(images, affine))
     others = np.where(np.arange(5) == 3, 1, 2).astype(np.float32)
     changed = Affine(affine.matrix * others[:, None, None], affine.shift * others[:, None])
@@ -121,19 +120,19 @@ def assert_uniform(values: np.ndarray, most: float) -> None:
 
 
 def test_rotation_is_an_even_draw_of_angles_and_keeps_lengths() -> None:
-    matrix, shift = drawn(rotation=0.3)
+    matrix, shift = drawn(rotation=17)
     np.testing.assert_allclose(
         matrix @ matrix.swapaxes(1, 2), np.tile(np.eye(2), (DRAWS, 1, 1)), atol=1e-6
     )
-    assert_uniform(np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0]), 0.3)
+    assert_uniform(np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0]), np.deg2rad(17))
     assert not shift.any()
 
 
 def test_shear_is_an_even_draw_of_angles_and_keeps_areas() -> None:
-    matrix, shift = drawn(shear=0.5)
+    matrix, shift = drawn(shear=28)
     np.testing.assert_array_equal(matrix[:, 0], np.tile([1, 0], (DRAWS, 1)))
     np.testing.assert_array_equal(matrix[:, 1, 1], 1)
-    assert_uniform(np.arctan(matrix[:, 1, 0]), 0.5)
+    assert_uniform(np.arctan(matrix[:, 1, 0]), np.deg2rad(28))
     assert not shift.any()
 
 
@@ -153,18 +152,18 @@ def test_shift_is_an_even_draw_in_both_directions() -> None:
 
 
 def test_the_changes_of_a_picture_are_drawn_independently() -> None:
-    matrix, shift = drawn(rotation=0.3, shear=0.3, scale=0.3, shift=0.1)
+    matrix, shift = drawn(rotation=17, shear=17, scale=0.3, shift=0.1)
     angle = np.arctan2(-matrix[:, 0, 1], matrix[:, 1, 1])
     zoom = np.hypot(matrix[:, 0, 1], matrix[:, 1, 1])
     slope = (matrix[:, :, 0] * matrix[:, :, 1]).sum(1) / zoom**2
     together = np.corrcoef([angle, zoom, slope, shift[:, 0], shift[:, 1]])
     assert np.abs(together - np.eye(5)).max() < 5 / np.sqrt(DRAWS)
-    assert np.abs(angle).max() <= 0.3 * (1 + 1e-5)
+    assert np.abs(angle).max() <= np.deg2rad(17) * (1 + 1e-5)
     assert np.abs(1 / zoom - 1).max() <= 0.3 * (1 + 1e-5)
-    assert np.abs(np.arctan(slope)).max() <= 0.3 * (1 + 1e-5)
+    assert np.abs(np.arctan(slope)).max() <= np.deg2rad(17) * (1 + 1e-5)
 
 
-def test_draws_follow_from_the_key() -> None:
+def test_draws_follow_from_the_seed() -> None:
     (first, _), (again, _), (other, _) = drawn(rotation=1), drawn(rotation=1), drawn(1, rotation=1)
     np.testing.assert_array_equal(first, again)
     assert not np.isin(other, first).all()

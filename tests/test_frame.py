@@ -19,7 +19,8 @@ from pennyweight.arch.notation import parse
 from pennyweight.search.decode import decode
 from pennyweight.search.genome import Genome, choices
 from pennyweight.train.optimiser import hypers
-from pennyweight.train.program import Program, initial_state, score, train_epoch
+from pennyweight.train.plan import plan_epoch
+from pennyweight.train.program import Program, initial_state, score, train_steps
 from pennyweight.train.recipe import Candidate, Recipe
 
 STEPS, BATCH = 10, 16
@@ -58,8 +59,8 @@ def trained(candidate: Candidate, within: Architecture | None) -> tuple[Any, ...
     params, _ = draw_weights(own, candidate.seed)
     params = in_double(fit(params, own, program.architecture))
     state = initial_state(program, params, traced)
-    key = jax.random.key(candidate.seed)
-    state, loss = quickly(partial(train_epoch, program))(state, traced, pictures, key)
+    plan = in_double(plan_epoch(STEPS * BATCH + 3, candidate.recipe, candidate.seed, 1))
+    state, loss = quickly(partial(train_steps, program))(state, traced, pictures, plan)
     found = quickly(partial(score, program))(state.average, pictures, pictures)
     trees = [fit(tree, program.architecture, own) for tree in (found.weights, found.statistics)]
     return float(loss), *trees, int(found.correct), float(found.log_loss)

@@ -1,6 +1,6 @@
 """Small training problems that several tests share."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -10,7 +10,8 @@ import numpy as np
 from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.arch.notation import parse
 from pennyweight.train.optimiser import Hypers, hypers
-from pennyweight.train.program import Pictures, Program, State, initial_state
+from pennyweight.train.plan import plan_epoch
+from pennyweight.train.program import Pictures, Program, State, initial_state, train_steps
 from pennyweight.train.recipe import Candidate, Recipe
 
 # Unoptimised code compiles in half the time, and runs once here.
@@ -37,6 +38,27 @@ def start(chosen: Candidate, epochs: int, steps: int) -> tuple[Program, State, H
     traced = hypers(chosen.recipe, steps)
     params, _ = draw_weights(chosen.architecture, chosen.seed)
     return program, initial_state(program, params, traced), traced
+
+
+@cache
+def steps_of(program: Program) -> Any:
+    """`train_steps` of a program."""
+    return quickly(partial(train_steps, program))
+
+
+def after_epoch(
+    chosen: Candidate,
+    program: Program,
+    state: State,
+    traced: Hypers,
+    data: Pictures,
+    *,
+    seed: int = 0,
+    epoch: int = 1,
+) -> tuple[State, jax.Array]:
+    """The state after an epoch over `data`, and the mean loss."""
+    plan = plan_epoch(len(data.labels_n), chosen.recipe, seed, epoch)
+    return steps_of(program)(state, traced, data, plan)
 
 
 def pictures(

@@ -7,38 +7,31 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-
-@flax.struct.dataclass
-class Strengths:
-    """How far each change may go, either way; traced, so they differ without recompiling."""
-
-    rotation: jax.Array  # radians
-    shear: jax.Array  # radians
-    scale: jax.Array  # share of the size
-    shift: jax.Array  # share of the side
+from pennyweight.train.recipe import Recipe
 
 
 class Affine(NamedTuple):
     """Where each picture is read: row and column shifts in shares of the side, and a 2x2 matrix."""
 
-    matrix: jax.Array  # (..., 2, 2): from output to input, rows first
-    shift: jax.Array  # (..., 2)
+    matrix: jax.Array | np.ndarray  # (..., 2, 2): from output to input, rows first
+    shift: jax.Array | np.ndarray  # (..., 2)
 
 
-def draw_affine(key: jax.Array, shape: tuple[int, ...], strengths: Strengths) -> Affine:
-    """One random change for each picture of `shape`, uniform within `strengths`, either way."""
-    draws = jax.random.uniform(key, (5, *shape), minval=-1.0, maxval=1.0)
-    angle, slope = draws[0] * strengths.rotation, jnp.tan(draws[1] * strengths.shear)
-    size = 1 + draws[2] * strengths.scale
-    cosine, sine = jnp.cos(angle) / size, jnp.sin(angle) / size
-    rows = jnp.stack([cosine - sine * slope, -sine], -1)
-    columns = jnp.stack([sine + cosine * slope, cosine], -1)
-    shift = jnp.stack([draws[3], draws[4]], -1) * strengths.shift
-    return Affine(jnp.stack([rows, columns], -2), shift)
+def draw_affine(random: np.random.Generator, shape: tuple[int, ...], recipe: Recipe) -> Affine:
+    """One change for each picture of `shape`, uniform within the recipe's strengths, either way."""
+    draws = random.uniform(-1, 1, (5, *shape)).astype(np.float32)
+    angle = draws[0] * np.float32(np.deg2rad(recipe.rotation))
+    slope = np.tan(draws[1] * np.float32(np.deg2rad(recipe.shear)))
+    size = 1 + draws[2] * np.float32(recipe.scale)
+    cosine, sine = np.cos(angle) / size, np.sin(angle) / size
+    rows = np.stack([cosine - sine * slope, -sine], -1)
+    columns = np.stack([sine + cosine * slope, cosine], -1)
+    shift = np.stack([draws[3], draws[4]], -1) * np.float32(recipe.shift)
+    return Affine(np.stack([rows, columns], -2), shift)
 
 
 def warp(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import optax
 
-from pennyweight.train.augment import Strengths
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
 
@@ -19,23 +18,16 @@ class Hypers:
     weight_decay: jax.Array
     label_smoothing: jax.Array
     average_decay: jax.Array  # of the weights' moving average, for one step
-    strengths: Strengths
 
 
 def hypers(recipe: Recipe, steps_per_epoch: int) -> Hypers:
-    """The traced part of `recipe`, in radians, and with the average's decay in each step."""
+    """The traced part of `recipe`, with the average's decay in each step."""
     averaged_steps = recipe.averaging * steps_per_epoch
     values = Hypers(
         peak_learning_rate=recipe.peak_learning_rate,  # type: ignore[arg-type]
         weight_decay=recipe.weight_decay,  # type: ignore[arg-type]
         label_smoothing=recipe.label_smoothing,  # type: ignore[arg-type]
         average_decay=np.exp(-1 / averaged_steps) if averaged_steps else 0.0,  # type: ignore[arg-type]
-        strengths=Strengths(
-            rotation=np.deg2rad(recipe.rotation),
-            shear=np.deg2rad(recipe.shear),
-            scale=recipe.scale,  # type: ignore[arg-type]
-            shift=recipe.shift,  # type: ignore[arg-type]
-        ),
     )
     return jax.tree.map(np.float32, values)
 

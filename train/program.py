@@ -1,6 +1,6 @@
 """The compiled training of one network: an epoch as one scan, and its score.
 
-Everything stays on the device: pictures as uint8, the state between epochs, the order of pictures.
+Pictures stay on the device as uint8, and so does the state between epochs.
 Shapes: n pictures, h rows, w columns, c channels, k classes, b batch.
 """
 
@@ -21,8 +21,9 @@ from jax.flatten_util import ravel_pytree
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
-from pennyweight.train.augment import Affine, Strengths, draw_affine, warp
+from pennyweight.train.augment import warp
 from pennyweight.train.optimiser import Hypers, optimiser
+from pennyweight.train.plan import Plan
 from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
 # Pictures scored at once: large enough for fast matrix products, small enough for the cache.
@@ -124,35 +125,6 @@ def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
     return State(vector, vector, zeros, np.zeros((), np.int32))  # type: ignore[arg-type]
 
 
-class Plan(NamedTuple):
-    """All that is random in an epoch, by step: which pictures, how they are changed, what drops."""
-
-    order_sb: jax.Array  # indices of pictures
-    affine_sb: Affine
-    dropout_keys_s: jax.Array
-
-
-def plan_epoch(n: int, b: int, key: jax.Array, strengths: Strengths) -> Plan:
-    """The plan of an epoch over `n` pictures in batches of `b`; it follows from `key` alone.
-
-    Pictures beyond the last full batch sit this epoch out. It is compiled by itself, once for all
-    candidates of one batch size: sorting and random numbers take long to compile.
-    """
-    steps = n // b
-    order_key, affine_key, dropout_key = jax.random.split(key, 3)
-    order = jnp.argsort(jax.random.bits(order_key, (n,)))[: steps * b].reshape(steps, b)
-    affine = draw_affine(affine_key, (steps, b), strengths)
-    return Plan(order, affine, jax.random.split(dropout_key, steps))
-
-
-def train_epoch(
-    program: Program, state: State, hypers: Hypers, training: Pictures, key: jax.Array
-) -> tuple[State, jax.Array]:
-    """The state after one pass over shuffled `training`, and the mean loss."""
-    plan = plan_epoch(len(training.labels_n), program.batch_size, key, hypers.strengths)
-    return train_steps(program, state, hypers, training, plan)
-
-
 def train_steps(
     program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
 ) -> tuple[State, jax.Array]:
@@ -169,7 +141,8 @@ def train_steps(
         if program.augments:
             # Augmented before normalising: what comes in from outside a picture is black.
             images = warp(images.astype(training.mean_c.dtype), plan.affine_sb)
-        call = Call(batch_statistics=True, dropout_key=plan.dropout_keys_s)
+        key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")
+        call = Call(batch_statistics=True, dropout_key=key)
 
         def loss(params: Tree) -> jax.Array:
             network = nnx.merge(frame.graph, params, frame.no_statistics)

@@ -102,6 +102,7 @@ def train_rung(task: Task) -> Outcome:
     from pennyweight.train.compiled import compiled
     from pennyweight.train.on_device import on_device
     from pennyweight.train.optimiser import hypers
+    from pennyweight.train.plan import plan_epoch
     from pennyweight.train.program import Program
 
     clock.lap("import")
@@ -116,12 +117,11 @@ def train_rung(task: Task) -> Outcome:
     clock.lap("initialise")
     run = compiled(program, *sizes)
     clock.lap("compile")
-    seed = jax.random.key(task.candidate.seed)
     curve: list[Point] = []
     model: dict[str, Tree] = {}
     for epoch in range(task.from_epoch + 1, task.to_epoch + 1):
-        key = jax.random.fold_in(seed, epoch)
-        state, loss = jax.block_until_ready(run.train_epoch(state, traced, data.training, key))
+        plan = plan_epoch(sizes[0], task.candidate.recipe, task.candidate.seed, epoch)
+        state, loss = jax.block_until_ready(run.train_steps(state, traced, data.training, plan))
         clock.lap("train")
         score = run.score(state.average, data.calibration, data.validation)
         curve.append(_point(epoch, float(loss), score, sizes[2]))

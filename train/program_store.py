@@ -1,0 +1,112 @@
+"""Compiled programs on disk, each under everything that decides it: nothing is traced twice.
+
+JAX's own persistent cache is keyed by the lowered program, so a process would trace and lower for
+half a second what it then reads in a tenth of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+import tempfile
+import time
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+
+from pennyweight.arch import network
+
+MOST_BYTES = 1_000_000_000  # in the folder: the least recently used go first
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
+_DIGEST_BYTES = 32
+
+
+class ProgramStore:
+    """A folder of compiled programs. What cannot be read or written is compiled: nothing fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, deciding: object) -> Any | None:
+        """The program kept under `deciding`, whose `repr` says all about it; None if there is none.
+
+        One is found only by the sources, libraries, flags and kind of machine that compiled it.
+        """
+        path = self._path(deciding)
+        try:
+            data = path.read_bytes()
+            digest, kept = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+            if hashlib.sha256(kept).digest() != digest:
+                return None
+            # Pickled code, in the user's own folder: trusted as much as the installed package is.
+            program = serialize_executable.deserialize_and_load(*pickle.loads(kept))
+            _touch(path)
+        except Exception:
+            return None
+        return program
+
+    def put(self, deciding: object, program: Any) -> None:
+        """Keep `program`, whole or not at all."""
+        try:
+            kept = pickle.dumps(serialize_executable.serialize(program))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                file.write(hashlib.sha256(kept).digest() + kept)
+            _touch(Path(file.name))
+            Path(file.name).replace(self._path(deciding))
+            self._make_room()
+        except Exception:
+            return
+
+    def _path(self, deciding: object) -> Path:
+        key = hashlib.sha256(repr((_setting(), deciding)).encode())
+        return self._folder / key.hexdigest()
+
+    def _make_room(self) -> None:
+        found = [(path.stat(), path) for path in self._folder.iterdir()]
+        size = sum(stat.st_size for stat, _ in found)
+        for stat, path in sorted(found, key=lambda each: each[0].st_mtime):
+            if size <= MOST_BYTES:
+                return
+            path.unlink(missing_ok=True)
+            size -= stat.st_size
+
+
+def _touch(path: Path) -> None:
+    """Note that it was used now: in nanoseconds, where the system counts in milliseconds."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
+
+
+@lru_cache
+def _setting() -> tuple[object, ...]:
+    """What decides a program beside what it is asked for."""
+    sources = hashlib.sha256()
+    for folder in (Path(network.__file__).parent, Path(__file__).parent):
+        for path in sorted(folder.glob("*.py")):
+            sources.update(path.read_bytes())
+    devices = jax.local_devices()
+    return (
+        sources.hexdigest(),
+        [version(library) for library in _LIBRARIES],
+        [(device.platform, device.device_kind) for device in devices],
+        devices[0].client.platform_version,
+        (platform.machine(), _instructions()),
+        os.environ.get("XLA_FLAGS"),
+        sorted(map(str, jax.config.values.items())),
+    )
+
+
+def _instructions() -> str:
+    """The instructions that this processor has, where the system says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
