@@ -77,9 +77,9 @@ def test_training_on_digits_learns(uncut: Outcome) -> None:
     """One golden run. Other machines may round differently: a few pictures more or less."""
     assert [point.epoch for point in uncut.curve] == [1, 2, 3]
     losses = [point.train_loss for point in uncut.curve]
-    assert losses == pytest.approx([1.0569, 0.3302, 0.2588], rel=0.03)
+    assert losses == pytest.approx([1.0881, 0.3811, 0.2306], rel=0.03)
     correct = [point.val_correct for point in uncut.curve]
-    assert correct == pytest.approx([255, 272, 274], abs=4)
+    assert correct == pytest.approx([262, 271, 272], abs=4)
     assert uncut.val_total == 288
 
 
