@@ -25,6 +25,7 @@ from pennyweight.train.program import (
     train_steps,
 )
 from pennyweight.train.recipe import Recipe
+from pennyweight.train.spread import in_lanes, shapes
 
 _CACHE_BYTES = 1_000_000_000  # of compiled programs on disk, least recently used go first
 _LARGE_WORK = 10**11  # multiply-accumulates forward; 8x8 digits need about 10**10, MNIST 10**12
@@ -57,20 +58,27 @@ def keep_compiled_programs() -> None:
 
 
 @lru_cache(maxsize=8)  # executables hold memory; a rung continues on what was compiled last
-def compiled(program: Program, training: int, calibration: int, validation: int) -> Executables:
-    """`program` compiled for so many training, calibration and validation pictures."""
+def compiled(
+    program: Program, training: int, calibration: int, validation: int, lanes: int = 1
+) -> Executables:
+    """`program` compiled for so many training, calibration and validation pictures.
+
+    More than one of `lanes` train side by side: see `spread`.
+    """
     params, _ = draw_weights(program.architecture, 0)  # for their shapes
     traced = hypers(Recipe(), 1)
-    state = initial_state(program, params, traced)
-    shapes = [_pictures(program, n) for n in (training, calibration, validation)]
-    planned = _planner(training, program.batch_size)
-    steps = jax.jit(partial(train_steps, program))
-    scored = jax.jit(partial(score, program))
+    state = shapes(initial_state(program, params, traced), lanes, shared=False)
+    traced = shapes(traced, lanes, shared=False)
+    sizes = (training, calibration, validation)
+    sets = [shapes(_pictures(program, n), lanes, shared=True) for n in sizes]
+    planned = _planner(training, program.batch_size, lanes)
+    steps = in_lanes(partial(train_steps, program), lanes, (False, False, True, False))
+    scored = in_lanes(partial(score, program), lanes, (False, True, True))
     options = _options(program, training)
     return Executables(
         planned,
-        _compile(steps.lower(state, traced, shapes[0], planned.out_info), options),
-        _compile(scored.lower(state.average, *shapes[1:]), options),
+        _compile(steps.lower(state, traced, sets[0], planned.out_info), options),
+        _compile(scored.lower(state.average, *sets[1:]), options),
     )
 
 
@@ -85,11 +93,11 @@ def _compile(lowered: Any, options: dict[str, str | bool]) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _planner(training: int, batch_size: int) -> Any:
+def _planner(training: int, batch_size: int, lanes: int) -> Any:
     """`plan_epoch` compiled; candidates of one batch size share it."""
-    key = jax.eval_shape(jax.random.key, 0)
-    strengths = hypers(Recipe(), 1).strengths
-    return jax.jit(partial(plan_epoch, training, batch_size)).lower(key, strengths).compile()
+    one = jax.eval_shape(jax.random.key, 0), hypers(Recipe(), 1).strengths
+    planned = in_lanes(partial(plan_epoch, training, batch_size), lanes, (False, False))
+    return planned.lower(*shapes(one, lanes, shared=False)).compile()
 
 
 def _options(program: Program, training: int) -> dict[str, str | bool]:
