@@ -23,7 +23,7 @@ from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.spread import in_lanes, lane, stacked
 
 LANES = 3
-MORE = [pytest.param(seed, marks=pytest.mark.extended) for seed in (4, 6, 8)]
+MORE = [pytest.param(seed, marks=pytest.mark.extended) for seed in (2, 4, 6, 8)]
 
 
 def started(program: Program, candidate: Candidate) -> tuple[Any, ...]:

@@ -25,19 +25,25 @@ FRAME = frame(NETWORKS)
 LANES = 8
 # Momentum does not enlarge rounding, as AdamW does where a gradient is nothing else.
 CALM: dict[str, Any] = {"optimiser": "sgd", "batch_size": 32, "averaging": 0.3}
-WILD = {"peak_learning_rate": 10, "weight_decay": 10}  # of these every network diverges at once
+# Of these every network diverges in the first epoch.
+WILD: dict[str, Any] = {"peak_learning_rate": 10, "weight_decay": 10}
 
 
 def task(
-    number: int, *, start: int = 0, end: int = 2, state: bytes | None = None, **changes: float
+    number: int, *, start: int = 0, end: int = 2, state: bytes | None = None, **changes: Any
 ) -> Task:
     """One of a group: even and odd ones differ in their widths, all in their recipes and seeds."""
-    numbers = {"peak_learning_rate": 0.02 + 0.01 * number, "label_smoothing": 0.01 * number}
-    recipe = Recipe(**CALM | numbers | {"rotation": 2.0 * number} | changes)
+    numbers: dict[str, Any] = {
+        "peak_learning_rate": 0.02 + 0.01 * number,
+        "label_smoothing": 0.01 * number,
+    }
+    fields: dict[str, Any] = CALM | numbers | {"rotation": 2.0 * number} | changes
     return Task(
         source="digits",
         split_seed=0,
-        candidate=Candidate(architecture=NETWORKS[number % 2], recipe=recipe, seed=number),
+        candidate=Candidate(
+            architecture=NETWORKS[number % 2], recipe=Recipe(**fields), seed=number
+        ),
         epochs=3,
         from_epoch=start,
         to_epoch=end,

@@ -82,6 +82,11 @@ def compiled(
     )
 
 
+def compile_as_trained(lowered: Any, program: Program, training: int) -> Any:
+    """What was `lowered` for `program`, compiled as `compiled` does it."""
+    return _compile(lowered, _options(program, training))
+
+
 def _compile(lowered: Any, options: dict[str, str | bool]) -> Any:
     """`lowered` compiled with XLA `options`, or without them where this XLA does not know one."""
     try:

@@ -13,13 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
 
 _AXIS = "lanes"
 
 
-def in_lanes(
-    function: Callable[..., Any], lanes: int, shared: Sequence[bool]
-) -> Callable[..., Any]:
+def in_lanes(function: Callable[..., Any], lanes: int, shared: Sequence[bool]) -> Wrapped:
     """`function` jitted for `lanes` lanes; of each argument, whether all lanes are given the same.
 
     One lane has no axis: it is the function itself. The others have it first in every array.

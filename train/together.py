@@ -77,7 +77,7 @@ def _trained(
     clock: Clock,
 ) -> tuple[list[list[Point]], list[tuple[State, Score]]]:
     """The learning curve of each task, and its state and score where it ended, on the host."""
-    seed = _seeds(tasks, lanes)
+    seed = seeds(tasks, lanes)
     total = len(data.validation.labels_n)
     curves: list[list[Point]] = [[] for _ in tasks]
     ends: dict[int, tuple[State, Score]] = {}
@@ -89,7 +89,7 @@ def _trained(
         numbers = jax.device_get((loss, score.correct, score.log_loss))
         going = [place for place in range(len(tasks)) if place not in ends]
         for place in going:
-            curves[place].append(_point(epoch, *lane(numbers, place, lanes), total))
+            curves[place].append(_point(epoch, lane(numbers, place, lanes), total))
         clock.lap("evaluate")
         last = epoch == tasks[0].to_epoch
         if ending := [place for place in going if last or curves[place][-1].diverged]:
@@ -101,7 +101,7 @@ def _trained(
     return curves, [ends[place] for place in range(len(tasks))]
 
 
-def _seeds(tasks: Sequence[Task], lanes: int) -> jax.Array:
+def seeds(tasks: Sequence[Task], lanes: int) -> jax.Array:
     """The random key of the one task, (); or of each lane, (lanes,)."""
     keys = [jax.random.key(task.candidate.seed) for task in tasks]
     if lanes == 1:
@@ -153,9 +153,8 @@ def _owner(task: Task) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
-def _point(
-    epoch: int, loss: np.ndarray, correct: np.ndarray, log_loss: np.ndarray, total: int
-) -> Point:
+def _point(epoch: int, numbers: tuple[np.ndarray, ...], total: int) -> Point:
+    loss, correct, log_loss = numbers
     return Point(
         epoch=epoch,
         train_loss=float(loss),
