@@ -106,6 +106,7 @@ class StudyRecords:
     sessions: tuple[Mapping[str, Any], ...]
     trials: Mapping[int, TrialRecord]  # by number
     ledgers: tuple[Mapping[str, Any], ...]
+    lanes: tuple[Mapping[str, Any], ...] = ()  # on each device: as measured, in order
 
     @property
     def data(self) -> str:

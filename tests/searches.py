@@ -79,6 +79,7 @@ def coordinate(
     slots: int = 1,
     watch: Watcher = lambda kind, fields: None,
     deadline: float | None = None,
+    side_by_side: bool = False,
 ) -> StudyRecords:
     """Go on with the study in `folder`, or begin it, as a launch does but for the processes."""
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,7 @@ def coordinate(
             trials=trials,
             watch=watch,
             deadline=deadline,
+            side_by_side=side_by_side,
         ).run(records, load_study(folder.path.parent, folder.path.name))
     return load_study(folder.path.parent, folder.path.name)
 
