@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/groups.py --out benchmarks/records/groups.json
 
-The command line searches the digits under 8,000 parameters and 15 epochs, 200 trials each way, in
-new processes with an empty cache: in groups as usual, and with `--group 1`. Seconds are those of
-the whole command. Epochs, networks (distinct ones) and complete trials say that both did their
-work. On two cores expect 1.5 and 4 minutes.
+The command line searches the digits (`--data`) under 8,000 parameters and 15 epochs, 200 trials
+each way, in new processes with an empty cache: in groups as usual, and with `--group 1`. Seconds
+are those of the whole command. With `--device gpu` or `tpu` the same is measured there, where a
+group trains side by side. Epochs, networks (distinct ones) and complete trials say that both did
+their work. On two cores expect 1.5 and 4 minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from pennyweight.search.device import Asked
 from pennyweight.search.recording import versions
 
 app = App(help=__doc__, help_format="plaintext")
@@ -32,12 +34,16 @@ def main(
     *,
     trials: int = 200,
     rounds: int = 1,
+    data: str = "digits",
+    device: Asked = "auto",
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Search both ways, in turns."""
     print(f"{'way':<10}{'seconds':>9}{'networks':>10}{'complete':>10}{'epochs':>8}{'best':>9}")
     ways = {"groups": [], "one by one": ["--group", "1"]}
-    rows = [searched(name, flags, trials) for _ in range(rounds) for name, flags in ways.items()]
+    fixed = ["--data", data, "--device", device, "--trials", str(trials)]
+    turns = [way for _ in range(rounds) for way in ways.items()]
+    rows = [searched(name, [*fixed, *flags]) for name, flags in turns]
     seconds = {name: [row["seconds"] for row in rows if row["way"] == name] for name in ways}
     ratios = sorted(b / a for a, b in zip(*seconds.values(), strict=True))
     print(f"one by one takes {ratios[len(ratios) // 2]:.2f} times as long")
@@ -47,7 +53,9 @@ def main(
             "trials": trials,
             "rows": rows,
             "ratios": ratios,
-            "command": f"benchmarks/groups.py --trials {trials} --rounds {rounds}",
+            "data": data,
+            "command": f"benchmarks/groups.py --trials {trials} --rounds {rounds} --data {data} "
+            f"--device {device}",
             "cores": os.cpu_count(),
             "cpu": platform.processor() or platform.machine(),
             "versions": versions(),
@@ -55,12 +63,12 @@ def main(
         out.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def searched(name: str, flags: list[str], trials: int) -> dict[str, Any]:
+def searched(name: str, flags: list[str]) -> dict[str, Any]:
     """One search, as a row of the table, which is printed."""
     program = Path(sys.executable).with_name("pennyweight")
-    fixed = ["--data", "digits", "--max-params", "8k", "--max-epochs", "15", "--json"]
+    fixed = ["--max-params", "8k", "--max-epochs", "15", "--json"]
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(program), "search", *fixed, "--trials", str(trials), *flags]
+        command = [str(program), "search", *fixed, *flags]
         begun = time.perf_counter()
         ran = subprocess.run(
             command,
@@ -77,9 +85,11 @@ def searched(name: str, flags: list[str], trials: int) -> dict[str, Any]:
         "seconds": seconds,
         "networks": len({trial["fingerprint"] for trial in found["rows"]}),
         "complete": found["trials"]["complete"],
+        "trials_per_hour": 3_600 * found["trials"]["asked"] / seconds,
         "epochs": sum(trial["epochs"] for trial in found["rows"]),
         "best": found["rows"][0]["val_accuracy"],
         "ledger": found["seconds"],
+        "lanes": found["lanes"],
     }
     print(
         "{way:<10}{seconds:>9.1f}{networks:>10}{complete:>10}{epochs:>8}{best:>9.2%}".format(**row),

@@ -32,7 +32,10 @@ FIELDS: dict[str, frozenset[str]] = {
     ),
     # trials that share what is compiled: `frame` is the notation of the network they are padded to
     "group": frozenset({"trials", "frame"}),
-    # curve: one {epoch, train_loss, val_accuracy, val_log_loss} per epoch since the rung before
+    # lanes: how many candidates of a group trained side by side on `device` from here on;
+    # pictures_per_s: what was measured, {number of lanes: training pictures a second}
+    "lanes": frozenset({"device", "lanes", "pictures_per_s"}),
+    # curve: of scored epochs since the rung before {epoch, train_loss, val_accuracy, val_log_loss}
     "rung": frozenset({"trial", "epoch", "curve", "val_correct", "val_total", "seconds", "worker"}),
     "end": frozenset({"trial", "state", "reason"}),
     # the coordinator's seconds by kind and its wall clock, both since the ledger before

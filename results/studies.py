@@ -89,6 +89,7 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
         sessions=tuple(by_kind["session"]),
         trials=dict(sorted(trials.items())),
         ledgers=tuple(by_kind["ledger"]),
+        lanes=tuple(by_kind["lanes"]),
     )
 
 

@@ -29,7 +29,7 @@ class Rung:
     """What a trial had reached after `epoch` epochs."""
 
     epoch: int
-    curve: tuple[CurvePoint, ...]  # the epochs since the rung before
+    curve: tuple[CurvePoint, ...]  # the scored epochs since the rung before
     val_correct: int | None
     val_total: int
     seconds: Mapping[str, float]  # of the worker, by kind
@@ -106,6 +106,7 @@ class StudyRecords:
     sessions: tuple[Mapping[str, Any], ...]
     trials: Mapping[int, TrialRecord]  # by number
     ledgers: tuple[Mapping[str, Any], ...]
+    lanes: tuple[Mapping[str, Any], ...] = ()  # on each device: as measured, in order
 
     @property
     def data(self) -> str:

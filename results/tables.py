@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from pennyweight.results.leaderboard import Row
+from pennyweight.results.records import FIELDS
 from pennyweight.results.study_records import StudyRecords
 
 PARETO_MARK = "◆"
@@ -42,6 +43,9 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
             "workers": study.worker_seconds,
             "coordinator": study.coordinator_seconds,
         },
+        "lanes": [
+            {name: record[name] for name in sorted(FIELDS["lanes"])} for record in study.lanes
+        ],
         "test_readings": test_readings,
         "rows": [vars(row) for row in rows],
     }

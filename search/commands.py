@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
+from pennyweight.search.device import Asked
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import Count, Duration, Group, InputShape, Seed, Size, Workers
 
@@ -37,6 +38,7 @@ def search(
     sampler: Sampler = "tpe",
     workers: Workers = None,
     group: Group = None,
+    device: Asked = "auto",
     study: str | None = None,
     runs: Runs = Path("runs"),
     seed: Seed = 0,
@@ -64,9 +66,11 @@ def search(
     sampler
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
-        Processes that train side by side; `auto` is one for each core.
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
     group
         Trials that share a structure and what is compiled; `auto` is as many as pay.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
     study
         The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
@@ -77,6 +81,7 @@ def search(
         Print the leaderboard as JSON.
     """
     from pennyweight.arch.budget import Budget
+    from pennyweight.search.device import find_device
     from pennyweight.search.launch import Plan
     from pennyweight.search.settings import Settings
 
@@ -87,7 +92,14 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs)
+    plan = Plan.of(
+        settings,
+        group=group,
+        trials=trials,
+        study=study,
+        runs=runs,
+        device=find_device(device),
+    )
     if dry_run:
         from pennyweight.search.preview import preview
 

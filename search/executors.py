@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import Device
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.worker import Worker
 
@@ -41,7 +42,9 @@ class _Slot:
 
 
 class LocalExecutor(Executor):
-    """Spawned worker processes on this machine's CPU, single-threaded, by default one per core.
+    """Spawned worker processes on this machine, by default single-threaded, one per core.
+
+    On an accelerator there is one, which has all of it and as many threads as it likes.
 
     A call goes to the worker that was freed last, so that what it compiled is used again, and
     waits if none is free. If a worker is lost (killed, out of memory), the call it ran gets
@@ -52,26 +55,37 @@ class LocalExecutor(Executor):
     """
 
     def __init__(
-        self, workers: int | None = None, *, warm: Callable[[], object] | None = None
+        self,
+        workers: int | None = None,
+        *,
+        warm: Callable[[], object] | None = None,
+        device: Device | None = None,
     ) -> None:
         """Start the processes; return when they are known to start.
 
         `warm` runs once in each new worker before its first call, from now on and in the
         background: to import JAX, say. What it raises, the call that waits for it gets.
 
+        On `device` JAX runs there; where it is None, on what `JAX_PLATFORMS` names, or the CPU.
+
         Raises `MainGuardError` if a script starts this outside its main block.
         """
         refuse_nested()
+        accelerates = device is not None and device.accelerates
+        if device is not None:
+            check_workers(workers, device)
         if workers is not None and workers < 1:
             raise UsageError(
                 f"`workers` must be at least 1, but got {workers}; leave it out for one per core."
             )
         cores = _available_cores()
-        workers = workers or len(cores) or os.cpu_count() or 1
+        workers = workers or (1 if accelerates else len(cores) or os.cpu_count() or 1)
         # With fewer workers than cores, two searches would share the first cores and leave the
         # others idle.
-        places: list[int | None] = [*cores] if workers == len(cores) else [None] * workers
+        pinned = workers == len(cores) and not accelerates
+        places: list[int | None] = [*cores] if pinned else [None] * workers
         self._warm = warm
+        self._device = device
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._free: list[_Slot] = []  # freed last, last
@@ -80,7 +94,9 @@ class LocalExecutor(Executor):
         self._killing = False
         try:
             for index, core in enumerate(places):
-                self._slots.append(_Slot(index=index, core=core, worker=Worker(index, core)))
+                self._slots.append(
+                    _Slot(index=index, core=core, worker=Worker(index, core, device))
+                )
             self._slots[0].worker.wait_until_ready()  # the others import the same script
         except BaseException:
             self._kill_workers()
@@ -184,12 +200,21 @@ class LocalExecutor(Executor):
             with self._lock:  # a shutdown either sees the new worker or prevents it
                 if self._killing:
                     raise BrokenProcessPool("the executor was shut down before this call ran.")
-                slot.worker = Worker(slot.index, slot.core)
+                slot.worker = Worker(slot.index, slot.core, self._device)
                 slot.warm = False
         slot.worker.wait_until_ready()
         if not slot.warm and self._warm is not None:
             slot.worker.call(self._warm, (), {})
         slot.warm = True
+
+
+def check_workers(workers: int | None, device: Device) -> None:
+    """Raise UsageError where `device` does not take so many worker processes."""
+    if device.accelerates and workers is not None and workers > 1:
+        raise UsageError(
+            f"--workers must be 1 on a {device.kind.upper()}, because each would claim most of its "
+            f"memory, but got {workers}: leave it out, or use --device cpu."
+        )
 
 
 def _available_cores() -> list[int]:

@@ -18,7 +18,8 @@ from pennyweight.results.leaderboard import Row, arrange, rows
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.device import CPU, Asked, Device, find_device
+from pennyweight.search.executors import LocalExecutor, check_workers
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import load_shown, watching
 from pennyweight.search.settings import (
@@ -99,6 +100,7 @@ def search(
     sampler: Sampler = "tpe",
     workers: int | None = None,
     group: int | None = None,
+    device: Asked = "auto",
     study: str | None = None,
     runs: str | Path = "runs",
     seed: int = 0,
@@ -111,7 +113,8 @@ def search(
     gone on with.
     `workers` processes train side by side, one per core by default, so a script must make this call
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
-    compiled; by default as many as pay.
+    compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
+    accelerator if JAX has one here. There one worker trains a group's trials side by side.
 
     Raises UsageError, one line that says what to change, for anything that cannot be: then nothing
     was written.
@@ -124,7 +127,14 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
-    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=Path(runs))
+    plan = Plan.of(
+        settings,
+        group=group,
+        trials=trials,
+        study=study,
+        runs=Path(runs),
+        device=find_device(device),
+    )
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
@@ -136,6 +146,7 @@ class Plan:
     trials: int
     study: str | None = None  # the study's name; by default what the settings suggest
     runs: Path
+    device: Device = CPU
     info: DataInfo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,16 +161,23 @@ class Plan:
 
     @classmethod
     def of(
-        cls, settings: Settings, *, group: int | None, trials: int, study: str | None, runs: Path
+        cls,
+        settings: Settings,
+        *,
+        group: int | None,
+        trials: int,
+        study: str | None,
+        runs: Path,
+        device: Device,
     ) -> Plan:
         """The plan with groups of `group`; without it as the study has them, or as it pays."""
         from pennyweight.search.grouping import usual_group
 
-        plan = cls(settings=settings, trials=trials, study=study, runs=runs)
+        plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=device)
         if group is None and (known := plan.recorded) is not None:
             group = known.settings.get("group")
         if group is None:
-            group = usual_group(settings.budget, plan.info)
+            group = usual_group(settings.budget, plan.info, trials, device)
         return replace(plan, settings=replace(settings, group=group))
 
     @property
@@ -196,6 +214,7 @@ class Plan:
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
         if workers is not None:
             check_count("--workers", workers)
+        check_workers(workers, self.device)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         known = self.known
         # A killed coordinator may not have told Optuna of the last trial, though all have ended.
@@ -222,7 +241,7 @@ class Plan:
         warm = partial(warm_up, settings.data, settings.seed)
         folder = self.folder
         with (
-            LocalExecutor(workers, warm=warm) as executor,
+            LocalExecutor(workers, warm=warm, device=self.device) as executor,
             folder.writing(),
             folder.locked(),
             RecordFile.open(folder.records) as records,
@@ -241,6 +260,7 @@ class Plan:
                     trials=self.trials,
                     watch=watch,
                     deadline=deadline,
+                    side_by_side=self.device.accelerates,
                 ).run(records, known, _session(executor.workers))
 
     def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:

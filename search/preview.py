@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.search.decode import decode, smallest_within
+from pennyweight.search.executors import check_workers
 from pennyweight.search.genome import Genome, choices
 from pennyweight.search.grouping import COMPILE_S, training_s
 
@@ -28,7 +29,7 @@ class Preview:
     examples: tuple[Architecture, ...]
     trials: int
     workers: int
-    expected_s: float
+    expected_s: float | None  # None on an accelerator: no clock of ours has seen it
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -37,7 +38,7 @@ class Preview:
             "examples": [_described(example) for example in self.examples],
             "trials": self.trials,
             "workers": self.workers,
-            "expected_s": round(self.expected_s),
+            "expected_s": None if self.expected_s is None else round(self.expected_s),
         }
 
     def to_text(self) -> str:
@@ -46,8 +47,8 @@ class Preview:
         return "\n".join(
             [
                 *(_line(name, architecture) for name, architecture in named),
-                f"{_counted(self.trials, 'trial')} on {_counted(self.workers, 'worker')}: roughly "
-                + _duration(self.expected_s),
+                f"{_counted(self.trials, 'trial')} on {_counted(self.workers, 'worker')}"
+                + ("" if self.expected_s is None else f": roughly {_duration(self.expected_s)}"),
             ]
         )
 
@@ -59,7 +60,9 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     draw = random.Random(settings.seed)
     genomes = [_random_genome(draw) for _ in range(_EXAMPLES)]
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
-    workers = workers or len(os.sched_getaffinity(0))
+    check_workers(workers, plan.device)
+    accelerates = plan.device.accelerates
+    workers = workers or (1 if accelerates else len(os.sched_getaffinity(0)))
     epochs = _expected_epochs(settings.rungs)
     macs = sum(cost(a).macs for a in decoded) / len(decoded)
     each_s = COMPILE_S / settings.group + training_s(macs, info.train_examples, epochs)
@@ -70,7 +73,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
         examples=tuple(decoded[:3]),
         trials=plan.trials,
         workers=workers,
-        expected_s=plan.trials * each_s / workers,
+        expected_s=None if accelerates else plan.trials * each_s / workers,
     )
 
 

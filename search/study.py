@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +29,7 @@ from pennyweight.search.recording import (
     trial_record,
 )
 from pennyweight.search.settings import Settings
+from pennyweight.search.side_by_side import lanes_on
 from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rungs
@@ -50,6 +51,8 @@ class Coordinator:
 
     `executor` runs `slots` groups at a time. With a `deadline` (of `time.monotonic`), nothing new
     is handed out after it; the trials then in flight go on when the study is resumed.
+
+    `side_by_side`, before the first group it is measured how many trials at a time are best.
     """
 
     folder: StudyFolder
@@ -60,6 +63,9 @@ class Coordinator:
     trials: int
     watch: Watcher
     deadline: float | None = None
+    side_by_side: bool = False  # whether the executor's device is to train the trials of a group so
+    _measured: Sequence[Mapping[str, Any]] = ()  # records of how many trials at a time are best
+    _lanes: int | None = None  # how many that is here, once it is known
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
     _networks: set[str] = field(default_factory=set)  # fingerprints
     _flying: dict[Future[list[Outcome]], Group] = field(default_factory=dict)
@@ -83,7 +89,7 @@ class Coordinator:
 
         Raises UsageError when the database is damaged; then nothing was recorded.
         """
-        self._records = records
+        self._records, self._measured = records, known.lanes
         self._study = repair.study_in_line(self.folder.path, self.settings, known)
         if session is not None:
             records.append("session", **session)
@@ -250,7 +256,21 @@ class Coordinator:
         if flights and not self._late():
             group = Group.of(flights)
             tasks = [self._task(flight) for flight in group.training]
-            self._flying[self.executor.submit(train_rungs, tasks)] = group
+            lanes = self._lanes_for(tasks[0])
+            self._flying[self.executor.submit(train_rungs, tasks, lanes)] = group
+
+    def _lanes_for(self, task: Task) -> int:
+        """How many trials like `task` train side by side; measured once on a kind of device."""
+        if not self.side_by_side or task.frame is None:
+            return 1
+        if self._lanes is None:
+            with _Lap(self._seconds, "measure"):
+                most = self.settings.group
+                record = lanes_on(self.executor, task, most, self._measured)
+            if record not in self._measured:
+                self._record("lanes", **record)
+            self._lanes = int(record["lanes"])
+        return self._lanes
 
     def _task(self, flight: Flight) -> Task:
         """The flight's next rung, from the state that the one before left on the disk."""

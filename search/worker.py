@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pennyweight.search import guard, worker_main
+from pennyweight.search.device import Device
 
 _PATIENCE_S = 1.0  # an idle worker with JAX loaded ends within 0.2 s
 
@@ -25,8 +26,11 @@ _PATIENCE_S = 1.0  # an idle worker with JAX loaded ends within 0.2 s
 class Worker:
     """A spawned process that runs one call at a time. Only `kill` is for any thread."""
 
-    def __init__(self, index: int, core: int | None) -> None:
-        """Start the process without waiting for it, pinned to `core` unless that is None."""
+    def __init__(self, index: int, core: int | None, device: Device | None = None) -> None:
+        """Start the process without waiting for it, pinned to `core` unless that is None.
+
+        `device` as for `worker_main.serve`.
+        """
         guard.forget_stdin()
         # Its start unblocks SIGINT in this thread (Python 3.11), so not within `_bequeathed`.
         resource_tracker.ensure_running()
@@ -35,7 +39,7 @@ class Worker:
         self._pipe, far_end = spawn.Pipe()
         self._process = spawn.Process(
             target=worker_main.serve,
-            args=(far_end,),
+            args=(far_end, device),
             name=f"{guard.WORKER_NAME}-{index}",
             daemon=True,  # an interpreter that exits without a shutdown ends it
         )

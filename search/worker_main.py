@@ -11,6 +11,8 @@ import traceback
 import warnings
 from multiprocessing.connection import Connection, wait
 
+from pennyweight.search.device import Device
+
 READY = b"ready"  # the first message: the script is imported, calls are welcome
 
 _THREADS = (
@@ -22,10 +24,13 @@ _THREADS = (
 )
 
 
-def serve(pipe: Connection) -> None:
-    """Answer calls until the coordinator closes its end of the pipe."""
+def serve(pipe: Connection, device: Device | None = None) -> None:
+    """Answer calls until the coordinator closes its end of the pipe.
+
+    `device` is what JAX uses here; where it is None, what the user's environment says, or the CPU.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _settle()
+    _settle(device)
     with contextlib.suppress(EOFError, OSError):
         pipe.send_bytes(READY)
         while True:
@@ -43,12 +48,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _settle() -> None:
-    """Make this process single-threaded, and quiet: only errors reach the terminal."""
-    for name in _THREADS:
-        os.environ[name] = "1"
+def _settle(device: Device | None) -> None:
+    """Make this process single-threaded on a CPU, and quiet: only errors reach the terminal."""
+    if device is None or not device.accelerates:
+        for name in _THREADS:
+            os.environ[name] = "1"
     # One process per core is for the CPU: each would claim most of a GPU's memory.
-    platforms = os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    platforms = device.platforms if device else os.environ.get("JAX_PLATFORMS", "cpu")
+    os.environ["JAX_PLATFORMS"] = platforms
     if "jax" in sys.modules:  # the script imported it, and then it read the variable
         sys.modules["jax"].config.update("jax_platforms", platforms)
     # 1 is what importing JAX sets. At 2, XLA still reports slow compilations, as errors; a real

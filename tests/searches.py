@@ -79,6 +79,7 @@ def coordinate(
     slots: int = 1,
     watch: Watcher = lambda kind, fields: None,
     deadline: float | None = None,
+    side_by_side: bool = False,
 ) -> StudyRecords:
     """Go on with the study in `folder`, or begin it, as a launch does but for the processes."""
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,7 @@ def coordinate(
             trials=trials,
             watch=watch,
             deadline=deadline,
+            side_by_side=side_by_side,
         ).run(records, load_study(folder.path.parent, folder.path.name))
     return load_study(folder.path.parent, folder.path.name)
 
@@ -146,7 +148,9 @@ def check_whole(folder: StudyFolder, trials: int, settings: Settings = SETTINGS)
     assert len(keys) == len(set(keys)), "a trial, rung or end was recorded twice"
     for trial in study.trials.values():
         assert [rung.epoch for rung in trial.rungs] == list(settings.rungs[: len(trial.rungs)])
-        assert [point.epoch for point in trial.curve] == list(range(1, trial.epochs + 1))
+        scored = [point.epoch for point in trial.curve]
+        assert scored == sorted(set(scored))
+        assert {rung.epoch for rung in trial.rungs} <= set(scored) <= {*range(1, trial.epochs + 1)}
     sampled = [str(t.genome) for t in study.trials.values() if t.proposer == "sampler"]
     assert len(sampled) == len(set(sampled)), "a point was drawn twice"
     states = {"complete": "COMPLETE", "diverged": "COMPLETE", "pruned": "PRUNED"}

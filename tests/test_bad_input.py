@@ -75,6 +75,7 @@ FLAGS: list[tuple[str, str]] = [
     ("search --trials many", "--trials must be a whole number"),
     ("search --workers 0", "--workers must be `auto` or a whole number from 1 to 1024, but got"),
     ("search --workers 99999999999999999999", "--workers must be `auto` or a whole number from 1"),
+    ("search --device gpus", 'Invalid value "gpus" for --device. Choose from: "auto", "cpu"'),
     ("search --timeout 5", "--timeout must be a time such as 90s, 30m or 2h, but got '5'."),
     ("search --timeout -5s", "--timeout must be above 0 s, but got -5 s."),
     ("search --seed -1", "--seed must be from 0 to 2147483647, but got -1."),
@@ -125,6 +126,21 @@ FLAGS: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("line", "message"), FLAGS, ids=[line[:50] for line, _ in FLAGS])
 def test_bad_flags_and_names_get_one_line(folder: Path, line: str, message: str) -> None:
     assert message in refused(folder, *words(line), TFDS_DATA_DIR=folder)
+
+
+@pytest.mark.skipif(Path("/dev/vfio").exists() or any(Path("/dev").glob("accel*")), reason="a TPU")
+def test_an_accelerator_that_is_not_here_is_refused(folder: Path) -> None:
+    line = refused(folder, "search", "--device", "tpu")
+    assert "--device tpu needs a TPU and JAX's plugin for it, but this machine" in line
+    assert "use --device cpu." in line
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_several_workers_on_an_accelerator_are_refused(folder: Path, more: list[str]) -> None:
+    arguments = ["search", "--workers", "2", *more]
+    line = refused(folder, *arguments, JAX_PLATFORMS="cuda,cpu")
+    assert "--workers must be 1 on a GPU, because each would claim most of its memory" in line
+    assert "but got 2: leave it out, or use --device cpu." in line
 
 
 @pytest.mark.parametrize(

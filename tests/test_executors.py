@@ -20,7 +20,9 @@ from typing import Any
 import pytest
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import CPU, Device
 from pennyweight.search.executors import LocalExecutor
+from pennyweight.train.lanes import device_name
 
 CORES = sorted(os.sched_getaffinity(0))
 CLEAN_UP_S = 5.0  # how long after its coordinator a process may live
@@ -347,6 +349,32 @@ def test_there_is_one_worker_per_core_by_default_each_pinned_to_its_own(tmp_path
         pids = [future.result(60) for future in futures]
         assert sorted(list(os.sched_getaffinity(pid)) for pid in pids) == [[c] for c in CORES]
     assert os.sched_getaffinity(0) == before
+
+
+def test_on_an_accelerator_there_is_one_worker_with_all_cores_and_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an accelerator's worker is; its platform here is the CPU, which every machine has."""
+    monkeypatch.delenv("NPROC", raising=False)
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    with LocalExecutor(device=Device(kind="gpu", platforms="cpu")) as executor:
+        assert executor.workers == 1
+        pid = executor.submit(os.getpid).result(60)
+        assert sorted(os.sched_getaffinity(pid)) == CORES
+        assert executor.submit(os.getenv, "NPROC").result(60) is None
+        assert executor.submit(os.getenv, "JAX_PLATFORMS").result(60) == "cpu"
+        assert executor.submit(device_name).result(60).endswith("x cpu")
+    with pytest.raises(UsageError, match=r"--workers must be 1 on a GPU, .* but got 2"):
+        LocalExecutor(2, device=Device(kind="gpu", platforms="cpu"))
+
+
+def test_the_device_that_was_chosen_overrides_the_users_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with LocalExecutor(1, device=CPU) as executor:
+        assert executor.submit(os.getenv, "JAX_PLATFORMS").result(60) == "cpu"
+        assert executor.submit(os.getenv, "NPROC").result(60) == "1"
 
 
 def test_a_worker_is_single_threaded_and_deaf_to_interrupts() -> None:

@@ -8,6 +8,7 @@ import pytest
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import Device
 from pennyweight.search.launch import Plan
 from pennyweight.search.preview import Preview, preview
 from pennyweight.search.settings import Settings
@@ -44,12 +45,25 @@ def test_a_seed_gives_the_same_preview_again() -> None:
 
 
 def test_the_expected_time_grows_with_trials_and_shrinks_with_workers() -> None:
-    expected = of().expected_s
-    assert expected > 0
+    expected, longer = of().expected_s, of(max_epochs=60).expected_s
+    assert expected is not None
+    assert longer is not None
+    assert longer > expected > 0
     assert of(trials=60).expected_s == pytest.approx(2 * expected)
     assert of(workers=4).expected_s == pytest.approx(expected / 2)
-    assert of(max_epochs=60).expected_s > expected
     assert of(workers=None).workers >= 1
+
+
+def test_on_an_accelerator_there_is_one_worker_and_no_time_is_foretold() -> None:
+    settings = Settings(data="digits", budget=Budget())
+    gpu = Device(kind="gpu", platforms="cuda")
+    plan = Plan(settings=settings, runs=Path("/nowhere"), trials=30, device=gpu)
+    shown = preview(plan, None)
+    assert shown.workers == 1
+    assert shown.to_json()["expected_s"] is None
+    assert shown.to_text().splitlines()[-1] == "30 trials on 1 worker"
+    with pytest.raises(UsageError, match=r"--workers must be 1 on a GPU, .* but got 2"):
+        preview(plan, 2)
 
 
 def test_the_text_has_a_line_for_each_network_and_the_time() -> None:

@@ -83,6 +83,11 @@ def test_training_on_digits_learns(uncut: Outcome) -> None:
     assert uncut.val_total == 288
 
 
+def test_long_rungs_are_scored_after_a_power_of_two_and_at_their_end() -> None:
+    outcome = rung(candidate("m2 F d10+"), end=7, epochs=7)
+    assert [point.epoch for point in outcome.curve] == [1, 2, 4, 7]
+
+
 def test_what_is_scored_is_what_is_kept(uncut: Outcome) -> None:
     """The model's own weights and statistics, in the reference network, score the same."""
     weights, statistics = (

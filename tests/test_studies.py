@@ -159,3 +159,15 @@ def test_showing_a_study_imports_nothing_outside_the_standard_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["pennyweight"]
+
+
+def test_how_many_trained_side_by_side_is_known_for_each_device(tmp_path: Path) -> None:
+    measured = [
+        {"kind": "lanes", "device": f"{n} x T", "lanes": 4 * n, "pictures_per_s": {"4": 1e5}}
+        for n in (1, 8)
+    ]
+    write(tmp_path, STUDY, *measured)
+    lanes = load_study(tmp_path, "small").lanes
+    assert [(each["device"], each["lanes"]) for each in lanes] == [("1 x T", 4), ("8 x T", 32)]
+    write(tmp_path, STUDY, name="none")
+    assert load_study(tmp_path, "none").lanes == ()

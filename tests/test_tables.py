@@ -82,6 +82,7 @@ STUDY = StudyRecords(
     sessions=({"pid": 7},),
     trials={row.trial: trial(row) for row in ROWS},
     ledgers=({"seconds": {"wait": 30.0, "ask": 0.5}, "wall_s": 31.5},),
+    lanes=({"kind": "lanes", "device": "1 x H", "lanes": 2, "pictures_per_s": {"2": 9.5}},),
 )
 
 
@@ -99,6 +100,7 @@ def test_json_has_the_studys_facts_and_a_row_per_trial() -> None:
         "workers": {"train": 30.0, "compile": 7.5},
         "coordinator": {"wait": 30.0, "ask": 0.5},
     }
+    assert document["lanes"] == [{"device": "1 x H", "lanes": 2, "pictures_per_s": {"2": 9.5}}]
     assert document["test_readings"] == 0
     assert [Row(**row) for row in document["rows"]] == ROWS
     assert document["rows"][2]["val_accuracy"] is None

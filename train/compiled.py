@@ -27,6 +27,7 @@ from pennyweight.train.program import (
 )
 from pennyweight.train.program_store import ProgramStore
 from pennyweight.train.recipe import Recipe
+from pennyweight.train.spread import in_lanes, shapes
 
 # XLA reads this when it starts, in whichever process: a fifth less to compile, and as fast to run.
 _FLAG = "--xla_backend_extra_options=xla_cpu_disable_tiled_emitter,xla_cpu_disable_loop_unrolling"
@@ -53,26 +54,34 @@ _stores: list[ProgramStore] = []  # none or one
 
 
 @lru_cache(maxsize=8)  # executables hold memory; a rung continues on what was compiled last
-def compiled(program: Program, training: int, calibration: int, validation: int) -> Executables:
-    """`program` compiled for so many training, calibration and validation pictures."""
+def compiled(
+    program: Program, training: int, calibration: int, validation: int, lanes: int = 1
+) -> Executables:
+    """`program` compiled for so many training, calibration and validation pictures.
+
+    More than one of `lanes` train side by side: see `spread`.
+    """
     params, _ = draw_weights(program.architecture, 0)  # for their shapes
     traced = hypers(Recipe(), 1)
-    state = initial_state(program, params, traced)
-    shapes = [_pictures(program, n) for n in (training, calibration, validation)]
+    state = shapes(initial_state(program, params, traced), lanes, shared=False)
+    traced = shapes(traced, lanes, shared=False)
     plan = plan_epoch(training, Recipe(batch_size=program.batch_size), 0, 0)
+    plan = shapes(plan, lanes, shared=False)
+    sizes = (training, calibration, validation)
+    sets = [shapes(_pictures(program, n), lanes, shared=True) for n in sizes]
     calls = [
-        (train_steps, (state, traced, shapes[0], plan)),
-        (score, (state.average, *shapes[1:])),
+        (train_steps, (state, traced, sets[0], plan), (False, False, True, False)),
+        (score, (state.average, *sets[1:]), (False, True, True)),
     ]
     options = _options(program, training)
-    deciding = program, training, calibration, validation, options, str(jnp.result_type(float))
-    keys = [(function.__name__, deciding) for function, _ in calls]
+    deciding = program, sizes, lanes, options, str(jnp.result_type(float))
+    keys = [(function.__name__, deciding) for function, *_ in calls]
     with ThreadPoolExecutor(len(calls)) as threads:  # XLA needs no lock of Python's
         ready: list[Any] = list(threads.map(_kept, keys))
-        for i, (function, arguments) in enumerate(calls):
+        for i, (function, arguments, shared) in enumerate(calls):
             if ready[i] is None:
                 # What traces is this thread's, and the other compiles meanwhile.
-                lowered = jax.jit(partial(function, program)).lower(*arguments)
+                lowered = in_lanes(partial(function, program), lanes, shared).lower(*arguments)
                 ready[i] = threads.submit(_compile_and_keep, keys[i], lowered, options)
         return Executables(*(each.result() if isinstance(each, Future) else each for each in ready))
 
@@ -86,6 +95,11 @@ def _compile_and_keep(key: object, lowered: Any, options: dict[str, str | bool])
     if _stores:
         _stores[0].put(key, done)
     return done
+
+
+def compile_as_trained(lowered: Any, program: Program, training: int) -> Any:
+    """What was `lowered` for `program`, compiled as `compiled` does it."""
+    return _compile(lowered, _options(program, training))
 
 
 def _compile(lowered: Any, options: dict[str, str | bool]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pennyweight.train.data import Dataset, load_training_set, normalisation, split
 from pennyweight.train.program import CALIBRATION, Pictures
+from pennyweight.train.spread import put
 
 
 class OnDevice(NamedTuple):
@@ -34,6 +35,13 @@ def on_device(source: str, split_seed: int) -> OnDevice:
     return OnDevice(
         pictures(parts.train), pictures(shuffled[:CALIBRATION]), pictures(parts.validation)
     )
+
+
+@lru_cache(maxsize=2)
+def in_place(source: str, split_seed: int, lanes: int) -> OnDevice:
+    """The same pictures, on every device that trains some of `lanes` lanes."""
+    parts = on_device(source, split_seed)
+    return OnDevice(*(put(part, lanes, shared=True) for part in parts))
 
 
 def _put(

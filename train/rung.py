@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import UsageError
-from pennyweight.arch.frame import fit
 from pennyweight.train.recipe import Candidate
-
-if TYPE_CHECKING:
-    from pennyweight.arch.network import Tree
-    from pennyweight.train.optimiser import Hypers
-    from pennyweight.train.program import Program, Score, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One epoch of a learning curve; validation is scored with the averaged weights."""
+    """A scored epoch of a learning curve; what is scored are the averaged weights."""
 
     epoch: int
     train_loss: float
@@ -73,7 +62,10 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a rung gave; its last point may have `diverged`, and nothing follows then."""
+    """What a rung gave; its last point may have `diverged`, and nothing follows then.
+
+    Scored are epochs 1, 2, 4, 8 and so on, and the last one.
+    """
 
     state: bytes  # to go on from
     model: bytes  # the weights as they are scored, with their BatchNorm statistics
@@ -83,9 +75,18 @@ class Outcome:
     worker: int  # process id
 
 
-def train_rungs(tasks: Sequence[Task]) -> list[Outcome]:
-    """What each of `tasks` gives; those with a common frame and recipe's form compile once."""
-    return [train_rung(task) for task in tasks]
+def train_rungs(tasks: Sequence[Task], lanes: int = 1) -> list[Outcome]:
+    """What each of `tasks` gives, in their order.
+
+    Those with a common frame and recipe's form compile once, and train up to `lanes` at a time,
+    side by side. How many do changes the result by rounding; which ones do changes nothing. What
+    they took together is in their ledgers in equal shares.
+    """
+    outcomes: dict[int, Outcome] = {}
+    for places, wide in _chunks(tasks, lanes):
+        trained = _train([tasks[place] for place in places], wide)
+        outcomes |= zip(places, trained, strict=True)
+    return [outcomes[place] for place in range(len(tasks))]
 
 
 def train_rung(task: Task) -> Outcome:
@@ -95,53 +96,41 @@ def train_rung(task: Task) -> Outcome:
     on the same machine. Raises ValueError when the state is damaged or of another network, seed or
     epoch, and UsageError where a batch is larger than the training split.
     """
-    clock = _Clock()
-    import jax
+    return _train([task], 1)[0]
 
-    from pennyweight.train import state_file
-    from pennyweight.train.compiled import compiled
-    from pennyweight.train.on_device import on_device
-    from pennyweight.train.optimiser import hypers
-    from pennyweight.train.plan import plan_epoch
+
+def _chunks(tasks: Sequence[Task], lanes: int) -> list[tuple[list[int], int]]:
+    """The places of tasks that train together, and in how many lanes.
+
+    What has a frame always gets all of `lanes`, though some stay empty: what is left of a group
+    goes on with the program that the whole group compiled, and with the same rounding.
+    """
+    if lanes == 1:
+        return [([place], 1) for place in range(len(tasks))]
     from pennyweight.train.program import Program
 
+    alike: defaultdict[object, list[int]] = defaultdict(list)
+    for place, task in enumerate(tasks):
+        program = Program.of(task.candidate, task.epochs, task.frame)
+        rung = task.from_epoch, task.to_epoch
+        alike[program, task.source, task.split_seed, rung].append(place)
+    chunks: list[tuple[list[int], int]] = []
+    for places in alike.values():
+        if len(places) == 1 and tasks[places[0]].frame is None:
+            chunks.append((places, 1))
+            continue
+        parts = range(0, len(places), lanes)
+        chunks += [(places[part : part + lanes], lanes) for part in parts]
+    return chunks
+
+
+def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
+    clock = Clock()
+    from pennyweight.train.together import train_together
+
     clock.lap("import")
-    data = on_device(task.source, task.split_seed)
-    clock.lap("data")
     clock.add(_warming.pop("seconds", {}))
-    program = Program.of(task.candidate, task.epochs, task.frame)
-    sizes = [len(pictures.labels_n) for pictures in data]
-    steps = _steps_per_epoch(task, sizes[0])
-    traced = hypers(task.candidate.recipe, steps)
-    state = _start(program, task, traced, steps)
-    clock.lap("initialise")
-    run = compiled(program, *sizes)
-    clock.lap("compile")
-    curve: list[Point] = []
-    model: dict[str, Tree] = {}
-    for epoch in range(task.from_epoch + 1, task.to_epoch + 1):
-        plan = plan_epoch(sizes[0], task.candidate.recipe, task.candidate.seed, epoch)
-        state, loss = jax.block_until_ready(run.train_steps(state, traced, data.training, plan))
-        clock.lap("train")
-        score = run.score(state.average, data.calibration, data.validation)
-        curve.append(_point(epoch, float(loss), score, sizes[2]))
-        model = {"weights": score.weights, "statistics": score.statistics}
-        clock.lap("evaluate")
-        if curve[-1].diverged:
-            break
-    own = task.candidate.architecture
-    cut = {part: fit(tree, program.architecture, own) for part, tree in model.items()}
-    owned = state._asdict() | {"owner": _owner(task)}
-    packed = state_file.pack(owned), state_file.pack(cut)
-    clock.lap("data")
-    return Outcome(
-        state=packed[0],
-        model=packed[1],
-        curve=tuple(curve),
-        val_total=sizes[2],
-        seconds=clock.seconds,
-        worker=os.getpid(),
-    )
+    return train_together(tasks, lanes, clock)
 
 
 def warm_up(source: str, split_seed: int) -> None:
@@ -149,7 +138,7 @@ def warm_up(source: str, split_seed: int) -> None:
 
     Its seconds are in the ledger of this process's first rung.
     """
-    clock = _Clock()
+    clock = Clock()
     from pennyweight.train.compiled import keep_compiled_programs
     from pennyweight.train.on_device import on_device
 
@@ -163,59 +152,7 @@ def warm_up(source: str, split_seed: int) -> None:
 _warming: dict[str, dict[str, float]] = {}  # seconds by kind, until a rung takes them
 
 
-def _steps_per_epoch(task: Task, training: int) -> int:
-    """How many full batches `training` pictures make."""
-    batch_size = task.candidate.recipe.batch_size
-    if training < batch_size:
-        raise UsageError(
-            f"`batch_size` must be at most {training}, the training pictures of {task.source}, "
-            f"but got {batch_size}."
-        )
-    return training // batch_size
-
-
-def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
-    """The state at the end of `task.from_epoch`."""
-    from pennyweight.arch.network import draw_weights
-    from pennyweight.train import state_file
-    from pennyweight.train.program import State, initial_state
-
-    own = task.candidate.architecture
-    params, _ = draw_weights(own, task.candidate.seed)
-    state = initial_state(program, fit(params, own, program.architecture), traced)
-    if task.state is None:
-        return state
-    owner = _owner(task)
-    like: dict[str, Any] = state._asdict() | {"owner": owner}
-    found = state_file.unpack(task.state, like)
-    # Weights are one vector, and other networks have one of the same length.
-    if not np.array_equal(found.pop("owner"), owner):
-        raise ValueError("The training state belongs to another network or another seed.")
-    if found["step"] != task.from_epoch * steps:
-        raise ValueError(f"The training state is not that of the end of epoch {task.from_epoch}.")
-    return State(**found)
-
-
-def _owner(task: Task) -> np.ndarray:
-    """What ties a state to its candidate: a digest of the network, its frame and the seed."""
-    frame = task.frame or task.candidate.architecture
-    own = task.candidate.architecture
-    text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
-
-
-def _point(epoch: int, loss: float, score: Score, total: int) -> Point:
-    correct = int(score.correct)
-    return Point(
-        epoch=epoch,
-        train_loss=loss,
-        val_accuracy=correct / total,
-        val_log_loss=float(score.log_loss),
-        val_correct=correct,
-    )
-
-
-class _Clock:
+class Clock:
     """Seconds by kind; a lap ends now and started where the last one ended."""
 
     def __init__(self) -> None:
