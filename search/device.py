@@ -6,7 +6,6 @@ import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -64,6 +63,8 @@ def choose(asked: Asked, platforms: str, found: Sequence[Device]) -> Device:
 
 def here(dev: Path = Path("/dev")) -> Iterator[Device]:
     """The accelerators for which there are both a plugin of JAX and files in `dev`."""
+    from importlib.metadata import entry_points  # here, so that `--help` does not wait for it
+
     plugins = {point.name for point in entry_points(group="jax_plugins")}
     plugged = {
         _CUDA: any("cuda" in name for name in plugins),

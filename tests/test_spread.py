@@ -85,8 +85,7 @@ def assert_lanes_change_nothing(networks: list[Architecture], recipes: list[Reci
 @pytest.mark.parametrize(
     ("pair", "piecewise"),
     [(pair, False) for pair in PAIRS]
-    + [(PAIRS[-1], True)]
-    + [pytest.param(pair, True, marks=pytest.mark.extended) for pair in PAIRS[:-1]],
+    + [pytest.param(pair, True, marks=pytest.mark.extended) for pair in PAIRS],
 )
 def test_every_kind_of_layer_learns_in_lanes_what_it_learns_alone(
     pair: tuple[str, str], piecewise: bool, monkeypatch: pytest.MonkeyPatch
