@@ -16,6 +16,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import Count, Duration, Group, InputShape, Seed, Size, Workers
+from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
     from pennyweight.results.leaderboard import Row
@@ -40,6 +41,7 @@ def search(
     study: str | None = None,
     runs: Runs = Path("runs"),
     seed: Seed = 0,
+    precision: Precision = PRECISION,
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -71,6 +73,8 @@ def search(
         The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
         Of the sampler, the validation split and the training.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -86,7 +90,7 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs)
     if dry_run:
         from pennyweight.search.preview import preview
@@ -260,6 +264,7 @@ def train(
     recipe: Path | None = None,
     max_epochs: Count = MAX_EPOCHS,
     seed: Seed | None = None,
+    precision: Precision = PRECISION,
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -279,6 +284,8 @@ def train(
         How long.
     seed
         Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -297,13 +304,16 @@ def train(
     if not 0 <= seed < 2**31:
         raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
     candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
+    usual = f"train-{named.architecture.fingerprint}-{seed}"
+    usual += "" if precision == PRECISION else f"-{precision}"
     training = Training(
         candidate=candidate,
         data=data,
         epochs=max_epochs,
-        name=f"train-{named.architecture.fingerprint}-{seed}" if study is None else study,
+        name=usual if study is None else study,
         runs=runs,
         command=_command(),
+        precision=precision,
     )
     from pennyweight.results.leaderboard import rows
 
@@ -313,7 +323,7 @@ def train(
         with _busy("measuring on the test set"):
             measured = measure_on_test(runs, training.name)
     if json:
-        row = vars(rows(records)[0]) | {"study": training.name}
+        row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

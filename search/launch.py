@@ -30,6 +30,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
     from pennyweight.results.export import Verification
@@ -102,6 +103,7 @@ def search(
     study: str | None = None,
     runs: str | Path = "runs",
     seed: int = 0,
+    precision: Precision = PRECISION,
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -111,7 +113,8 @@ def search(
     gone on with.
     `workers` processes train side by side, one per core by default, so a script must make this call
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
-    compiled; by default as many as pay.
+    compiled; by default as many as pay. With the `precision` "bfloat16", matrix products take
+    rounded values; sums, weights and everything else stay float32.
 
     Raises UsageError, one line that says what to change, for anything that cannot be: then nothing
     was written.
@@ -123,7 +126,7 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=Path(runs))
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 

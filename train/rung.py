@@ -15,6 +15,7 @@ import numpy as np
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.frame import fit
+from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Task:
     to_epoch: int
     state: bytes | None = None
     frame: Architecture | None = None
+    precision: Precision = PRECISION
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:
@@ -108,7 +110,7 @@ def train_rung(task: Task) -> Outcome:
     data = on_device(task.source, task.split_seed)
     clock.lap("data")
     clock.add(_warming.pop("seconds", {}))
-    program = Program.of(task.candidate, task.epochs, task.frame)
+    program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
     sizes = [len(pictures.labels_n) for pictures in data]
     steps = _steps_per_epoch(task, sizes[0])
     traced = hypers(task.candidate.recipe, steps)
@@ -197,10 +199,14 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
 
 
 def _owner(task: Task) -> np.ndarray:
-    """What ties a state to its candidate: a digest of the network, its frame and the seed."""
+    """What ties a state to its candidate: a digest of the network, its frame and the seed.
+
+    And of the precision, where that is not what it was before there was a choice.
+    """
     frame = task.frame or task.candidate.architecture
     own = task.candidate.architecture
     text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
+    text += "" if task.precision == PRECISION else f" {task.precision}"
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
