@@ -38,8 +38,9 @@ class Dense(Layer):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch.maps import Maps
+        from pennyweight.arch.products import linear
 
-        y = module.kernel[...].T @ x.settled()
+        y = linear(module.kernel[...], x.settled())
         return Maps(y + module.bias[...][:, None] if self.bias else y)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:

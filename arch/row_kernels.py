@@ -23,7 +23,12 @@ from jax import lax
 from pennyweight.arch.maps import Affine, Maps, Statistics, finish
 from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep, total
-from pennyweight.arch.products import gathers_every_tap, product_over_pixels, row_matrix
+from pennyweight.arch.products import (
+    gathers_every_tap,
+    product,
+    product_over_pixels,
+    row_matrix,
+)
 
 Read = Callable[[jax.Array], jax.Array]  # a row by its number
 Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `Affine.sums`
@@ -152,16 +157,14 @@ def _pooled(pooled: jax.Array, rows: jax.Array, row: jax.Array) -> jax.Array:
 
 def _product(columns: Sweep, kernel: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """What makes an output row (o, w, n) from the rows of its taps (kh * c, w, n)."""
-    kh, kw, c, o = kernel.shape
     if not gathers_every_tap(columns, kernel):
         # Gather the taps along the height only; those along the width become a sum of shifted
         # outputs.
         return partial(_shifted, columns, lax.optimization_barrier(row_matrix(kernel)))
-    matrix = lax.optimization_barrier(kernel.transpose(3, 1, 0, 2).reshape(o, -1))
+    matrix = lax.optimization_barrier(kernel.transpose(3, 1, 0, 2).reshape(kernel.shape[3], -1))
 
     def gathered(taps: jax.Array) -> jax.Array:
-        patches = _gathered(columns, taps).reshape(kw * kh * c, -1)
-        return lax.dot(matrix, patches).reshape(o, -1, taps.shape[2])
+        return product(matrix, _gathered(columns, taps), 1, 0)
 
     return gathered
 
@@ -174,7 +177,7 @@ def _product_back(columns: Sweep, kernel: jax.Array) -> Callable[[jax.Array], ja
 
 
 def _shifted(columns: Sweep, matrix: jax.Array, taps: jax.Array) -> jax.Array:
-    y = lax.dot(matrix, taps.reshape(len(taps), -1))
+    y = product(matrix, taps.reshape(len(taps), -1), 1, 0)
     y = y.reshape(columns.taps, -1, *taps.shape[1:])
     return total(columns.take(y[tap], tap) for tap in range(columns.taps))
 

@@ -35,6 +35,7 @@ class Facts:
     std: Sequence[float]
     class_names: Sequence[str]
     recipe: Mapping[str, Any]
+    precision: str  # of the matrix products that trained it
     seed: int
     epochs: int
     val_accuracy: float  # fraction
@@ -64,6 +65,7 @@ class Facts:
                 "study": self.study,
                 "trial": self.trial,
                 "recipe": dict(self.recipe),
+                "precision": self.precision,
                 "seed": self.seed,
                 "epochs": self.epochs,
             },

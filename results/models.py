@@ -123,6 +123,7 @@ def export_model(
             std=std,
             class_names=dataset.class_names,
             recipe=trial.recipe,
+            precision=study.precision,
             seed=trial.seed,
             epochs=trial.epochs,
             val_accuracy=correct / total,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
+from pennyweight.train.precision import PRECISION
+
 State = Literal["complete", "running", "pruned", "diverged", "failed", "duplicate"]
 """What became of a trial; running is one whose end is not recorded."""
 
@@ -117,6 +119,11 @@ class StudyRecords:
     def budget(self) -> Mapping[str, int | None]:
         """The limits by name, such as `max_params`; None for no limit."""
         return self.settings["budget"]
+
+    @property
+    def precision(self) -> str:
+        """What matrix products were computed in."""
+        return self.settings.get("precision", PRECISION)
 
     @cached_property
     def counts(self) -> dict[State, int]:

@@ -35,6 +35,7 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
         "study": study.study,
         "data": study.data,
         "budget": study.budget,
+        "precision": study.precision,
         "created": study.created,
         "sessions": len(study.sessions),
         "trials": {"asked": len(study.trials), **study.counts},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.results.tables import PARETO_MARK, percent
+from pennyweight.train.precision import PRECISION
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,7 +81,8 @@ def _title(study: StudyRecords) -> str:
         for name, limit in study.budget.items()
         if limit is not None
     ]
-    return " · ".join([f"{study.study} on {study.data}", *limits])
+    unusual = [] if study.precision == PRECISION else [study.precision]
+    return " · ".join([f"{study.study} on {study.data}", *limits, *unusual])
 
 
 def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None) -> Iterator[str]:

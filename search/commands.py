@@ -17,6 +17,7 @@ from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.device import Asked
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import Count, Duration, Group, InputShape, Seed, Size, Workers
+from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
     from pennyweight.results.leaderboard import Row
@@ -42,6 +43,7 @@ def search(
     study: str | None = None,
     runs: Runs = Path("runs"),
     seed: Seed = 0,
+    precision: Precision = PRECISION,
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -75,6 +77,8 @@ def search(
         The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
         Of the sampler, the validation split and the training.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -91,7 +95,7 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
     plan = Plan.of(
         settings,
         group=group,
@@ -272,6 +276,7 @@ def train(
     recipe: Path | None = None,
     max_epochs: Count = MAX_EPOCHS,
     seed: Seed | None = None,
+    precision: Precision = PRECISION,
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -291,6 +296,8 @@ def train(
         How long.
     seed
         Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -309,13 +316,16 @@ def train(
     if not 0 <= seed < 2**31:
         raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
     candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
+    usual = f"train-{named.architecture.fingerprint}-{seed}"
+    usual += "" if precision == PRECISION else f"-{precision}"
     training = Training(
         candidate=candidate,
         data=data,
         epochs=max_epochs,
-        name=f"train-{named.architecture.fingerprint}-{seed}" if study is None else study,
+        name=usual if study is None else study,
         runs=runs,
         command=_command(),
+        precision=precision,
     )
     from pennyweight.results.leaderboard import rows
 
@@ -325,7 +335,7 @@ def train(
         with _busy("measuring on the test set"):
             measured = measure_on_test(runs, training.name)
     if json:
-        row = vars(rows(records)[0]) | {"study": training.name}
+        row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

@@ -31,6 +31,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
     from pennyweight.results.export import Verification
@@ -104,6 +105,7 @@ def search(
     study: str | None = None,
     runs: str | Path = "runs",
     seed: int = 0,
+    precision: Precision = PRECISION,
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -115,6 +117,8 @@ def search(
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
     compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
+    With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
+    everything else stay float32.
 
     Raises UsageError, one line that says what to change, for anything that cannot be: then nothing
     was written.
@@ -126,7 +130,7 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed)
+    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
     plan = Plan.of(
         settings,
         group=group,

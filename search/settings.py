@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
+from pennyweight.train.precision import PRECISION, Precision, check_precision
 
 # What a search is where nothing else is asked for.
 DATA = "digits"
@@ -30,6 +31,7 @@ class Settings:
     sampler: Sampler = "tpe"
     seed: int = 0  # of the sampler, the split and the candidates
     group: int = 1  # trials of one structure, which share what is compiled
+    precision: Precision = PRECISION
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -41,6 +43,7 @@ class Settings:
             raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed!r}.")
 
         check_count("--group", self.group)
+        check_precision(self.precision)
 
     @property
     def name(self) -> str:
@@ -54,6 +57,7 @@ class Settings:
         }
         unusual = [f"{name}{value}" for name, (value, usual) in others.items() if value != usual]
         unusual += [self.sampler] if self.sampler != "tpe" else []
+        unusual += [self.precision] if self.precision != PRECISION else []
         return "-".join([data, str(self.budget.max_params), *unusual])
 
     @property
@@ -75,11 +79,14 @@ class Settings:
         return -(-self.budget.max_epochs // ETA**2)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"space": SPACE}
+        described = asdict(self) | {"space": SPACE}
+        if self.precision == PRECISION:  # as in studies from before there was a choice
+            del described["precision"]
+        return described
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        mine, theirs = _flat(self.to_json()), _flat(recorded)
+        mine, theirs = ({"precision": PRECISION} | _flat(s) for s in (self.to_json(), recorded))
         return [
             f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
             for name in sorted(mine.keys() | theirs.keys())

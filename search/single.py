@@ -21,6 +21,7 @@ from pennyweight.search import repair
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import rung_record, study_record, versions
 from pennyweight.search.settings import check_name
+from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Task, train_rung, warm_up
 
@@ -41,12 +42,14 @@ class Training:
     name: str
     runs: Path
     command: list[str]
+    precision: Precision = PRECISION
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
 
         check_name(self.name)
         Budget(max_epochs=self.epochs)
+        check_precision(self.precision)
         info = describe(self.data)
         architecture = self.candidate.architecture
         here = (architecture.input_shape, architecture.classes)
@@ -117,7 +120,8 @@ class Training:
 
     def _settings(self) -> dict[str, Any]:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
-        return {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
+        usual = {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
+        return usual if self.precision == PRECISION else usual | {"precision": self.precision}
 
     def _asked(self) -> dict[str, Any]:
         architecture = self.candidate.architecture
@@ -148,6 +152,7 @@ class Training:
                     from_epoch=epoch,
                     to_epoch=epoch + 1,
                     state=state,
+                    precision=self.precision,
                 )
             )
             epoch += 1
@@ -172,10 +177,12 @@ class Training:
         if "sampler" in known.settings:
             return ["it is a search"]
         here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
+        here |= {"precision": self.precision}
         there = {
             "data": known.data,
             "max_epochs": known.budget["max_epochs"],
             "seed": known.settings["seed"],
+            "precision": known.precision,
         }
         if trial := known.trials.get(0):
             here |= {"network": self.candidate.architecture.notation}

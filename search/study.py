@@ -285,6 +285,7 @@ class Coordinator:
             to_epoch=min(epoch for epoch in self.settings.rungs if epoch > flight.epoch),
             state=state,
             frame=flight.frame,
+            precision=self.settings.precision,
         )
 
     def _land(self, group: Group, future: Future[list[Outcome]]) -> None:

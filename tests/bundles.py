@@ -68,6 +68,7 @@ def facts(architecture: Architecture) -> Facts:
         std=[0.2, 0.3, 0.25, 0.15][:channels],
         class_names=[f"class {i}" for i in range(architecture.classes)],
         recipe={"optimiser": "adamw", "peak_learning_rate": 0.01},
+        precision="float32",
         seed=7,
         epochs=15,
         val_accuracy=0.95,

@@ -58,6 +58,8 @@ FLAGS: list[tuple[str, str]] = [
     ("search --trials 5 --trials 6", "--trials specified multiple times"),
     ("search something", "search takes no 'something'"),
     ("search --dry-run=maybe", "--dry-run"),
+    ("search --precision bf16", 'Choose from: "float32", "bfloat16". Did you mean "bfloat16"?'),
+    ("train c4|A|d10 --precision half", 'Invalid value "half" for --precision. Choose from'),
     ("leaderboard x --sort speed", 'Invalid value "speed" for --sort. Choose from: "rank"'),
     ("data lst", 'Did you mean "list"?'),
     ("data show", "data show needs NAME"),

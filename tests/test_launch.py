@@ -221,13 +221,14 @@ def test_a_study_with_other_settings_is_refused_and_shows_the_differences(
             max_epochs=REAL.budget.max_epochs,
             max_macs=10**6,
             seed=1,
+            precision="bfloat16",
             study="real",
             runs=finished.path.parent,
         )
     assert str(caught.value) == (
         "Study real exists with other settings (max_macs is unlimited there and 1000000 here; "
-        "max_params is 60 there and 61 here; seed is 0 there and 1 here): repeat those, or choose "
-        "another --study."
+        "max_params is 60 there and 61 here; precision is float32 there and bfloat16 here; "
+        "seed is 0 there and 1 here): repeat those, or choose another --study."
     )
     assert files(finished.path) == before
 
@@ -249,6 +250,7 @@ def test_a_study_with_other_settings_is_refused_and_shows_the_differences(
         ({"timeout_s": float("nan")}, "--timeout must be"),
         ({"workers": 0}, "--workers must be at least 1, but got 0"),
         ({"sampler": "annealing"}, "--sampler cannot be 'annealing'"),
+        ({"precision": "bf16"}, "--precision cannot be 'bf16': did you mean bfloat16"),
         ({"study": "a/b"}, "--study must be letters"),
         ({"study": ".."}, "--study must be letters"),
         ({"study": "pretrained"}, "not `pretrained`"),

@@ -105,6 +105,73 @@ def test_in_training_batch_norm_uses_and_leaves_the_statistics_of_the_batch(text
         assert_close(left[name]["var"], var, 1e-3)
 
 
+@pytest.fixture(params=["whole", "piecewise"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small maps in either form, whatever their size would choose."""
+    if request.param == "piecewise" and jax.default_backend() != "cpu":
+        pytest.skip("maps go piece by piece on a CPU alone")
+    least = 0 if request.param == "piecewise" else 2**60
+    monkeypatch.setattr("pennyweight.arch.kernels.PIECEWISE_FROM", least)
+
+
+# What a convolution's maps carry with them, and what meets it there.
+CARRIED = [
+    "c4b m2 b A d2",
+    "c4+b A d2",
+    "c4rb F d2",
+    "c4bb A d2",
+    "(c2)b A d2",
+    "c4b (c4b)r m2 A d2",
+    "c4 a2 b A d2",
+    "c4br wb a2 F d2",
+]
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("text", CARRIED)
+def test_values_and_gradients_are_those_of_the_reference_in_either_form(text: str) -> None:
+    """Gradients of the pictures and of all weights, through the batch's own statistics."""
+    a = parse(text, (6, 6, 2), 2)
+    params, statistics = random_arrays(a, 3)
+    pull = jnp.asarray(np.random.default_rng(4).normal(size=(8, 2)), jnp.float32)
+
+    def ours(params: Tree, x: jax.Array) -> jax.Array:
+        return network(a, params, statistics)(x, Call(batch_statistics=True))
+
+    def theirs(params: Tree, x: jax.Array) -> jax.Array:
+        return evaluate(bind(a.layers, params, statistics), x, [])
+
+    @quickly
+    def results(params: Tree, x: jax.Array) -> list[Any]:
+        pulled = [jax.vjp(f, params, x) for f in (ours, theirs)]
+        return [(found, back(pull)) for found, back in pulled]
+
+    found, wanted = results(params, random_pictures(a, 8, 5))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert_close(one, other, 1e-3)
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("text", ["c4r m2 c4r m2 A d2+", "c4br m2 c4br m2 M d2+"])
+def test_what_is_not_finite_is_seen_behind_relu_and_max_pool(text: str) -> None:
+    """In one weight, or in one picture: were it hidden, the trial would not count as diverged."""
+    a = parse(text, (6, 6, 1), 2)
+    params, statistics = random_arrays(a, 3)
+    pictures = random_pictures(a, 8, 5)
+
+    @quickly
+    def loss(params: Tree, x: jax.Array) -> jax.Array:
+        logits = network(a, params, statistics)(x, Call(batch_statistics=True))
+        return -jax.nn.log_softmax(logits)[:, 0].mean()
+
+    assert np.isfinite(loss(params, pictures))
+    for value in (np.nan, np.inf, -np.inf):
+        assert not np.isfinite(loss(params, pictures.at[5, 2, 3].set(value)))
+        broken, _ = random_arrays(a, 3)
+        broken["conv1"]["kernel"][1, 1, 0, 2] = value
+        assert not np.isfinite(loss(broken, pictures))
+
+
 def test_predicting_leaves_the_statistics_alone() -> None:
     a = parse("c4br A d3", (6, 5, 2), 3)
     params, statistics = random_arrays(a, 5)

@@ -79,6 +79,22 @@ def test_the_default_name_is_a_name_and_tells_data_and_size(data: str) -> None:
     assert name.endswith("-123")
 
 
+def test_a_study_from_before_there_was_a_precision_counts_as_float32() -> None:
+    assert DIGITS.to_json().keys() == {"data", "budget", "sampler", "seed", "group", "space"}
+    assert DIGITS.name == "digits-8000"
+    narrow = replace(DIGITS, precision="bfloat16")
+    assert narrow.name == "digits-8000-bfloat16"
+    assert narrow.differences(narrow.to_json()) == []
+    differs = ["precision is float32 there and bfloat16 here"]
+    assert narrow.differences(DIGITS.to_json()) == differs
+    assert DIGITS.differences(narrow.to_json()) == ["precision is bfloat16 there and float32 here"]
+
+
+def test_an_unknown_precision_suggests_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="--precision cannot be 'bf16': did you mean bfloat16"):
+        replace(DIGITS, precision="bf16")
+
+
 def test_an_unknown_sampler_suggests_the_known_ones() -> None:
     with pytest.raises(UsageError, match="--sampler cannot be 'tpee': did you mean tpe"):
         replace(DIGITS, sampler="tpee")

@@ -75,6 +75,7 @@ def test_a_finished_training_is_left_as_it_is(runs: Path) -> None:
     ("changes", "difference"),
     [
         ({"epochs": 3}, "max_epochs is 2 there and 3 here"),
+        ({"precision": "bfloat16"}, "precision is float32 there and bfloat16 here"),
         ({"candidate": dataclasses.replace(CANDIDATE, seed=4)}, "seed is 0 there and 4 here"),
         (
             {"candidate": dataclasses.replace(CANDIDATE, recipe=Recipe(batch_size=32))},
@@ -112,6 +113,8 @@ def test_what_does_not_suit_the_data_is_refused(tmp_path: Path) -> None:
         training(tmp_path, candidate=large)
     with pytest.raises(UsageError, match="--max-epochs must be at least 1, but got 0"):
         training(tmp_path, epochs=0)
+    with pytest.raises(UsageError, match="--precision cannot be 'bf16': did you mean bfloat16"):
+        training(tmp_path, precision="bf16")
     assert not list(tmp_path.iterdir())
 
 

@@ -623,3 +623,21 @@ def run(arguments: list[str]) -> str:
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+class Noting(Arithmetic):
+    """Notes the precision of every task."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def outcome(self, task: Task) -> Outcome:
+        self.seen.add(task.precision)
+        return super().outcome(task)
+
+
+def test_every_task_has_the_studys_precision(tmp_path: Path) -> None:
+    for settings in (SETTINGS, replace(SETTINGS, precision="bfloat16")):
+        executor = Noting()
+        coordinate(StudyFolder(tmp_path / settings.name), 3, executor=executor, settings=settings)
+        assert executor.seen == {settings.precision}

@@ -32,7 +32,8 @@ def evaluate(
 ) -> Evaluation:
     """The network with the weights `model`, as a rung left them, on every picture of `dataset`.
 
-    `mean` and `std` are those of the pictures it was trained on.
+    `mean` and `std` are those of the pictures it was trained on. It is computed in float32, as an
+    exported network is.
     """
     import jax
     import jax.numpy as jnp
@@ -49,7 +50,8 @@ def evaluate(
     @jax.jit
     def run(images_nhwc: jax.Array, labels_n: jax.Array) -> tuple[jax.Array, jax.Array]:
         network = nnx.merge(graph, weights, statistics)
-        logits = network((images_nhwc.astype(jnp.float32) / 255 - mean_c) / std_c)
+        with jax.default_matmul_precision("float32"):  # GPUs and TPUs would round to fewer bits
+            logits = network((images_nhwc.astype(jnp.float32) / 255 - mean_c) / std_c)
         return tally(logits, labels_n, jnp.full(labels_n.shape, True))
 
     correct, loss = 0, 0.0

@@ -82,7 +82,7 @@ class Measurement:
 
         tasks = [replace(task, from_epoch=0, state=None)]
         training = in_place(task.source, task.split_seed, lanes).training
-        program = Program.of(task.candidate, task.epochs, task.frame)
+        program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
         state, traced = jax.device_put(start(program, tasks, lanes, len(training.labels_n)))
         b = program.batch_size
         n = b * min(_STEPS, len(training.labels_n) // b)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from functools import wraps
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import flax.struct
 import jax
@@ -24,11 +25,15 @@ from pennyweight.arch.network import Network, Tree, abstract
 from pennyweight.train.augment import warp
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.plan import Plan
+from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
 # Pictures scored at once: large enough for fast matrix products, small enough for the cache.
 CHUNK = 512
 CALIBRATION = 2_048  # training pictures that give the averaged weights their BatchNorm statistics
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +47,16 @@ class Program:
     augments: bool
     averages: bool
     epochs: int  # the epoch limit: how long the learning-rate schedule is
+    precision: Precision
 
     @classmethod
-    def of(cls, candidate: Candidate, epochs: int, frame: Architecture | None = None) -> Program:
+    def of(
+        cls,
+        candidate: Candidate,
+        epochs: int,
+        frame: Architecture | None = None,
+        precision: Precision = PRECISION,
+    ) -> Program:
         """The program that trains `candidate`, in its `frame`, under a limit of `epochs`."""
         recipe = candidate.recipe
         return cls(
@@ -55,6 +67,7 @@ class Program:
             augments=recipe.augments,
             averages=recipe.averaging > 0,
             epochs=epochs,
+            precision=precision,
         )
 
 
@@ -125,6 +138,22 @@ def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
     return State(vector, vector, zeros, np.zeros((), np.int32))  # type: ignore[arg-type]
 
 
+def _as_precise(
+    function: Callable[Concatenate[Program, P], T],
+) -> Callable[Concatenate[Program, P], T]:
+    """`function` with matrix products of its program's precision.
+
+    float32 has to be asked for too: by default JAX rounds to fewer bits on GPUs and TPUs.
+    """
+
+    @wraps(function)
+    def precise(program: Program, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.default_matmul_precision(program.precision):
+            return function(program, *args, **kwargs)
+
+    return precise
+
+
 def train_steps(
     program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
 ) -> tuple[State, jax.Array]:
@@ -171,6 +200,7 @@ def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) ->
     return state.average + (1 - decay) * (params - state.average)
 
 
+@_as_precise
 def score(
     program: Program, average: jax.Array, calibration: Pictures, validation: Pictures
 ) -> Score:

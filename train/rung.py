@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pennyweight.arch.architecture import Architecture
+from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate
 
 
@@ -29,6 +30,7 @@ class Task:
     to_epoch: int
     state: bytes | None = None
     frame: Architecture | None = None
+    precision: Precision = PRECISION
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:
@@ -111,7 +113,7 @@ def _chunks(tasks: Sequence[Task], lanes: int) -> list[tuple[list[int], int]]:
 
     alike: defaultdict[object, list[int]] = defaultdict(list)
     for place, task in enumerate(tasks):
-        program = Program.of(task.candidate, task.epochs, task.frame)
+        program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
         rung = task.from_epoch, task.to_epoch
         alike[program, task.source, task.split_seed, rung].append(place)
     chunks: list[tuple[list[int], int]] = []

@@ -21,6 +21,7 @@ from pennyweight.train.compiled import Executables, compiled
 from pennyweight.train.on_device import OnDevice, in_place
 from pennyweight.train.optimiser import Hypers, hypers
 from pennyweight.train.plan import Plan, plan_epoch
+from pennyweight.train.precision import PRECISION
 from pennyweight.train.program import Program, Score, State, initial_state
 from pennyweight.train.rung import Clock, Outcome, Point, Task
 from pennyweight.train.spread import lane, stacked
@@ -34,7 +35,7 @@ def train_together(tasks: Sequence[Task], lanes: int, clock: Clock) -> list[Outc
     first = tasks[0]
     data = in_place(first.source, first.split_seed, lanes)
     clock.lap("data")
-    program = Program.of(first.candidate, first.epochs, first.frame)
+    program = Program.of(first.candidate, first.epochs, first.frame, first.precision)
     sizes = [len(pictures.labels_n) for pictures in data]
     started = start(program, tasks, lanes, sizes[0])
     clock.lap("initialise")
@@ -152,10 +153,14 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
 
 
 def _owner(task: Task) -> np.ndarray:
-    """What ties a state to its candidate: a digest of the network, its frame and the seed."""
+    """What ties a state to its candidate: a digest of the network, its frame and the seed.
+
+    And of the precision, where that is not what it was before there was a choice.
+    """
     frame = task.frame or task.candidate.architecture
     own = task.candidate.architecture
     text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
+    text += "" if task.precision == PRECISION else f" {task.precision}"
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
