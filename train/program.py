@@ -154,6 +154,7 @@ def _as_precise(
     return precise
 
 
+@_as_precise
 def train_steps(
     program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
 ) -> tuple[State, jax.Array]:
