@@ -8,11 +8,11 @@ trained by the default recipe in batches of 128. Each is measured in a process l
 worker (`architectures_worker.py`): one thread, pinned to one core, nothing beside it.
 
 The first command prints, in seconds: *initialise*, what a new network takes before it is compiled;
-*compile* with an empty cache and, in a new process, with the cache that this left, and for each
-program the tracing and lowering, and XLA's part. The planner is compiled once per batch size and
-process, with the plain network that warms a process up; neither is in the quartiles. Then the peak
-resident memory of processes that compile and train one network each, for an epoch of as many
-pictures as MNIST has.
+*compile* with an empty cache in a process that has all cores, in one like a search's worker and, in
+a new one of these, with the cache that was left; and for each program the tracing and lowering, and
+XLA's part (two programs compile at the same time, so these parts overlap). The plain network that
+warms a process up is not in the quartiles. Then the peak resident memory of processes that compile
+and train one network each, for an epoch of as many pictures as MNIST has.
 
 With `--speed` the networks train short epochs, with the learning rates and the XLA options of
 whole ones. A picture is 6 FLOP for each multiply-accumulate, forward and backward. The slowest
@@ -55,9 +55,10 @@ SPLITS = (54_000, 2_048, 6_000)  # MNIST's pictures to train, to calibrate and t
 EPOCHS = 15
 RECIPE = Recipe(batch_size=128)
 STEPS = 5  # of a short epoch
+ALL = -1  # cores
 ROUNDS = 3  # short epochs; one before them, which warms up, is not counted
 LEAST = 1 / 3  # of the median speed
-CACHES = ("empty cache", "full cache")
+PASSES = ("all cores, empty cache", "one core, empty cache", "one core, full cache")
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -109,45 +110,42 @@ def draw(count: int, seed: int) -> list[Architecture]:
 
 def costs(networks: list[Architecture]) -> dict[str, Any]:
     """Seconds to initialise and to compile."""
-    with tempfile.TemporaryDirectory() as cache:
-        passes = [list(measured("compile", [_decoded(PLAIN), *networks], cache)) for _ in CACHES]
-    first = {name: rows.pop(0) for name, rows in zip(CACHES, passes, strict=True)}
+    warmed = [_decoded(PLAIN), *networks]
+    with tempfile.TemporaryDirectory() as all_cores, tempfile.TemporaryDirectory() as one_core:
+        passes = [
+            list(measured("compile", warmed, all_cores, core=ALL)),
+            list(measured("compile", warmed, one_core)),
+            list(measured("compile", warmed, one_core)),
+        ]
+    first = {name: rows.pop(0) for name, rows in zip(PASSES, passes, strict=True)}
     print(f"{len(networks):>3} networks, seconds{'median':>17}{'quartiles':>19}{'max':>9}")
     summary: dict[str, Any] = {
-        "initialise": summarised("initialise", [row["initialise"] for row in passes[0]])
+        "initialise": summarised("initialise", [row["initialise"] for row in passes[1]])
     }
-    for name, rows in zip(CACHES, passes, strict=True):
-        summary[name] = compile_summary(name, first[name], rows)
+    for name, rows in zip(PASSES, passes, strict=True):
+        summary[name] = compile_summary(name, rows)
     return {
         "splits": SPLITS,
         "epochs": EPOCHS,
         "summary": summary,
         "first of a process": first,
         "rows": [
-            described(network) | dict(zip(CACHES, rows, strict=True))
+            described(network) | dict(zip(PASSES, rows, strict=True))
             for network, *rows in zip(networks, *passes, strict=True)
         ],
     }
 
 
-def compile_summary(
-    cache: str, first: dict[str, Any], rows: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Some lines of the table, printed: all of compiling, each program, and what `first` adds."""
-    summary: dict[str, Any] = {
-        "compile": summarised(f"compile, {cache}", [row["compile"] for row in rows])
-    }
-    shared = [name for name in first["programs"] if all(name in row["programs"] for row in rows)]
-    for name in shared:
-        parts = [row["programs"][name] for row in rows]
-        summary[name] = {
-            "both": summarised(f"  {name}", [sum(part.values()) for part in parts]),
-            "lowering": summarised("    lowering", [part["lowering"] for part in parts]),
-            "xla": summarised("    XLA", [part["xla"] for part in parts]),
-        }
-    for name in first["programs"].keys() - shared:
-        summary[name] = first["programs"][name]
-        print(f"  {name}, once{sum(summary[name].values()):>{25 - len(name)}.3f}")
+def compile_summary(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Some lines of the table, printed: all of compiling, and each program that was compiled."""
+    summary: dict[str, Any] = {"compile": summarised(name, [row["compile"] for row in rows])}
+    for program in ("train_steps", "score"):
+        parts = [row["programs"][program] for row in rows if program in row["programs"]]
+        if parts:
+            summary[program] = {
+                "lowering": summarised(f"  {program}, lowering", [p["lowering"] for p in parts]),
+                "xla": summarised(f"  {program}, XLA", [p["xla"] for p in parts]),
+            }
     return summary
 
 
@@ -209,9 +207,11 @@ def compile_ahead(networks: Sequence[Architecture], cache: str) -> None:
 def measured(
     what: str, networks: Sequence[Architecture], cache: str, core: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """What one new worker process, on `core` or the last one, measures of each network in turn."""
+    """What one new worker process measures of each network in turn: on `core`, the last, or ALL."""
     threads = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    settled = {"JAX_PLATFORMS": "cpu", "PENNYWEIGHT_CACHE": cache} | dict.fromkeys(threads, "1")
+    settled = {"JAX_PLATFORMS": "cpu", "PENNYWEIGHT_CACHE": cache}
+    if core != ALL:
+        settled |= dict.fromkeys(threads, "1")
     place = max(os.sched_getaffinity(0)) if core is None else core
     script = Path(__file__).with_name("architectures_worker.py")
     with subprocess.Popen(

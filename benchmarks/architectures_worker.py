@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from architectures import CLASSES, EPOCHS, RECIPE, ROUNDS, SHAPE, SPLITS, STEPS
+from architectures import ALL, CLASSES, EPOCHS, RECIPE, ROUNDS, SHAPE, SPLITS, STEPS
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.network import abstract, draw_weights
@@ -36,7 +36,8 @@ Measure = Callable[[Architecture], dict[str, Any]]
 
 
 def main(what: str, core: str) -> None:
-    os.sched_setaffinity(0, {int(core)})  # before XLA starts its threads
+    if int(core) != ALL:
+        os.sched_setaffinity(0, {int(core)})  # before XLA starts its threads
     keep_compiled_programs()
     kinds = {"compile": compile_seconds, "memory": memory, "ahead": ahead, "speed": speed}
     measure = kinds[what]()

@@ -25,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -114,6 +114,21 @@ def main(
         out.write_text(json.dumps(record, indent=2) + "\n")
 
 
+def rate(network: Network, side: str, rounds: int, steps: int) -> float:
+    """Pictures a second of one side, a process per core: the median of rounds after the first."""
+    workers = [Worker(side, network, core, steps) for core in sorted(os.sched_getaffinity(0))]
+    rates = []
+    try:
+        for _ in range(rounds + 1):
+            for worker in workers:
+                worker.begin()
+            rates.append(sum(network.batch * steps / worker.seconds() for worker in workers))
+    finally:
+        for worker in workers:
+            worker.end()
+    return statistics.median(rates[1:])
+
+
 def compare(network: Network, way: str, theirs: Against, rounds: int, steps: int) -> dict[str, Any]:
     """A row of the table."""
     cores = sorted(os.sched_getaffinity(0)) if way == "a process per core" else [None]
@@ -155,7 +170,7 @@ class Worker:
         threads = len(os.sched_getaffinity(0)) if core is None else 1
         names = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "worker", side, network.name, str(threads), str(steps)],
+            [sys.executable, __file__, "worker", side, *map(str, (*astuple(network), threads, steps))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -188,9 +203,11 @@ class Worker:
 
 
 @app.command
-def worker(side: str, name: str, threads: int, steps: int) -> None:
+def worker(  # its arguments are those of `Network`, and two more
+    side: str, name: str, notation: str, pixels: int, batch: int, threads: int, steps: int, /
+) -> None:
     """What runs in a worker process; not for people."""
-    network = NETWORKS[name]
+    network = Network(name, notation, pixels, batch)
     random = np.random.default_rng(0)
     count = network.batch * steps
     # Something to learn: a class is a pattern among noise.

@@ -1,0 +1,106 @@
+"""How many of a search's worker-seconds are not spent training: 12 networks on MNIST.
+
+    .venv/bin/python benchmarks/overhead.py --out benchmarks/records/overhead.json
+    .venv/bin/python benchmarks/overhead.py --study runs/mnist-8000
+
+The command line searches MNIST (prepared under TFDS_DATA_DIR) under 8,000 parameters and 15 epochs,
+12 trials, as a new process with an empty cache; or a finished study is taken. Then each of its
+networks is timed as `training.py` times one, a pinned process per core and no augmentation: what
+its pictures would take at that rate is training, and the rest of workers times wall-clock seconds
+is overhead: importing, compiling, scoring, augmenting, waiting at the end. Expect
+20 minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from machine import cpu
+from training import STEPS, Network, rate
+
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.recording import versions
+from pennyweight.train.data import load_training_set, split
+
+DATA, SIDE = "mnist", 28
+SEARCH = f"search --data {DATA} --max-params 8k --max-epochs 15 --trials 12"
+
+app = App(help=__doc__, help_format="plaintext")
+
+
+@app.default
+def main(
+    *,
+    study: Annotated[Path | None, Parameter(help="The folder of a finished study.")] = None,
+    rounds: int = 3,
+    out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
+) -> None:
+    """Search, then time each network."""
+    found = searched() if study is None else load_study(study.parent, study.name)
+    training = len(split(load_training_set(DATA).labels, found.settings["seed"]).train)
+    print(f"{'trial':>5}{'epochs':>8}{'pictures/s':>12}{'seconds':>9}  network")
+    rows = [row(found, number, training, rounds) for number in sorted(found.trials)]
+    training_s = sum(each["training_s"] for each in rows)
+    workers = found.sessions[0]["workers"]
+    total_s = workers * found.wall_s
+    share = 1 - training_s / total_s
+    print(
+        f"{training_s:,.0f} of {total_s:,.0f} worker-seconds are training, {share:.1%} are not; "
+        f"the ledger: {', '.join(f'{kind} {s:,.0f}' for kind, s in found.worker_seconds.items())}"
+    )
+    if out:
+        record = {
+            "benchmark": "overhead",
+            "command": f"pennyweight {SEARCH}",
+            "rows": rows,
+            "workers": workers,
+            "wall_s": found.wall_s,
+            "training_s": training_s,
+            "ledger": found.worker_seconds,
+            "overhead": share,
+            "cores": os.cpu_count(),
+            "cpu": cpu(),
+            "versions": versions(),
+        }
+        out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def searched() -> StudyRecords:
+    """A search by the command line, from a cold start."""
+    program = Path(sys.executable).with_name("pennyweight")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [str(program), *SEARCH.split()],
+            cwd=folder,
+            env={**os.environ, "PENNYWEIGHT_CACHE": f"{folder}/cache"},
+            check=True,
+        )
+        return load_study(Path(folder) / "runs", "mnist-8000")
+
+
+def row(found: StudyRecords, number: int, training: int, rounds: int) -> dict[str, Any]:
+    """A trial: its epochs, the rate of its network, and what they make in seconds of one core."""
+    trial = found.trials[number]
+    batch = trial.recipe["batch_size"]
+    network = Network("", trial.notation, SIDE, batch)
+    # A core's share of the rate of all; steps as many as make the pictures of 40 of 128.
+    rate_s = rate(network, "ours", rounds, STEPS * 128 // batch) / len(os.sched_getaffinity(0))
+    result = {
+        "trial": number,
+        "notation": trial.notation,
+        "batch_size": batch,
+        "epochs": trial.epochs,
+        "pictures_s": rate_s,
+        "training_s": trial.epochs * (training // batch * batch) / rate_s,
+    }
+    line = "{trial:>5}{epochs:>8}{pictures_s:>12,.0f}{training_s:>9.0f}  {notation}"
+    print(line.format(**result), flush=True)
+    return result
