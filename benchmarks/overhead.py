@@ -18,18 +18,19 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from machine import cpu
-from training import STEPS, Network, rate
 
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.recording import versions
 from pennyweight.train.data import load_training_set, split
 
+training_benchmark: Any = import_module("training")  # of this folder; tests have one, too
 DATA, SIDE = "mnist", 28
 SEARCH = f"search --data {DATA} --max-params 8k --max-epochs 15 --trials 12"
 
@@ -90,9 +91,10 @@ def row(found: StudyRecords, number: int, training: int, rounds: int) -> dict[st
     """A trial: its epochs, the rate of its network, and what they make in seconds of one core."""
     trial = found.trials[number]
     batch = trial.recipe["batch_size"]
-    network = Network("", trial.notation, SIDE, batch)
+    network = training_benchmark.Network("", trial.notation, SIDE, batch)
     # A core's share of the rate of all; steps as many as make the pictures of 40 of 128.
-    rate_s = rate(network, "ours", rounds, STEPS * 128 // batch) / len(os.sched_getaffinity(0))
+    steps = training_benchmark.STEPS * 128 // batch
+    rate_s = training_benchmark.rate(network, "ours", rounds, steps) / len(os.sched_getaffinity(0))
     result = {
         "trial": number,
         "notation": trial.notation,

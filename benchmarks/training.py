@@ -169,8 +169,9 @@ class Worker:
     def __init__(self, side: str, network: Network, core: int | None, steps: int) -> None:
         threads = len(os.sched_getaffinity(0)) if core is None else 1
         names = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        arguments = (*astuple(network), threads, steps)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "worker", side, *map(str, (*astuple(network), threads, steps))],
+            [sys.executable, __file__, "worker", side, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -170,7 +170,7 @@ def train_steps(
         labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
         if program.augments:
             # Augmented before normalising: what comes in from outside a picture is black.
-            images = warp(images.astype(training.mean_c.dtype), plan.affine_sb)
+            images = warp(images, plan.affine_sb)
         key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")
         call = Call(batch_statistics=True, dropout_key=key)
 
