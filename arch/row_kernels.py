@@ -43,13 +43,13 @@ def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Map
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
     o, size = kernel.shape[3], x.shape[1]
-    read, product = _reader(kind, x, affine), _product(kind.columns, kernel)
+    read, row_of = _reader(kind, x, affine), _product(kind.columns, kernel)
     shape = (o, kind.rows.outputs(size), kind.columns.outputs(x.shape[2]), x.shape[3])
 
     def step(i: jax.Array, so_far: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         y, moments = so_far
         taps = jnp.concatenate(_taps(kind.rows, read, size, i))
-        row = lax.optimization_barrier(product(taps))
+        row = lax.optimization_barrier(row_of(taps))
         return _put(y, row, i), _pooled(moments, i, row)
 
     start = jnp.zeros(shape, x.dtype), jnp.zeros((2, o), x.dtype)

@@ -32,7 +32,7 @@ from pennyweight.train.data import load_training_set, split
 
 training_benchmark: Any = import_module("training")  # of this folder; tests have one, too
 DATA, SIDE = "mnist", 28
-SEARCH = f"search --data {DATA} --max-params 8k --max-epochs 15 --trials 12"
+SEARCH = f"search --device cpu --data {DATA} --max-params 8k --max-epochs 15 --trials 12"
 
 app = App(help=__doc__, help_format="plaintext")
 

@@ -46,7 +46,7 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Train every seed both ways."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
+    os.environ |= {"NPROC": "1", "JAX_PLATFORMS": "cpu"}  # one thread a process, as in a search
     workers = len(os.sched_getaffinity(0))
     given = [[each] * seeds for each in (data, network, epochs)]
     with ProcessPoolExecutor(workers, get_context("spawn"), warm_up, (data, SPLIT_SEED)) as pool:

@@ -57,6 +57,7 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Measure, fit and print all four."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
     print(f"{'grows':<12}{'to':>8}" + "".join(f"{kind + ' s':>12}" for kind in KINDS))
     tables: list[tuple[str, Callable[[int], dict[str, float]], tuple[int, ...]]] = [
         ("parameters", by_parameters, CAPS),
@@ -150,7 +151,7 @@ def by_workers(trials: int) -> dict[str, Any]:
 def searched(workers: int, trials: int) -> float:
     """Seconds of one search from the command line, with nothing compiled before."""
     program = Path(sys.executable).with_name("pennyweight")
-    flags = ["--data", DATA, "--max-params", str(USUAL_PARAMS), "--json"]
+    flags = ["--data", DATA, "--device", "cpu", "--max-params", str(USUAL_PARAMS), "--json"]
     with tempfile.TemporaryDirectory() as folder:
         command = [str(program), "search", *flags, "--trials", str(trials)]
         environment = {**os.environ, "PENNYWEIGHT_CACHE": f"{folder}/cache"}

@@ -31,7 +31,7 @@ class Device:
 CPU = Device(kind="cpu", platforms="cpu")
 _CUDA, _ROCM = Device(kind="gpu", platforms="cuda"), Device(kind="gpu", platforms="rocm")
 _TPU = Device(kind="tpu", platforms="tpu")
-_FILES = {_CUDA: ["nvidiactl"], _ROCM: ["kfd"], _TPU: ["accel*", "vfio/[0-9]*"]}
+_FILES = {_CUDA: ["nvidiactl", "dxg"], _ROCM: ["kfd"], _TPU: ["accel*", "vfio/[0-9]*"]}
 
 
 def find_device(asked: Asked) -> Device:
@@ -57,7 +57,8 @@ def choose(asked: Asked, platforms: str, found: Sequence[Device]) -> Device:
     extra = "cuda" if asked == "gpu" else "tpu"
     raise UsageError(
         f"--device {asked} needs a {asked.upper()} and JAX's plugin for it, but this machine does "
-        f"not have both: install pennyweight[{extra}] where there is one, or use --device cpu."
+        f"not seem to have both: install pennyweight[{extra}] where there is one, name it in "
+        "JAX_PLATFORMS, or use --device cpu."
     )
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -235,6 +236,7 @@ class Plan:
         progress: bool,
     ) -> None:
         from pennyweight.search.sampling import make_sampler
+        from pennyweight.search.side_by_side import check_device
         from pennyweight.search.study import Coordinator
         from pennyweight.train.rung import warm_up
 
@@ -244,12 +246,13 @@ class Plan:
         dataset = load_shown(settings.data, known, show=progress)
         warm = partial(warm_up, settings.data, settings.seed)
         folder = self.folder
-        with (
-            LocalExecutor(workers, warm=warm, device=self.device) as executor,
-            folder.writing(),
-            folder.locked(),
-            RecordFile.open(folder.records) as records,
-        ):
+        with ExitStack() as stack:
+            executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=self.device))
+            if self.device.accelerates:
+                check_device(executor)  # before anything is written
+            stack.enter_context(folder.writing())
+            stack.enter_context(folder.locked())
+            records = stack.enter_context(RecordFile.open(folder.records))
             # Read again, under the lock: another coordinator may have been at work meanwhile.
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
@@ -265,7 +268,7 @@ class Plan:
                     watch=watch,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
-                ).run(records, known, _session(executor.workers))
+                ).run(records, known, _session(executor.workers, self.device))
 
     def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:
         from pennyweight.search.recording import study_record
@@ -275,12 +278,13 @@ class Plan:
         return fold_records([{"kind": "study", **first}])
 
 
-def _session(workers: int) -> dict[str, Any]:
+def _session(workers: int, device: Device) -> dict[str, Any]:
     from pennyweight.search.recording import versions
 
     return {
         "started": time.time(),
         "workers": workers,
+        "device": device.kind,
         "versions": versions(),
         "pid": os.getpid(),
     }

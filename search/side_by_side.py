@@ -29,12 +29,26 @@ def lanes_on(
     return _asked(executor, best_lanes, task, most).to_json()
 
 
+def check_device(executor: Executor) -> None:
+    """Raise RunError where JAX cannot start on the device of `executor`."""
+    try:
+        executor.submit(device_name).result()
+    except Exception as error:
+        raise RunError(
+            f"The device cannot be used ({_in_a_line(error)}): see to that, or choose --device cpu."
+        ) from error
+
+
 def _asked(executor: Executor, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return executor.submit(function, *args, **kwargs).result()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300].rstrip(".")
         raise RunError(
-            f"The device could not measure how many trials it trains best at a time ({reason}): "
+            f"The device could not measure how many trials it trains best at a time "
+            f"({_in_a_line(error)}): "
             "see to that, then go on with the study, or choose --device cpu."
         ) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300].rstrip(":. ")

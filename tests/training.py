@@ -12,13 +12,12 @@ from pennyweight.arch.notation import parse
 from pennyweight.train.optimiser import Hypers, hypers
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Pictures, Program, State, initial_state, train_steps
-from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.recipe import UNCHANGED, Candidate, Recipe
 
 # Unoptimised code compiles in half the time, and runs once here.
 quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
-STILL: dict[str, Any] = {"rotation": 0, "shear": 0, "scale": 0, "shift": 0}
-"""The part of a recipe that leaves pictures as they are."""
+STILL = UNCHANGED
 
 
 def candidate(

@@ -26,7 +26,7 @@ from pennyweight.train.program import (
     train_steps,
 )
 from pennyweight.train.program_store import ProgramStore
-from pennyweight.train.recipe import Recipe
+from pennyweight.train.recipe import UNCHANGED, Recipe
 from pennyweight.train.spread import in_lanes, shapes
 
 # XLA reads this when it starts, in whichever process: a fifth less to compile, and as fast to run.
@@ -65,8 +65,8 @@ def compiled(
     traced = hypers(Recipe(), 1)
     state = shapes(initial_state(program, params, traced), lanes, shared=False)
     traced = shapes(traced, lanes, shared=False)
-    plan = plan_epoch(training, Recipe(batch_size=program.batch_size), 0, 0)
-    plan = shapes(plan, lanes, shared=False)
+    like = Recipe(batch_size=program.batch_size, **({} if program.augments else UNCHANGED))
+    plan = shapes(plan_epoch(training, like, 0, 0), lanes, shared=False)
     sizes = (training, calibration, validation)
     sets = [shapes(_pictures(program, n), lanes, shared=True) for n in sizes]
     calls = [

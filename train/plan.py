@@ -14,7 +14,7 @@ class Plan(NamedTuple):
     """By step: which pictures, how they are changed, what drops; a whole epoch's, or one step's."""
 
     order_sb: np.ndarray  # indices of pictures
-    affine_sb: Affine
+    affine_sb: Affine | None  # None where pictures stay as they are
     dropout_keys_s2: np.ndarray  # uint32: the data of a threefry key each
 
 
@@ -28,4 +28,5 @@ def plan_epoch(n: int, recipe: Recipe, seed: int, epoch: int) -> Plan:
     steps = n // b
     order = random.permutation(n)[: steps * b].reshape(steps, b).astype(np.int32)
     keys = random.integers(0, 2**32, (steps, 2), np.uint32)
-    return Plan(order, draw_affine(random, (steps, b), recipe), keys)
+    affine = draw_affine(random, (steps, b), recipe) if recipe.augments else None
+    return Plan(order, affine, keys)

@@ -158,7 +158,10 @@ def _as_precise(
 def train_steps(
     program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
 ) -> tuple[State, jax.Array]:
-    """The state after the steps of `plan`, and the mean loss."""
+    """The state after the steps of `plan`, and the mean loss.
+
+    The learning rate's schedule is that of `program.epochs` such plans.
+    """
     steps = len(plan.order_sb)
     frame = _Frame.of(program)
     transform = optimiser(
@@ -168,7 +171,7 @@ def train_steps(
     def step(state: State, plan: Plan) -> tuple[State, jax.Array]:
         images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
         labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
-        if program.augments:
+        if plan.affine_sb is not None:
             # Augmented before normalising: what comes in from outside a picture is black.
             images = warp(images, plan.affine_sb)
         key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")

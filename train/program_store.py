@@ -6,11 +6,12 @@ half a second what it then reads in a tenth of one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
 import platform
-import tempfile
+import threading
 import time
 from functools import lru_cache
 from importlib.metadata import version
@@ -46,9 +47,10 @@ class ProgramStore:
                 return None
             # Pickled code, in the user's own folder: trusted as much as the installed package is.
             program = serialize_executable.deserialize_and_load(*pickle.loads(kept))
-            _touch(path)
         except Exception:
             return None
+        with contextlib.suppress(OSError):  # of a folder that is only read
+            _touch(path)
         return program
 
     def put(self, deciding: object, program: Any) -> None:
@@ -56,10 +58,13 @@ class ProgramStore:
         try:
             kept = pickle.dumps(serialize_executable.serialize(program))
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(hashlib.sha256(kept).digest() + kept)
-            _touch(Path(file.name))
-            Path(file.name).replace(self._path(deciding))
+            unfinished = self._folder / f"{os.getpid()}-{threading.get_ident()}.unfinished"
+            try:
+                unfinished.write_bytes(hashlib.sha256(kept).digest() + kept)
+                _touch(unfinished)
+                unfinished.replace(self._path(deciding))
+            finally:
+                unfinished.unlink(missing_ok=True)
             self._make_room()
         except Exception:
             return
@@ -87,20 +92,36 @@ def _touch(path: Path) -> None:
 @lru_cache
 def _setting() -> tuple[object, ...]:
     """What decides a program beside what it is asked for."""
-    sources = hashlib.sha256()
-    for folder in (Path(network.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
-            sources.update(path.read_bytes())
     devices = jax.local_devices()
+    # The platform is that of the devices, whoever chose it.
+    settings = {name: value for name, value in jax.config.values.items() if name != "jax_platforms"}
     return (
-        sources.hexdigest(),
+        _SOURCES,
         [version(library) for library in _LIBRARIES],
         [(device.platform, device.device_kind) for device in devices],
         devices[0].client.platform_version,
         (platform.machine(), _instructions()),
+        _cores(),  # XLA splits large loops for as many
         os.environ.get("XLA_FLAGS"),
-        sorted(map(str, jax.config.values.items())),
+        sorted(map(str, settings.items())),
     )
+
+
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for folder in (Path(network.__file__).parent, Path(__file__).parent):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _digest_of_sources()  # on import, as what is imported is what compiles
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _instructions() -> str:

@@ -73,6 +73,9 @@ class Recipe:
         return cls(**description)
 
 
+UNCHANGED: dict[str, Any] = {"rotation": 0, "shear": 0, "scale": 0, "shift": 0}
+"""The fields of a recipe that leaves pictures as they are."""
+
 _RANGES = {
     "peak_learning_rate": (1e-7, 10),
     "weight_decay": (0, 10),

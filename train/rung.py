@@ -86,7 +86,7 @@ def train_rungs(tasks: Sequence[Task], lanes: int = 1) -> list[Outcome]:
     """
     outcomes: dict[int, Outcome] = {}
     for places, wide in _chunks(tasks, lanes):
-        trained = _train([tasks[place] for place in places], wide)
+        trained = _train_in_memory([tasks[place] for place in places], wide)
         outcomes |= zip(places, trained, strict=True)
     return [outcomes[place] for place in range(len(tasks))]
 
@@ -124,6 +124,18 @@ def _chunks(tasks: Sequence[Task], lanes: int) -> list[tuple[list[int], int]]:
         parts = range(0, len(places), lanes)
         chunks += [(places[part : part + lanes], lanes) for part in parts]
     return chunks
+
+
+def _train_in_memory(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
+    """As `_train`; in half as many lanes at a time where the device's memory is too small."""
+    try:
+        return _train(tasks, lanes)
+    except Exception as error:
+        if lanes == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+    half = lanes // 2
+    parts = [tasks[start : start + half] for start in range(0, len(tasks), half)]
+    return [outcome for part in parts for outcome in _train_in_memory(part, half)]
 
 
 def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
