@@ -108,3 +108,24 @@ def test_the_speeds_told_of_are_the_recorded_ones() -> None:
     for network, (one_process, a_process_per_core) in measured.items():
         row = f"| {network} | {one_process:.2f} times as fast | {a_process_per_core:.2f} |"
         assert row in guide
+
+
+def test_what_is_said_of_bfloat16_is_in_its_record() -> None:
+    found = record("precision.json")
+    cost = re.search(r"\[cost ([0-9.]+) points\]\(benchmarks/records/precision.json\)", README)
+    took = re.search(r"took ([0-9.]+) times as long", README)
+    assert cost
+    assert took
+    assert float(cost[1]) == round(-100 * found["mean"], 1)
+    assert float(took[1]) == round(found["ratio"], 2)
+
+
+def test_what_is_said_of_frames_is_in_their_record() -> None:
+    found = record("frames.json")
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    numbers = re.search(
+        r"was ([-+][0-9.]+) points, 95% interval ([-+][0-9.]+) to ([-+][0-9.]+)", text
+    )
+    assert numbers
+    wanted = [found["mean"], *found["interval"]]
+    assert [float(n) for n in numbers.groups()] == [round(100 * n, 2) for n in wanted]

@@ -45,8 +45,8 @@ def best_lanes(task: Task, most: int) -> Measured:
 
     name = device_name()
     if jax.default_backend() == "cpu" and len(jax.local_devices()) == 1:
-        # A CPU is never idle: on its one core eight lanes train what one does on 8x8 pictures, and
-        # four a fifth less on 28x28, where their maps leave the cache (`benchmarks/lanes.py`).
+        # A CPU is never idle: eight lanes train hardly more than one on 8x8 pictures, and a third
+        # less on 28x28, where their maps leave the cache (`benchmarks/records/lanes.json`).
         return Measured(device=name, lanes=1)
     rates: dict[int, float] = {}
     for lanes in _doubling(len(jax.local_devices()), most):
