@@ -268,7 +268,7 @@ class Plan:
                     watch=watch,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
-                ).run(records, known, _session(executor.workers, self.device))
+                ).run(records, known, _session(executor.workers))
 
     def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:
         from pennyweight.search.recording import study_record
@@ -278,13 +278,12 @@ class Plan:
         return fold_records([{"kind": "study", **first}])
 
 
-def _session(workers: int, device: Device) -> dict[str, Any]:
+def _session(workers: int) -> dict[str, Any]:
     from pennyweight.search.recording import versions
 
     return {
         "started": time.time(),
         "workers": workers,
-        "device": device.kind,
         "versions": versions(),
         "pid": os.getpid(),
     }
