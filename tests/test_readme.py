@@ -108,6 +108,10 @@ def test_the_speeds_told_of_are_the_recorded_ones() -> None:
     for network, (one_process, a_process_per_core) in measured.items():
         row = f"| {network} | {one_process:.2f} times as fast | {a_process_per_core:.2f} |"
         assert row in guide
+    told = " ".join(guide.split())
+    for against, words in (("steps", "as fast where Flax"), ("scan", "where it compiles")):
+        ratio = record(f"training-flax-{against}.json")["rows"][1]["ratio"]
+        assert re.search(rf"{ratio:.2f} times (?:{words})", told)
 
 
 def test_what_is_said_of_bfloat16_is_in_its_record() -> None:
