@@ -25,7 +25,7 @@ from pennyweight.train.program import (
     score,
     train_steps,
 )
-from pennyweight.train.program_store import ProgramStore
+from pennyweight.train.program_store import ProgramStore, cores
 from pennyweight.train.recipe import UNCHANGED, Recipe
 from pennyweight.train.spread import in_lanes, shapes
 
@@ -76,7 +76,8 @@ def compiled(
     options = _options(program, training)
     deciding = program, sizes, lanes, options, str(jnp.result_type(float))
     keys = [(function.__name__, deciding) for function, *_ in calls]
-    with ThreadPoolExecutor(len(calls)) as threads:  # XLA needs no lock of Python's
+    # XLA needs no lock of Python's. On one core two at a time would only need more memory.
+    with ThreadPoolExecutor(min(len(calls), cores())) as threads:
         ready: list[Any] = list(threads.map(_kept, keys))
         for i, (function, arguments, shared) in enumerate(calls):
             if ready[i] is None:

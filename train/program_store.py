@@ -101,7 +101,7 @@ def _setting() -> tuple[object, ...]:
         [(device.platform, device.device_kind) for device in devices],
         devices[0].client.platform_version,
         (platform.machine(), _instructions()),
-        _cores(),  # XLA splits large loops for as many
+        cores(),  # XLA splits large loops for as many
         os.environ.get("XLA_FLAGS"),
         sorted(map(str, settings.items())),
     )
@@ -118,7 +118,8 @@ def _digest_of_sources() -> str:
 _SOURCES = _digest_of_sources()  # on import, as what is imported is what compiles
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
