@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from reprlib import Repr
 
+_LONGEST = 300  # characters of a foreign error's message
+
 
 class UsageError(ValueError):
     """Bad input: the rule, the value and the remedy in one line.
@@ -33,6 +35,15 @@ def shown(value: object) -> str:
         return brief.repr(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         return f"a huge {type(value).__name__}"
+
+
+def in_a_line(error: BaseException) -> str:
+    """The kind of `error` and what it says, without line breaks, and not endless.
+
+    >>> in_a_line(ValueError("one\\n  two"))
+    'ValueError: one two'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
 
 def close_names(name: str, known: Iterable[str]) -> str:

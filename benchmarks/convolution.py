@@ -27,6 +27,7 @@ os.environ.setdefault("NPROC", "1")  # XLA's thread pool, as in a search's worke
 import jax
 import numpy as np
 from jax import lax
+from machine import cpu
 
 from pennyweight.arch.kernels import conv
 from pennyweight.arch.maps import Maps
@@ -122,11 +123,8 @@ def compare(kind: Kind) -> dict[str, object]:
 
 
 def describe_machine() -> dict[str, object]:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "device": jax.devices()[0].device_kind,
         "system": platform.platform(),

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from intervals import interval_of
 
 from pennyweight.arch.notation import parse
 from pennyweight.search.recording import versions
@@ -35,7 +35,6 @@ ALONE, FRAME = (
     "c6br m2 c12br m2 c15br A d10+",
 )
 SEEDS = 20
-T_95 = 2.093  # Student's t, two-sided, of 19 degrees of freedom
 WIDEST = 0.003
 
 app = App(help=__doc__, help_format="plaintext")
@@ -56,10 +55,11 @@ def main(
     for row in rows:
         print("{seed:>4}{alone:>9.2%}{framed:>9.2%}".format(**row))
     apart = [row["framed"] - row["alone"] for row in rows]
-    mean = statistics.mean(apart)
-    half = T_95 * statistics.stdev(apart) / SEEDS**0.5
-    fine = abs(mean) <= half and 2 * half < WIDEST
-    print(f"framed less alone: {mean:+.3%}, 95% interval {mean - half:+.3%} to {mean + half:+.3%}")
+    found = interval_of(apart)
+    fine = found.low <= 0 <= found.high and found.high - found.low < WIDEST
+    print(
+        f"framed less alone: {found.mean:+.3%}, 95% interval {found.low:+.3%} to {found.high:+.3%}"
+    )
     if out:
         record = {
             "benchmark": "frames",
@@ -67,8 +67,8 @@ def main(
             "networks": [ALONE, FRAME],
             "epochs": epochs,
             "rows": rows,
-            "mean": mean,
-            "interval": [mean - half, mean + half],
+            "mean": found.mean,
+            "interval": [found.low, found.high],
             "cores": os.cpu_count(),
             "versions": versions(),
         }

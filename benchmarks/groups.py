@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from machine import cpu
 
 from pennyweight.search.device import Asked
 from pennyweight.search.recording import versions
@@ -57,7 +57,7 @@ def main(
             "command": f"benchmarks/groups.py --trials {trials} --rounds {rounds} --data {data} "
             f"--device {device}",
             "cores": os.cpu_count(),
-            "cpu": platform.processor() or platform.machine(),
+            "cpu": cpu(),
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from cyclopts import App, Parameter
+from intervals import interval_of
 from machine import cpu
-from scipy import stats
 
 from pennyweight.arch.notation import parse
 from pennyweight.search.recording import versions
@@ -56,10 +55,10 @@ def main(
         (wide, narrow), seconds = row["val_accuracy"], row["train_s"]
         print(f"{row['seed']:>4}{wide:>9.2%}{narrow:>10.2%}{seconds[0]:>6.1f} {seconds[1]:.1f}")
     apart = [row["val_accuracy"][1] - row["val_accuracy"][0] for row in rows]
-    mean, half = statistics.mean(apart), _half(apart)
+    difference = interval_of(apart)
     ratio = statistics.median(row["train_s"][1] / row["train_s"][0] for row in rows)
-    interval = f"95% interval {mean - half:+.3%} to {mean + half:+.3%}"
-    print(f"bfloat16 less float32: {mean:+.3%}, {interval}")
+    interval = f"95% interval {difference.low:+.3%} to {difference.high:+.3%}"
+    print(f"bfloat16 less float32: {difference.mean:+.3%}, {interval}")
     print(f"training in bfloat16 takes {ratio:.2f} times as long")
     if out:
         record = {
@@ -69,11 +68,11 @@ def main(
             "epochs": epochs,
             "precisions": get_args(Precision),
             "rows": rows,
-            "mean": mean,
-            "interval": [mean - half, mean + half],
+            "mean": difference.mean,
+            "interval": [difference.low, difference.high],
             "ratio": ratio,
             "cores": os.cpu_count(),
-            "cpu": cpu() if platform.system() == "Linux" else platform.processor(),
+            "cpu": cpu(),
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
@@ -104,12 +103,6 @@ def trained(seed: int, data: str, network: str, epochs: int) -> dict[str, Any]:
         "evaluate_s": [found[way].seconds["evaluate"] for way in ways],
         "compile_s": [found[way].seconds["compile"] for way in ways],
     }
-
-
-def _half(values: list[float]) -> float:
-    """Half of Student's 95% interval of the mean."""
-    spread = statistics.stdev(values) / len(values) ** 0.5
-    return float(stats.t.ppf(0.975, len(values) - 1)) * spread
 
 
 if __name__ == "__main__":

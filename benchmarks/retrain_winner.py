@@ -14,14 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from scipy import stats
+from intervals import interval_of
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.results.models import Model, find_model, load_data_of
@@ -36,15 +35,6 @@ from pennyweight.train.rung import Task, train_rung, warm_up
 FIRST_SEED = 1_000  # those that the study used are passed over
 
 app = App(help=__doc__, help_format="plaintext")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and its 95% interval, fractions."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @app.default
@@ -67,7 +57,7 @@ def main(
         trained = [outcome.model for outcome in executor.map(train_rung, tasks)]
     results = [_measure(model, weights, ledger) for weights in trained]
     accuracies = [result.accuracy for result in results]
-    interval = _interval(accuracies)
+    interval = interval_of(accuracies)
     print(f"{model.trial.notation}: {model.trial.cost['params']:,} parameters")
     for seed, result in zip(chosen, results, strict=True):
         print(f"seed {seed}: {result.accuracy:.2%} ({result.correct} of {result.total})")
@@ -118,14 +108,6 @@ def _measure(model: Model, weights: bytes, ledger: Path) -> Evaluation:
     pictures = open_test_set(model.study.data, purpose="confirm", model=identity, ledger=ledger)
     architecture = Architecture.from_json(model.trial.architecture)
     return evaluate(architecture, weights, pictures, *normalisation(training))
-
-
-def _interval(values: list[float]) -> Interval:
-    """Student's 95% interval of the mean; the mean alone where there is one value or no spread."""
-    mean = sum(values) / len(values)
-    spread = stats.sem(values) if len(values) > 1 else 0.0
-    half = float(stats.t.ppf(0.975, len(values) - 1) * spread) if spread else 0.0
-    return Interval(mean, mean - half, mean + half)
 
 
 if __name__ == "__main__":

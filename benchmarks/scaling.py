@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -82,7 +81,7 @@ def main(
             "usual": {"data": DATA, "max_params": USUAL_PARAMS, "epochs": USUAL_EPOCHS},
             **found,
             "cores": os.cpu_count(),
-            "cpu": cpu() if platform.system() == "Linux" else platform.processor(),
+            "cpu": cpu(),
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")

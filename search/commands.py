@@ -85,7 +85,6 @@ def search(
         Print the leaderboard as JSON.
     """
     from pennyweight.arch.budget import Budget
-    from pennyweight.search.device import find_device
     from pennyweight.search.launch import Plan
     from pennyweight.search.settings import Settings
 
@@ -96,14 +95,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
-    plan = Plan.of(
-        settings,
-        group=group,
-        trials=trials,
-        study=study,
-        runs=runs,
-        device=find_device(device),
-    )
+    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
     if dry_run:
         from pennyweight.search.preview import preview
 

@@ -1,7 +1,6 @@
 """Where the work of a search runs: executors of `concurrent.futures` (PEP 3148)."""
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.search.device import Device
+from pennyweight.search.device import CPU, Device
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.worker import Worker
+from pennyweight.train.cores import available_cores, core_count
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,18 +71,15 @@ class LocalExecutor(Executor):
         Raises `MainGuardError` if a script starts this outside its main block.
         """
         refuse_nested()
-        accelerates = device is not None and device.accelerates
-        if device is not None:
-            check_workers(workers, device)
         if workers is not None and workers < 1:
             raise UsageError(
                 f"`workers` must be at least 1, but got {workers}; leave it out for one per core."
             )
-        cores = _available_cores()
-        workers = workers or (1 if accelerates else len(cores) or os.cpu_count() or 1)
+        cores, where = available_cores(), device or CPU
+        workers = worker_count(workers, where)
         # With fewer workers than cores, two searches would share the first cores and leave the
         # others idle.
-        pinned = workers == len(cores) and not accelerates
+        pinned = workers == len(cores) and not where.accelerates
         places: list[int | None] = [*cores] if pinned else [None] * workers
         self._warm = warm
         self._device = device
@@ -217,6 +214,7 @@ def check_workers(workers: int | None, device: Device) -> None:
         )
 
 
-def _available_cores() -> list[int]:
-    """The cores this process may use; none where the system does not tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def worker_count(workers: int | None, device: Device) -> int:
+    """`workers`; where it is None one per core, and one on an accelerator. As `check_workers`."""
+    check_workers(workers, device)
+    return workers or (1 if device.accelerates else core_count())

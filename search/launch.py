@@ -133,12 +133,7 @@ def search(
     )
     settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
     plan = Plan.of(
-        settings,
-        group=group,
-        trials=trials,
-        study=study,
-        runs=Path(runs),
-        device=find_device(device),
+        settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
     )
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
@@ -173,16 +168,17 @@ class Plan:
         trials: int,
         study: str | None,
         runs: Path,
-        device: Device,
+        device: Asked,
     ) -> Plan:
         """The plan with groups of `group`; without it as the study has them, or as it pays."""
         from pennyweight.search.grouping import usual_group
 
-        plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=device)
+        here = find_device(device)
+        plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=here)
         if group is None and (known := plan.recorded) is not None:
             group = known.settings.get("group")
         if group is None:
-            group = usual_group(settings.budget, plan.info, trials, device)
+            group = usual_group(settings.budget, plan.info, trials, here)
         return replace(plan, settings=replace(settings, group=group))
 
     @property

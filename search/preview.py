@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.search.decode import decode, smallest_within
-from pennyweight.search.executors import check_workers
+from pennyweight.search.executors import worker_count
 from pennyweight.search.genome import Genome, choices
 from pennyweight.search.grouping import COMPILE_S, training_s
 
@@ -60,9 +59,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     draw = random.Random(settings.seed)
     genomes = [_random_genome(draw) for _ in range(_EXAMPLES)]
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
-    check_workers(workers, plan.device)
-    accelerates = plan.device.accelerates
-    workers = workers or (1 if accelerates else len(os.sched_getaffinity(0)))
+    workers = worker_count(workers, plan.device)
     epochs = _expected_epochs(settings.rungs)
     macs = sum(cost(a).macs for a in decoded) / len(decoded)
     each_s = COMPILE_S / settings.group + training_s(macs, info.train_examples, epochs)
@@ -73,7 +70,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
         examples=tuple(decoded[:3]),
         trials=plan.trials,
         workers=workers,
-        expected_s=None if accelerates else plan.trials * each_s / workers,
+        expected_s=None if plan.device.accelerates else plan.trials * each_s / workers,
     )
 
 

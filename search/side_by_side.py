@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, ParamSpec, TypeVar
+from contextlib import contextmanager
+from typing import Any
 
-from pennyweight.arch.errors import RunError
+from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.train.lanes import best_lanes, device_name
 from pennyweight.train.rung import Task
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def lanes_on(
@@ -22,33 +20,28 @@ def lanes_on(
     One of the `known` records, if it is of the same device: results depend on the number of lanes
     in their last bits. Otherwise it is measured. Raises RunError where that fails.
     """
-    device = _asked(executor, device_name)
-    for record in reversed(known):
-        if record["device"] == device:
-            return record
-    return _asked(executor, best_lanes, task, most).to_json()
+    what = "measure how many trials it trains best at a time"
+    with _named(what, "see to that, then go on with the study"):
+        device = executor.submit(device_name).result()
+        for record in reversed(known):
+            if record["device"] == device:
+                return record
+        return executor.submit(best_lanes, task, most).result().to_json()
 
 
 def check_device(executor: Executor) -> None:
     """Raise RunError where JAX cannot start on the device of `executor`."""
-    try:
+    with _named("be used", "see to that"):
         executor.submit(device_name).result()
-    except Exception as error:
-        raise RunError(
-            f"The device cannot be used ({_in_a_line(error)}): see to that, or choose --device cpu."
-        ) from error
 
 
-def _asked(executor: Executor, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+@contextmanager
+def _named(what: str, remedy: str) -> Iterator[None]:
+    """Any error within, as one line about the device."""
     try:
-        return executor.submit(function, *args, **kwargs).result()
+        yield
     except Exception as error:
         raise RunError(
-            f"The device could not measure how many trials it trains best at a time "
-            f"({_in_a_line(error)}): "
-            "see to that, then go on with the study, or choose --device cpu."
+            f"The device could not {what} ({in_a_line(error).rstrip(':. ')}): {remedy}, "
+            "or choose --device cpu."
         ) from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300].rstrip(":. ")

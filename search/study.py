@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import RunError
+from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.arch.notation import parse
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.records import RecordFile
@@ -38,7 +38,6 @@ MOST_DRAWS = 4  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
 MOST_FAILURES = 5  # in a row, before the search stops
-_LONGEST = 300  # characters of a reason
 _LEDGER_EVERY_S = 30.0  # so that a killed coordinator's seconds are not all lost
 
 Watcher = Callable[[str, dict[str, Any]], None]
@@ -307,7 +306,7 @@ class Coordinator:
     def _try_again(self, flight: Flight, error: Exception) -> None:
         """Hand out the rung again where only its worker died, and not too often."""
         if not isinstance(error, BrokenExecutor):
-            self._fail(flight, " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST])
+            self._fail(flight, in_a_line(error))
         elif flight.attempt == MOST_ATTEMPTS:
             self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
         else:

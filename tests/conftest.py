@@ -15,7 +15,7 @@ import pytest
 # A broadcast between ranks is a mistake here until it is written out. The like for dtypes cannot be
 # had for whole programs: optax's bias corrections and schedules mix floats with integer counts.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-# The golden numbers are a CPU's. JAX_PLATFORMS=cuda runs the same tests on a GPU.
+# The golden numbers are a CPU's. JAX_PLATFORMS=cuda runs what does not search on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # What a worker's XLA is told when it starts, this process's must be told before any test starts it.

@@ -53,8 +53,8 @@ def warp(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:
     bordered = jnp.pad(images_nhwc, ((0, 0), (2, 2), (2, 2), (0, 0))).astype(jnp.uint32)
     # All four neighbours in one word: on a CPU, reading at computed places is slow.
     over, under = bordered[:, :-1], bordered[:, 1:]
-    rows4 = over | (under << 8)
-    words = (rows4[:, :, :-1] | (rows4[:, :, 1:] << 16)).reshape(-1, c)
+    pairs = over | (under << 8)
+    words = (pairs[:, :, :-1] | (pairs[:, :, 1:] << 16)).reshape(-1, c)
     high, wide = h + 3, w + 3
     corner = (jnp.clip(top, -2, h) + 2) * wide + jnp.clip(left, -2, w) + 2
     places = corner + jnp.arange(n, dtype=jnp.int32)[:, None, None] * (high * wide)

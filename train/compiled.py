@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,6 +16,7 @@ import numpy as np
 from pennyweight.arch.cost import cost
 from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
+from pennyweight.train.cores import core_count
 from pennyweight.train.optimiser import hypers
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import (
@@ -25,7 +26,7 @@ from pennyweight.train.program import (
     score,
     train_steps,
 )
-from pennyweight.train.program_store import ProgramStore, cores
+from pennyweight.train.program_store import ProgramStore
 from pennyweight.train.recipe import UNCHANGED, Recipe
 from pennyweight.train.spread import in_lanes, shapes
 
@@ -61,30 +62,40 @@ def compiled(
 
     More than one of `lanes` train side by side: see `spread`.
     """
+    functions = train_steps, score
+    sizes = training, calibration, validation
+    options = _options(program, training)
+    deciding = program, sizes, lanes, options, str(jnp.result_type(float))
+    keys = [(function.__name__, deciding) for function in functions]
+    # XLA needs no lock of Python's. On one core two at a time would only need more memory.
+    with ThreadPoolExecutor(min(len(functions), core_count())) as threads:
+        ready: list[Any] = list(threads.map(_kept, keys))
+        given = _arguments(program, sizes, lanes) if None in ready else ()
+        for i, (arguments, shared) in enumerate(given):
+            if ready[i] is None:
+                # What traces is this thread's, and the other compiles meanwhile.
+                traced = in_lanes(partial(functions[i], program), lanes, shared)
+                ready[i] = threads.submit(
+                    _compile_and_keep, keys[i], traced.lower(*arguments), options
+                )
+        return Executables(*(each.result() if isinstance(each, Future) else each for each in ready))
+
+
+def _arguments(
+    program: Program, sizes: Sequence[int], lanes: int
+) -> list[tuple[tuple[Any, ...], tuple[bool, ...]]]:
+    """What `train_steps` and `score` are lowered for; of each argument, whether lanes share it."""
     params, _ = draw_weights(program.architecture, 0)  # for their shapes
     traced = hypers(Recipe(), 1)
     state = shapes(initial_state(program, params, traced), lanes, shared=False)
     traced = shapes(traced, lanes, shared=False)
     like = Recipe(batch_size=program.batch_size, **({} if program.augments else UNCHANGED))
-    plan = shapes(plan_epoch(training, like, 0, 0), lanes, shared=False)
-    sizes = (training, calibration, validation)
+    plan = shapes(plan_epoch(sizes[0], like, 0, 0), lanes, shared=False)
     sets = [shapes(_pictures(program, n), lanes, shared=True) for n in sizes]
-    calls = [
-        (train_steps, (state, traced, sets[0], plan), (False, False, True, False)),
-        (score, (state.average, *sets[1:]), (False, True, True)),
+    return [
+        ((state, traced, sets[0], plan), (False, False, True, False)),
+        ((state.average, *sets[1:]), (False, True, True)),
     ]
-    options = _options(program, training)
-    deciding = program, sizes, lanes, options, str(jnp.result_type(float))
-    keys = [(function.__name__, deciding) for function, *_ in calls]
-    # XLA needs no lock of Python's. On one core two at a time would only need more memory.
-    with ThreadPoolExecutor(min(len(calls), cores())) as threads:
-        ready: list[Any] = list(threads.map(_kept, keys))
-        for i, (function, arguments, shared) in enumerate(calls):
-            if ready[i] is None:
-                # What traces is this thread's, and the other compiles meanwhile.
-                lowered = in_lanes(partial(function, program), lanes, shared).lower(*arguments)
-                ready[i] = threads.submit(_compile_and_keep, keys[i], lowered, options)
-        return Executables(*(each.result() if isinstance(each, Future) else each for each in ready))
 
 
 def _kept(key: object) -> Any | None:

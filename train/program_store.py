@@ -22,6 +22,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from pennyweight.arch import network
+from pennyweight.train.cores import core_count
 
 MOST_BYTES = 1_000_000_000  # in the folder: the least recently used go first
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -101,7 +102,7 @@ def _setting() -> tuple[object, ...]:
         [(device.platform, device.device_kind) for device in devices],
         devices[0].client.platform_version,
         (platform.machine(), _instructions()),
-        cores(),  # XLA splits large loops for as many
+        core_count(),  # XLA splits large loops for as many
         os.environ.get("XLA_FLAGS"),
         sorted(map(str, settings.items())),
     )
@@ -116,13 +117,6 @@ def _digest_of_sources() -> str:
 
 
 _SOURCES = _digest_of_sources()  # on import, as what is imported is what compiles
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _instructions() -> str:
