@@ -15,18 +15,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pennyweight.arch import convolution, dense, pointwise, pools, residual
+from pennyweight.arch import convolution, dense, pointwise, pools, repeat, residual
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.json_form import check_names, layers_from_json, layers_to_json
-from pennyweight.arch.layers import LARGEST, Layer, Shape, normal_layers, output_shape
+from pennyweight.arch.layers import LARGEST, Layer, Shape, Weight, normal_layers, output_shape
 from pennyweight.arch.residual import DEEPEST, too_deep
 
-__all__ = ["Architecture", "Placed", "convolution", "dense", "pointwise", "pools", "residual"]
+__all__ = [
+    "Architecture",
+    "Placed",
+    "convolution",
+    "dense",
+    "pointwise",
+    "pools",
+    "repeat",
+    "residual",
+]
 
 MOST_LAYERS = 1_000
 MOST_VALUES = 100_000_000  # of all weights together, or of one feature map: 400 MB
@@ -37,7 +47,8 @@ class Placed:
     """A layer in its place: where it stands, under which name, and what goes in and out.
 
     `held` is the shapes that enclosing residual connections keep in memory meanwhile; the input of
-    a layer that `opens` one is the last of them.
+    a layer that `opens` one is the last of them. In a repeated block, every round but the first
+    `shares` the trained weights of the layer of that name.
     """
 
     name: str
@@ -48,6 +59,14 @@ class Placed:
     held: tuple[Shape, ...]
     opens: bool
     children: tuple[Placed, ...]
+    shares: str | None = None
+
+    def weights(self) -> dict[str, Weight]:
+        """The layer's arrays here: of a layer that `shares`, those that are not trained."""
+        weights = self.layer.weights(self.input_shape)
+        if self.shares is None:
+            return weights
+        return {name: weight for name, weight in weights.items() if not weight.trained}
 
     def flat(self) -> Iterator[Placed]:
         """This layer after those inside it: the order in which they run."""
@@ -79,9 +98,9 @@ class Architecture:
             raise UsageError(
                 f"The classes must number from 2 to {LARGEST}, but got {shown(self.classes)}."
             )
-        if (count := _count(self.layers)) > MOST_LAYERS:
+        if (running := _count(self.layers)) > MOST_LAYERS:
             raise UsageError(
-                f"An architecture has at most {MOST_LAYERS:,} layers, but got {count:,}."
+                f"An architecture has at most {MOST_LAYERS:,} layers, but got {running:,}."
             )
         try:
             layers = normal_layers(self.layers, self.input_shape)
@@ -98,10 +117,10 @@ class Architecture:
     @cached_property
     def placed(self) -> tuple[Placed, ...]:
         """Every layer with its name, such as `conv2`, and its shapes."""
-        return _place(self.layers, self.input_shape, (), {})
+        return _place(self.layers, self.input_shape, _Names())
 
     def flat(self) -> Iterator[Placed]:
-        """Every layer in the order in which it runs, those inside residual connections too."""
+        """Every layer in the order in which it runs, those inside others too, each time."""
         for placed in self.placed:
             yield from placed.flat()
 
@@ -154,8 +173,7 @@ def limited(architecture: Architecture) -> Architecture:
     """
     weights = largest = 0
     for placed in architecture.flat():
-        arrays = placed.layer.weights(placed.input_shape).values()
-        weights += sum(math.prod(weight.shape) for weight in arrays)
+        weights += sum(math.prod(weight.shape) for weight in placed.weights().values())
         largest = max(largest, math.prod(placed.input_shape), math.prod(placed.output_shape))
     if (values := max(weights, largest)) > MOST_VALUES:
         raise UsageError(
@@ -165,28 +183,60 @@ def limited(architecture: Architecture) -> Architecture:
     return architecture
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Names layers by kind and number, and in each further round of a block once more."""
+
+    of_kind: Counter[str] = field(default_factory=Counter)
+    given: Counter[str] = field(default_factory=Counter)
+
+    def next(self, layer: Layer) -> tuple[str, int, str | None]:
+        """(name, index, the name of the layer whose trained weights are shared)."""
+        self.of_kind[layer.kind] += 1
+        first = f"{layer.kind}{self.of_kind[layer.kind]}"
+        self.given[first] += 1
+        number, index = self.given[first], self.given.total() - 1
+        return (first, index, None) if number == 1 else (f"{first}_{number}", index, first)
+
+    def rounds(self, rounds: int) -> Iterator[int]:
+        """The numbers of the rounds of a block; in each the numbering starts where it did."""
+        start = self.of_kind.copy()
+        for number in range(rounds):
+            self.of_kind.clear()
+            self.of_kind.update(start)
+            yield number
+
+
 def _place(
-    layers: tuple[Layer, ...], shape: Shape, held: tuple[Shape, ...], counts: dict[str, int]
+    layers: tuple[Layer, ...],
+    shape: Shape,
+    names: _Names,
+    held: tuple[Shape, ...] = (),
+    *,
+    opens: bool = False,
 ) -> tuple[Placed, ...]:
+    """`layers` in their places; with `opens`, the input of the first is the last of `held`."""
     placed = []
-    for position, layer in enumerate(layers):
-        opens = position == 0 and bool(held)
-        kept = held if opens else (*held, shape)
-        children = _place(layer.children, shape, kept, counts) if layer.children else ()
-        counts[layer.kind] = counts.get(layer.kind, 0) + 1
-        index = sum(counts.values()) - 1
+    for layer in layers:
+        kept = held if opens or not layer.keeps_input else (*held, shape)
+        children: tuple[Placed, ...] = ()
+        inside = shape
+        for number in names.rounds(layer.rounds) if layer.children else ():
+            first = number == 0 and (opens or layer.keeps_input)
+            children += _place(layer.children, inside, names, kept, opens=first)
+            inside = output_shape(layer.children, inside)
+        name, index, shares = names.next(layer)
         after = layer.output_shape(shape)
-        name = f"{layer.kind}{counts[layer.kind]}"
-        placed.append(Placed(name, index, layer, shape, after, held, opens, children))
-        shape = after
+        placed.append(Placed(name, index, layer, shape, after, held, opens, children, shares))
+        shape, opens = after, False
     return tuple(placed)
 
 
 def _count(layers: tuple[Layer, ...], depth: int = 0) -> int:
-    """How many layers there are, those inside residual connections too."""
+    """How many layers run, those inside others too, each as often as it does."""
     if depth > DEEPEST:
         raise too_deep()
-    return sum(1 + (_count(x.children, depth + 1) if x.children else 0) for x in layers)
+    return sum(1 + (x.rounds * _count(x.children, depth + 1) if x.children else 0) for x in layers)
 
 
 def _is_size(value: object) -> bool:

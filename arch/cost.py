@@ -57,9 +57,8 @@ def cost(architecture: Architecture) -> Cost:
 
 
 def params(placed: Placed) -> int:
-    """The trainable parameters of one layer, those inside it not counted."""
-    weights = placed.layer.weights(placed.input_shape).values()
-    return sum(math.prod(w.shape) for w in weights if w.trained)
+    """The trainable parameters of one layer: not those inside it, nor those that it shares."""
+    return sum(math.prod(w.shape) for w in placed.weights().values() if w.trained)
 
 
 def receptive_fields(flat: Iterable[Placed]) -> list[int]:
@@ -82,20 +81,25 @@ def _live_values(placed: Placed) -> int:
     return sum(held) + (before if placed.layer.in_place else before + after)
 
 
-def _deployed(sequence: Iterable[Placed]) -> int:
-    """Parameters left when every BatchNorm is folded where it can be."""
+def _deployed(sequence: Iterable[Placed], *, repeated: bool = False) -> int:
+    """Parameters left when every BatchNorm is folded where it can be.
+
+    In a `repeated` block none is: its statistics differ from round to round, the kernel does not.
+    """
     total = 0
     offset: bool | None = None  # of the layer before, if a BatchNorm folds into it
     for placed in sequence:
         layer = placed.layer
         if layer.children:
-            total, offset = total + _deployed(placed.children), None
+            inside = repeated or layer.rounds > 1
+            total, offset = total + _deployed(placed.children, repeated=inside), None
         elif isinstance(layer, BatchNorm):
             own = {None: 2, False: 1, True: 0}[offset]  # scale and offset, an offset, nothing
-            total, offset = total + own * placed.input_shape[-1], True
+            total, offset = total + own * placed.input_shape[-1], not repeated or None
         elif not isinstance(layer, Dropout):  # nothing is dropped when deployed
             total += params(placed)
-            offset = bool(getattr(layer, "bias", False)) if layer.folds_batch_norm else None
+            folds = layer.folds_batch_norm and not repeated
+            offset = bool(getattr(layer, "bias", False)) if folds else None
     return total
 
 
@@ -105,7 +109,7 @@ def layer_table(architecture: Architecture) -> list[dict[str, object]]:
     return [
         {
             "name": p.name,
-            "notation": "+ input" if p.layer.children else notation([p.layer]),
+            "notation": p.layer.joined if p.layer.children else notation([p.layer]),
             "output_shape": list(p.output_shape),
             "params": params(p),
             "macs": p.layer.macs(p.input_shape),

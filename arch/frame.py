@@ -18,7 +18,6 @@ from pennyweight.arch.dense import Dense
 from pennyweight.arch.layers import Layer, Shape
 from pennyweight.arch.pointwise import Dropout
 from pennyweight.arch.pools import Flatten
-from pennyweight.arch.residual import Residual
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
@@ -28,7 +27,7 @@ def skeleton(architecture: Architecture) -> tuple[Any, ...]:
     """What a network is apart from its widths: equal for those that have a common frame.
 
     Two things keep their widths, since flattened pixels lie apart where there are more channels:
-    a residual connection whose body has dense layers, and a network that drops out after `Flatten`.
+    a block whose body has dense layers, and a network that drops out after `Flatten`.
     """
     layers = architecture.layers
     kinds = [type(placed.layer) for placed in architecture.flat()]
@@ -64,10 +63,10 @@ def fit(tree: Tree, here: Architecture, there: Architecture) -> Tree:
 
 
 def _without_width(layer: Layer) -> Layer:
-    if isinstance(layer, Residual):
+    if layer.children:
         if any(isinstance(inner, Dense) for inner in _inside(layer)):
             return layer
-        return replace(layer, body=tuple(_without_width(inner) for inner in layer.body))
+        return replace(layer, body=tuple(_without_width(inner) for inner in layer.children))  # type: ignore[call-arg]
     return replace(layer, width=1) if _has_width(layer) else layer
 
 
@@ -83,7 +82,7 @@ def _has_width(layer: Layer) -> bool:
 
 def _widest(layers: tuple[Any, ...]) -> Layer:
     first = layers[0]
-    if isinstance(first, Residual):
+    if first.children:
         bodies = zip(*(layer.body for layer in layers), strict=True)
         return replace(first, body=tuple(_widest(same) for same in bodies))
     if _has_width(first):
@@ -101,7 +100,7 @@ def _both(here: Architecture, there: Architecture) -> Iterator[tuple[str, list[_
     """
     pixels = 1  # that a vector holds of each channel
     for one, other in zip(here.flat(), there.flat(), strict=True):
-        names = one.layer.weights(one.input_shape)
+        names = one.weights()
         yield one.name, [(n, _split(one, n, pixels), _split(other, n, pixels)) for n in names]
         if isinstance(one.layer, Flatten):
             pixels = one.input_shape[0] * one.input_shape[1]

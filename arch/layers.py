@@ -56,7 +56,8 @@ class Layer:
 
     Fields are made by `size`, `flag` and `fraction`; another type or range is a ValueError.
     `glued` layers print without a space before them; `in_place` ones need no buffer of their own;
-    `folds_batch_norm` ones absorb a BatchNorm that follows them when the network is deployed.
+    `folds_batch_norm` ones absorb a BatchNorm that follows them when the network is deployed;
+    `keeps_input` ones hold what went in until the layers inside them are done.
     """
 
     kind: ClassVar[str]
@@ -64,6 +65,7 @@ class Layer:
     glued: ClassVar[bool] = False
     in_place: ClassVar[bool] = False
     folds_batch_norm: ClassVar[bool] = False
+    keeps_input: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -94,6 +96,11 @@ class Layer:
         return ()
 
     @property
+    def rounds(self) -> int:
+        """How often the layers inside run, with the same trained weights each time."""
+        return 1
+
+    @property
     def window(self) -> tuple[int, int]:
         """(extent, stride) of what one output pixel sees, in input pixels."""
         return 1, 1
@@ -104,6 +111,11 @@ class Layer:
 
     def join(self, x: Maps, y: Maps) -> Maps:
         """The output of a layer with children, from its input `x` and their output `y`."""
+        raise NotImplementedError
+
+    @property
+    def joined(self) -> str:
+        """What a table says of a layer with children, after them."""
         raise NotImplementedError
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
@@ -177,6 +189,16 @@ def output_shape(layers: Iterable[Layer], shape: Shape) -> Shape:
     for layer in layers:
         shape = layer.output_shape(shape)
     return shape
+
+
+def trained_shapes(layers: Iterable[Layer], shape: Shape) -> list[tuple[int, ...]]:
+    """The shapes of all trained weights of `layers`, those inside them too."""
+    shapes: list[tuple[int, ...]] = []
+    for layer in layers:
+        shapes += [w.shape for w in layer.weights(shape).values() if w.trained]
+        shapes += trained_shapes(layer.children, shape)
+        shape = layer.output_shape(shape)
+    return shapes
 
 
 def normal_layers(layers: Iterable[Layer], shape: Shape) -> tuple[Layer, ...]:

@@ -24,13 +24,19 @@ Tree = dict[str, dict[str, Any]]
 
 
 class LayerModule(nnx.Module):
-    """The arrays of one layer: trained ones are `nnx.Param`, the others `nnx.BatchStat`."""
+    """The arrays of one layer: trained ones are `nnx.Param`, the others `nnx.BatchStat`.
 
-    def __init__(self, placed: Placed):
+    In a further round of a repeated block the trained ones are those of the `first`.
+    """
+
+    def __init__(self, placed: Placed, first: LayerModule | None = None):
         self.index = placed.index
         for name, weight in placed.layer.weights(placed.input_shape).items():
-            kind = nnx.Param if weight.trained else nnx.BatchStat
-            setattr(self, name, kind(jnp.zeros(weight.shape)))
+            if weight.trained and first is not None:
+                setattr(self, name, getattr(first, name))
+            else:
+                kind = nnx.Param if weight.trained else nnx.BatchStat
+                setattr(self, name, kind(jnp.zeros(weight.shape)))
 
     if TYPE_CHECKING:
 
@@ -48,7 +54,8 @@ class Network(nnx.Module):
     def __init__(self, architecture: Architecture):
         self.architecture = architecture
         for placed in architecture.flat():
-            setattr(self, placed.name, LayerModule(placed))
+            first = getattr(self, placed.shares) if placed.shares else None
+            setattr(self, placed.name, LayerModule(placed, first))
 
     def __call__(self, images_nhwc: jax.Array, call: Call = Call()) -> jax.Array:  # noqa: B008 (frozen)
         x = Maps(images_nhwc.transpose(3, 1, 2, 0))
@@ -85,7 +92,7 @@ def draw_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
     params: Tree = {}
     statistics: Tree = {}
     for placed in architecture.flat():
-        for name, weight in placed.layer.weights(placed.input_shape).items():
+        for name, weight in placed.weights().items():
             tree = params if weight.trained else statistics
             tree.setdefault(placed.name, {})[name] = _draw(weight, random)
     return params, statistics

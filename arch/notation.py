@@ -3,7 +3,7 @@
 A layer is its kind's letter, its size if it has one, and its options: `c8` is a convolution of 8
 channels, `c8k5s2v+` one of 5x5 pixels with stride 2, unpadded, with bias. `b`, `r` and `o0.1`
 (BatchNorm, ReLU, dropout) are written against the layer before them. `( … )` is a residual
-connection. `docs/architecture.md` has the table of all kinds. Spaces between layers do not matter.
+connection, `3[ … ]` a block that runs three times with the same weights. `docs/architecture.md` has the table of all kinds. Spaces between layers do not matter.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from collections.abc import Iterable
 from pennyweight.arch.architecture import MOST_LAYERS, Architecture, limited
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer
-from pennyweight.arch.residual import DEEPEST, too_deep
+from pennyweight.arch.repeat import Repeat
+from pennyweight.arch.residual import DEEPEST, Residual, too_deep
 
+_OPENING = re.compile(r"([0-9]{1,18})\[|\(")
+_CLOSING = ")]"
 _NUMBERS: dict[type, str] = {int: r"[0-9]{1,18}", float: r"[0-9]*\.?[0-9]+(?:[eE]-?[0-9]+)?"}
 _LONGEST = 32 * MOST_LAYERS  # characters; reading a layer copies what follows it
 
@@ -44,6 +47,8 @@ def parse(text: str, input_shape: tuple[int, int, int], classes: int) -> Archite
 
 
 def _print_layer(layer: Layer) -> str:
+    if isinstance(layer, Repeat):
+        return f"{layer.times}[{notation(layer.children)}]"
     if layer.children:
         return f"({notation(layer.children)})"
     text = layer.code
@@ -61,28 +66,38 @@ def _print_layer(layer: Layer) -> str:
 def _parse_layers(text: str, whole: str, depth: int) -> tuple[tuple[Layer, ...], str]:
     """The layers at the start of `text`, up to a closing bracket, and what follows them."""
     layers: list[Layer] = []
-    by_code = {kind.code: kind for kind in KINDS.values()}
-    while (text := text.lstrip()) and text[0] != ")":
-        kind = by_code.get(text[0])
-        if kind is None:
-            raise _misunderstood(whole, text)
-        if depth > DEEPEST:
-            raise too_deep()
-        if kind.code == "(":
-            body, text = _parse_layers(text[1:], whole, depth + 1)
-            if not text:
-                raise UsageError(
-                    f"The notation `{_start(whole)}` leaves a bracket open; add a `)`."
-                )
-            if not body:
-                raise _misunderstood(whole, text)
-            layer, text = kind(body=body), text[1:]  # type: ignore[call-arg]
-        else:
+    by_code = {kind.code: kind for kind in KINDS.values() if not _OPENING.match(kind.code)}
+    while (text := text.lstrip()) and text[0] not in _CLOSING:
+        if opening := _OPENING.match(text):
+            layer, text = _parse_block(opening, text, whole, depth + 1)
+        elif kind := by_code.get(text[0]):
             layer, text = _parse_layer(kind, text, whole)
+        else:
+            raise _misunderstood(whole, text)
         layers.append(layer)
     if depth == 0 and text:
         raise _misunderstood(whole, text)
     return tuple(layers), text
+
+
+def _parse_block(
+    opening: re.Match[str], text: str, whole: str, depth: int
+) -> tuple[Layer, str]:
+    if depth > DEEPEST:
+        raise too_deep()
+    body, rest = _parse_layers(text[opening.end() :], whole, depth)
+    closing = {"(": ")", "[": "]"}[opening[0][-1]]
+    if not rest:
+        raise UsageError(
+            f"The notation `{_start(whole)}` leaves a bracket open; add a `{closing}`."
+        )
+    if not body or rest[0] != closing:
+        raise _misunderstood(whole, rest)
+    try:
+        layer = Repeat(times=int(opening[1]), body=body) if opening[1] else Residual(body=body)
+    except ValueError as error:
+        raise UsageError(f"`{opening[0]}`: {error}") from None
+    return layer, rest[1:]
 
 
 def _parse_layer(kind: type[Layer], text: str, whole: str) -> tuple[Layer, str]:

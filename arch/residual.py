@@ -27,6 +27,8 @@ class Residual(Layer):
 
     body: tuple[Layer, ...]
 
+    keeps_input = True
+
     def __post_init__(self) -> None:
         if not isinstance(self.body, tuple) or not all(isinstance(x, Layer) for x in self.body):
             raise ValueError(f"`body` of a residual layer is layers, but got {shown(self.body)}.")
@@ -54,6 +56,10 @@ class Residual(Layer):
         from pennyweight.arch.maps import Maps
 
         return Maps(x.settled() + y.settled())
+
+    @property
+    def joined(self) -> str:
+        return "+ input"
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{skip} + {x}"

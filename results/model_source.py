@@ -82,7 +82,8 @@ def _calls(sequence: Iterable[Placed], depth: int = 1) -> list[str]:
             statements += _assignment(value)
             longer = output.format(x="x", **names)
         if placed.children:
-            statements += [f"{skip} = x", *_calls(placed.children, depth + 1)]
+            kept = [f"{skip} = x"] if "{skip}" in output else []
+            statements += [*kept, *_calls(placed.children, depth + len(kept))]
         value = longer
     return statements + _assignment(value)
 

@@ -1,0 +1,80 @@
+"""A block that runs several times with the same weights: `3[ … ]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pennyweight.arch.errors import shown
+from pennyweight.arch.layers import (
+    Call,
+    Layer,
+    Shape,
+    kind,
+    normal_layers,
+    output_shape,
+    size,
+    trained_shapes,
+)
+
+if TYPE_CHECKING:
+    from pennyweight.arch.maps import Maps
+    from pennyweight.arch.network import LayerModule
+
+
+@kind("repeat", "[")
+@dataclass(frozen=True, kw_only=True)
+class Repeat(Layer):
+    """`body`, `times` times over with the same trained weights.
+
+    The maps may shrink from time to time, but keep their channels. Each BatchNorm has statistics of
+    its own each time, and one scale and offset.
+    """
+
+    times: int = size(least=2)
+    body: tuple[Layer, ...]
+
+    in_place = True  # its body's layers have their own buffers
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.body, tuple) or not all(isinstance(x, Layer) for x in self.body):
+            raise ValueError(f"`body` of a repeat layer is layers, but got {shown(self.body)}.")
+
+    @property
+    def children(self) -> tuple[Layer, ...]:
+        return self.body
+
+    @property
+    def rounds(self) -> int:
+        return self.times
+
+    def output_shape(self, shape: Shape) -> Shape:
+        first = trained_shapes(self.body, shape)
+        for _ in range(self.times):
+            if trained_shapes(self.body, shape) != first:
+                raise ValueError(
+                    "a repeated block must give what it takes, but its weights would change "
+                    f"their shapes from {first} to {trained_shapes(self.body, shape)}"
+                )
+            shape = output_shape(self.body, shape)
+        return shape
+
+    def normal(self, shape: Shape, previous: Layer | None) -> Layer:
+        body = normal_layers(self.body, shape)
+        if not trained_shapes(body, shape):
+            raise ValueError("a repeated block needs a layer with weights to share")
+        return replace(self, body=body)
+
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        raise TypeError("A network runs the body of a repeated block.")
+
+    def join(self, x: Maps, y: Maps) -> Maps:
+        return y
+
+    @property
+    def joined(self) -> str:
+        return f"{self.times} times"
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return [], "{x}"
