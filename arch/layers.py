@@ -34,7 +34,7 @@ class Weight:
     """One array of a layer: its shape, how it starts, and whether the optimiser updates it."""
 
     shape: tuple[int, ...]
-    start: Literal["he", "zeros", "ones"]
+    start: Literal["he", "zeros", "ones", "quarters"]
     trained: bool = True
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pennyweight.arch.network import LayerModule
 
 BATCH_NORM_EPSILON = 1e-5  # Flax's default, so an export needs no argument
+LEAK = 0.1
 
 
 @kind("batch_norm", "b")
@@ -75,6 +76,69 @@ class Relu(Layer):
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "nnx.relu({x})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Activation(Layer):
+    """A function of every value by itself, other than `Relu`: nothing waits for it."""
+
+    glued = True
+    in_place = True
+
+
+@kind("leaky_relu", "l")
+@dataclass(frozen=True, kw_only=True)
+class LeakyRelu(_Activation):
+    """x, or a tenth of it below 0 (Maas et al., 2013)."""
+
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        import jax
+
+        from pennyweight.arch.maps import Maps
+
+        return Maps(jax.nn.leaky_relu(x.settled(), LEAK))
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return [], f"nnx.leaky_relu({{x}}, {LEAK})"
+
+
+@kind("prelu", "p")
+@dataclass(frozen=True, kw_only=True)
+class PRelu(_Activation):
+    """x, or below 0 its product with a slope that each channel learns (He et al., arXiv:1502.01852).
+
+    The slopes start at 0.25.
+    """
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        return {"slope": Weight((shape[-1],), "quarters")}
+
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        import jax.numpy as jnp
+
+        from pennyweight.arch.maps import Maps, each
+
+        values = x.settled()
+        return Maps(jnp.where(values > 0, values, values * each(module.slope[...], values.ndim)))
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        raise NotImplementedError
+
+
+@kind("silu", "u")
+@dataclass(frozen=True, kw_only=True)
+class Silu(_Activation):
+    """x times its sigmoid (Elfwing et al., arXiv:1702.03118)."""
+
+    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
+        import jax
+
+        from pennyweight.arch.maps import Maps
+
+        return Maps(jax.nn.silu(x.settled()))
+
+    def source(self, shape: Shape) -> tuple[list[str], str]:
+        return [], "nnx.silu({x})"
 
 
 @kind("dropout", "o")
