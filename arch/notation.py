@@ -3,7 +3,8 @@
 A layer is its kind's letter, its size if it has one, and its options: `c8` is a convolution of 8
 channels, `c8k5s2v+` one of 5x5 pixels with stride 2, unpadded, with bias. `b`, `r` and `o0.1`
 (BatchNorm, ReLU, dropout) are written against the layer before them. `( … )` is a residual
-connection, `3[ … ]` a block that runs three times with the same weights. `docs/architecture.md` has the table of all kinds. Spaces between layers do not matter.
+connection, `3[ … ]` a block that runs three times with the same weights. `docs/architecture.md` has
+the table of all kinds. Spaces do not matter, but between a size and the number of a block.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ def _parse_layers(text: str, whole: str, depth: int) -> tuple[tuple[Layer, ...],
     return tuple(layers), text
 
 
-def _parse_block(
-    opening: re.Match[str], text: str, whole: str, depth: int
-) -> tuple[Layer, str]:
+def _parse_block(opening: re.Match[str], text: str, whole: str, depth: int) -> tuple[Layer, str]:
     if depth > DEEPEST:
         raise too_deep()
     body, rest = _parse_layers(text[opening.end() :], whole, depth)

@@ -105,9 +105,9 @@ class LeakyRelu(_Activation):
 @kind("prelu", "p")
 @dataclass(frozen=True, kw_only=True)
 class PRelu(_Activation):
-    """x, or below 0 its product with a slope that each channel learns (He et al., arXiv:1502.01852).
+    """x, or below 0 its product with a slope that each channel learns, from 0.25 on.
 
-    The slopes start at 0.25.
+    (He et al., arXiv:1502.01852.)
     """
 
     def weights(self, shape: Shape) -> dict[str, Weight]:

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from intervals import interval_of
 
 from pennyweight.arch.notation import parse
+from pennyweight.results.intervals import interval_of
 from pennyweight.search.recording import versions
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rungs, warm_up

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from cyclopts import App, Parameter
-from intervals import interval_of
 from machine import cpu
 
 from pennyweight.arch.notation import parse
+from pennyweight.results.intervals import interval_of
 from pennyweight.search.recording import versions
 from pennyweight.train.data import describe
 from pennyweight.train.precision import Precision

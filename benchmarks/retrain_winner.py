@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from intervals import interval_of
 
 from pennyweight.arch.architecture import Architecture
+from pennyweight.results.intervals import interval_of
 from pennyweight.results.models import Model, find_model, load_data_of
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.recording import versions

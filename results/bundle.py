@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
+from pennyweight.results.confirmed import Confirmed
 from pennyweight.results.model_source import model_source
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Facts:
     versions: Mapping[str, str]
     command: Sequence[str] | str
     created: float | str
+    confirmed: Confirmed | None = None  # what the same network reached from fresh seeds
 
     def to_json(self) -> dict[str, Any]:
         """The facts as the manifest groups them."""
@@ -61,6 +63,7 @@ class Facts:
                 "low": self.val_low,
                 "high": self.val_high,
             },
+            "confirmed": self.confirmed.to_json() if self.confirmed else None,
             "training": {
                 "study": self.study,
                 "trial": self.trial,

@@ -50,6 +50,10 @@ class StudyFolder:
         """The weights as they are scored and exported."""
         return self.path / "models" / f"{trial:06d}-{epoch:04d}.safetensors"
 
+    def fresh_model(self, trial: int, seed: int) -> Path:
+        """The weights of a trial that was confirmed, from one of its fresh seeds."""
+        return self.path / "confirmed" / f"{trial:06d}-{seed}.safetensors"
+
     @property
     def holder(self) -> Path:
         """Who runs the study; still there after a coordinator was killed."""

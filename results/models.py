@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError, shown
+from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import rows, wilson_interval
 from pennyweight.results.studies import load_study
@@ -28,22 +29,39 @@ class Model:
     folder: StudyFolder  # which may have been renamed since its records were begun
     study: StudyRecords
     trial: TrialRecord
+    confirmed: Confirmed | None = None  # then it is that of the first of the fresh seeds
 
     @property
     def weights(self) -> Path:
-        """The file of its weights, as its last rung left them."""
+        """The file of its weights, as the last epoch left them."""
+        if self.confirmed:
+            return self.folder.fresh_model(self.trial.trial, self.seed)
         return self.folder.model(self.trial.trial, self.trial.epochs)
+
+    @property
+    def seed(self) -> int:
+        """What it was trained from."""
+        return self.confirmed.seeds[0] if self.confirmed else self.trial.seed
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was trained on the validation pictures too."""
+        return self.study.whole or self.confirmed is not None
 
 
 def find_model(runs: Path, name: str) -> Model:
-    """The model that `STUDY` (its best, rank 1) or `STUDY:TRIAL` names.
+    """The model that `STUDY` (what was confirmed last, or rank 1) or `STUDY:TRIAL` names.
 
+    Of a confirmed trial it is the one from the first of its seeds, not the best on the test set.
     Raises UsageError for a study or trial that does not exist, or has no weights yet.
     """
     study_name, colon, number = name.partition(":")
     study = load_study(runs, study_name)
+    known = confirmed(study)
     if colon:
-        trial = _trial(study, study_name, number)
+        trial = find_trial(study, study_name, number)
+    elif known:
+        trial = study.trials[known[0].trial]
     else:
         best = next((row for row in rows(study) if row.val_accuracy is not None), None)
         if best is None:
@@ -51,7 +69,8 @@ def find_model(runs: Path, name: str) -> Model:
                 f"No trial of study {study_name} has finished a rung yet: go on with its search."
             )
         trial = study.trials[best.trial]
-    model = Model(StudyFolder(runs / study_name), study, trial)
+    again = next((found for found in known if found.trial == trial.trial), None)
+    model = Model(StudyFolder(runs / study_name), study, trial, again)
     if not trial.rungs or not model.weights.exists():
         raise UsageError(
             f"Trial {trial.trial} of study {study_name} ({trial.state}) has no weights: "
@@ -60,7 +79,8 @@ def find_model(runs: Path, name: str) -> Model:
     return model
 
 
-def _trial(study: StudyRecords, name: str, number: str) -> TrialRecord:
+def find_trial(study: StudyRecords, name: str, number: str) -> TrialRecord:
+    """The trial that `number` names in the study called `name`; UsageError if there is none."""
     # Compared as text: Python reads no number of more than 4,300 digits.
     for trial in study.trials.values():
         if str(trial.trial) == number:
@@ -98,12 +118,13 @@ def export_model(
     from pennyweight.results.bundle import Facts
     from pennyweight.results.export import export_bundle
     from pennyweight.train import state_file
-    from pennyweight.train.data import normalisation, split
+    from pennyweight.train.data import normalisation, split, training_part
 
     study, trial = model.study, model.trial
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
-    mean, std = normalisation(dataset.images[parts.train])
+    learned = training_part(dataset, study.settings["seed"], whole=model.whole)
+    mean, std = normalisation(dataset.images[learned])
     correct, total = trial.val_correct or 0, trial.val_total or 1
     low, high = wilson_interval(correct, total)
     data = model.weights.read_bytes()
@@ -124,7 +145,8 @@ def export_model(
             class_names=dataset.class_names,
             recipe=trial.recipe,
             precision=study.precision,
-            seed=trial.seed,
+            seed=model.seed,
+            confirmed=model.confirmed,
             epochs=trial.epochs,
             val_accuracy=correct / total,
             val_low=low,

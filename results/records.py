@@ -38,6 +38,12 @@ FIELDS: dict[str, frozenset[str]] = {
     # curve: of scored epochs since the rung before {epoch, train_loss, val_accuracy, val_log_loss}
     "rung": frozenset({"trial", "epoch", "curve", "val_correct", "val_total", "seconds", "worker"}),
     "end": frozenset({"trial", "state", "reason"}),
+    # a trial's candidate trained again from a fresh seed, to the end, by `confirm`
+    # part: what was measured, "validation", or "test" after training on validation pictures too
+    "fresh": frozenset(
+        {"trial", "seed", "part", "epochs", "train_loss", "correct", "total", "log_loss"}
+        | {"seconds", "worker"}
+    ),
     # the coordinator's seconds by kind and its wall clock, both since the ledger before
     "ledger": frozenset({"seconds", "wall_s"}),
 }

@@ -9,7 +9,13 @@ from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.records import FIELDS, read_records
-from pennyweight.results.study_records import CurvePoint, Rung, StudyRecords, TrialRecord
+from pennyweight.results.study_records import (
+    CurvePoint,
+    FreshRun,
+    Rung,
+    StudyRecords,
+    TrialRecord,
+)
 
 
 def records_path(runs: Path, name: str) -> Path:
@@ -90,7 +96,19 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
         trials=dict(sorted(trials.items())),
         ledgers=tuple(by_kind["ledger"]),
         lanes=tuple(by_kind["lanes"]),
+        fresh_runs=tuple(_fresh_runs(by_kind["fresh"], trials)),
     )
+
+
+def _fresh_runs(
+    records: Iterable[Mapping[str, Any]], trials: Mapping[int, TrialRecord]
+) -> Iterator[FreshRun]:
+    seen = set()
+    for record in records:
+        key = record["trial"], record["seed"], record["part"]
+        if record["trial"] in trials and key not in seen:
+            seen.add(key)
+            yield FreshRun(**{name: record[name] for name in FIELDS["fresh"]})
 
 
 def _rung(record: Mapping[str, Any]) -> Rung:

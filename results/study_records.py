@@ -96,6 +96,27 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FreshRun:
+    """A trial's candidate trained again from a fresh seed, to the epoch limit."""
+
+    trial: int
+    seed: int
+    part: str  # "validation"; or "test", after training on the validation pictures too
+    epochs: int
+    train_loss: float | None
+    correct: int
+    total: int
+    log_loss: float | None
+    seconds: Mapping[str, float]  # of the worker, by kind
+    worker: int | str
+
+    @property
+    def accuracy(self) -> float:
+        """As a fraction."""
+        return self.correct / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRecords:
     """A study, folded from its records."""
 
@@ -109,6 +130,7 @@ class StudyRecords:
     trials: Mapping[int, TrialRecord]  # by number
     ledgers: tuple[Mapping[str, Any], ...]
     lanes: tuple[Mapping[str, Any], ...] = ()  # on each device: as measured, in order
+    fresh_runs: tuple[FreshRun, ...] = ()  # of `confirm`, in the order in which they ended
 
     @property
     def data(self) -> str:
@@ -125,6 +147,11 @@ class StudyRecords:
         """What matrix products were computed in."""
         return self.settings.get("precision", PRECISION)
 
+    @property
+    def whole(self) -> bool:
+        """Whether its one network was trained on the validation pictures too."""
+        return self.settings.get("whole", False)
+
     @cached_property
     def counts(self) -> dict[State, int]:
         """How many trials are in each state, zeros included."""
@@ -134,7 +161,8 @@ class StudyRecords:
     @cached_property
     def worker_seconds(self) -> dict[str, float]:
         """Seconds by kind, summed over the workers, which run side by side."""
-        return sum_seconds(trial.seconds_by_kind for trial in self.trials.values())
+        of_trials = [trial.seconds_by_kind for trial in self.trials.values()]
+        return sum_seconds([*of_trials, *(run.seconds for run in self.fresh_runs)])
 
     @cached_property
     def coordinator_seconds(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
+from pennyweight.results.confirmed import confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.records import FIELDS
 from pennyweight.results.study_records import StudyRecords
@@ -47,6 +48,7 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
         "lanes": [
             {name: record[name] for name in sorted(FIELDS["lanes"])} for record in study.lanes
         ],
+        "confirmed": [found.to_json() for found in confirmed(study)],
         "test_readings": test_readings,
         "rows": [vars(row) for row in rows],
     }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.results.tables import PARETO_MARK, percent
@@ -104,7 +105,23 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
     yield f"{PARETO_MARK} Pareto front: no complete trial is as accurate with fewer parameters."
     if asked > 1:
         yield "The best of many tries was likely lucky too: expect a little less of it."
-    yield f"Accuracies are validation accuracies{_test_set(test_readings)}."
+    for found in confirmed(study):
+        yield _confirmed(found)
+    kind = (
+        "of validation pictures it was trained on too" if study.whole else "validation accuracies"
+    )
+    yield f"Accuracies are {kind}{_test_set(test_readings)}."
+
+
+def _confirmed(found: Confirmed) -> str:
+    """One line on a candidate that was trained again and measured on the test set."""
+    seeds = len(found.seeds)
+    mean, low, high = (f"{value:.2%}" for value in (found.mean, found.low, found.high))
+    line = f"confirmed: trial {found.trial}, {seeds} fresh seeds, test accuracy {mean}"
+    line += f", 95% interval {low} to {high}" if seeds > 1 else ""
+    if found.tied_with:
+        line += f"; tied in the race with {', '.join(map(str, found.tied_with))}"
+    return line
 
 
 def _test_set(readings: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,24 @@ from pennyweight.arch.zoo import zoo
 from pennyweight.train.recipe import Recipe
 
 _LARGEST_FILE = 10_000_000  # bytes: an architecture has a few thousand
+_OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("seed", "a whole number from 0", lambda value: type(value) is int and value >= 0),
+    ("epochs", "a whole number from 1", lambda value: type(value) is int and value >= 1),
+    ("data", "the name of a data set", lambda value: isinstance(value, str)),
+    ("whole", "true or false", lambda value: isinstance(value, bool)),
+)
 
 
 @dataclass(frozen=True)
 class Named:
-    """An architecture, and the recipe and seed of the record it came from, if it did."""
+    """An architecture, and what a record that it came from says of its training."""
 
     architecture: Architecture
     recipe: Recipe | None = None
     seed: int | None = None
+    data: str | None = None
+    epochs: int | None = None
+    whole: bool = False  # trained on the validation pictures too
 
 
 def read_arch(
@@ -68,13 +77,15 @@ def _from_file(path: Path) -> Named:
     with _naming(path):
         if not isinstance(document, dict) or "architecture" not in document:
             return Named(Architecture.from_json(document))
-        seed, recipe = document.get("seed"), document.get("recipe")
-        if seed is not None and (type(seed) is not int or seed < 0):
-            raise UsageError(f"`seed` must be a whole number from 0, but got {shown(seed)}.")
+        known: dict[str, Any] = {name: document.get(name) for name, _, _ in _OF_A_RECORD}
+        for name, rule, holds in _OF_A_RECORD:
+            if known[name] is not None and not holds(known[name]):
+                raise UsageError(f"`{name}` must be {rule}, but got {shown(known[name])}.")
+        recipe = document.get("recipe")
         return Named(
             Architecture.from_json(document["architecture"]),
             None if recipe is None else Recipe.from_json(recipe),
-            seed,
+            **known | {"whole": known["whole"] or False},
         )
 
 

@@ -30,6 +30,7 @@ app = App(
 for command in (
     commands.search,
     commands.leaderboard,
+    commands.confirm,
     commands.export,
     commands.inspect,
     commands.train,

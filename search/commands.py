@@ -170,6 +170,50 @@ def leaderboard(
         _show(records, chosen, runs / study, json=json)
 
 
+def confirm(
+    model: str,
+    /,
+    *,
+    top: Count = 5,
+    seeds: Count = 5,
+    record: Path | None = None,
+    workers: Workers = None,
+    device: Asked = "auto",
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train the best candidates again from fresh seeds, and measure the winner on the test set.
+
+    Parameters
+    ----------
+    model
+        STUDY to race its best trials on validation pictures, STUDY:TRIAL for one without a race.
+    top
+        How many of the best complete trials race; who is clearly behind drops out.
+    seeds
+        How many times the winner is trained on all but the test set; it is the race's length too.
+    record
+        A JSON file for the confirmed network: `pennyweight train` repeats it.
+    workers
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    json
+        Print the leaderboard as JSON.
+    """
+    from pennyweight.results.leaderboard import rows
+    from pennyweight.search.confirm import Confirmation
+
+    confirmation = Confirmation(runs=runs, model=model, top=top, seeds=seeds)
+    records = confirmation.run(workers=workers, device=device)
+    if record:
+        from pennyweight.results.public_record import write_record
+
+        write_record(record, records, command=_command())
+    shown = None if json else 10
+    _show(records, rows(records), runs / confirmation.study, json=json, top=shown)
+
+
 def export(
     model: str,
     /,
@@ -264,11 +308,12 @@ def train(
     arch: str,
     /,
     *,
-    data: str = DATA,
+    data: str | None = None,
     recipe: Path | None = None,
-    max_epochs: Count = MAX_EPOCHS,
+    max_epochs: Count | None = None,
     seed: Seed | None = None,
     precision: Precision = PRECISION,
+    whole: Flag = False,
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -279,17 +324,20 @@ def train(
     Parameters
     ----------
     arch
-        A notation, a JSON file or zoo:NAME; a file may bring its recipe and seed.
+        A notation, zoo:NAME or a JSON file, such as a record: its data, recipe, epochs and seed
+        hold where no flag says otherwise.
     data
-        The data set.
+        The data set; digits if nothing says otherwise.
     recipe
         A JSON file with the training recipe; what it leaves out keeps its default.
     max_epochs
-        How long.
+        How long; 15 epochs if nothing says otherwise.
     seed
         Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
     precision
         What matrix products take: float32 or bfloat16, summed in float32 either way.
+    whole
+        Train on the validation pictures too, as for a network that was chosen already.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -298,10 +346,11 @@ def train(
         Print the result as JSON.
     """
     from pennyweight.search.arguments import read_arch, read_recipe
-    from pennyweight.search.single import Training, measure_on_test
+    from pennyweight.search.single import Training, measure_trained
     from pennyweight.train.recipe import Candidate, Recipe
 
-    named = read_arch(arch, data=data)
+    named = read_arch(arch, data=data or DATA)
+    whole = whole or named.whole
     chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
     if seed is None:
         seed = named.seed or 0
@@ -310,14 +359,16 @@ def train(
     candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
     usual = f"train-{named.architecture.fingerprint}-{seed}"
     usual += "" if precision == PRECISION else f"-{precision}"
+    usual += "-whole" if whole else ""
     training = Training(
         candidate=candidate,
-        data=data,
-        epochs=max_epochs,
+        data=data or named.data or DATA,
+        epochs=max_epochs or named.epochs or MAX_EPOCHS,
         name=usual if study is None else study,
         runs=runs,
         command=_command(),
         precision=precision,
+        whole=whole,
     )
     from pennyweight.results.leaderboard import rows
 
@@ -325,7 +376,7 @@ def train(
     measured = None
     if test:
         with _busy("measuring on the test set"):
-            measured = measure_on_test(runs, training.name)
+            measured = measure_trained(runs, training.name)
     if json:
         row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
         if measured:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pennyweight.results.study_records import StudyRecords, TrialRecord
     from pennyweight.train.data import Dataset
 
-Unit = Literal["trials", "epochs"]
+Unit = Literal["trials", "epochs", "trainings"]
 Watcher = Callable[[str, dict[str, Any]], None]
 
 
@@ -129,6 +129,7 @@ class _Tally:
         self._states: Counter[str] = Counter()
         self._accuracy: dict[int, tuple[int, float]] = {}
         self._costs: dict[int, tuple[int, str]] = {}
+        self._fresh: dict[str, Any] | None = None  # the last training from a fresh seed
         self._started = time.monotonic()
 
     def recall(self, trial: TrialRecord) -> None:
@@ -148,6 +149,9 @@ class _Tally:
             self._accuracy[fields["trial"]] = fields["epoch"], accuracy
             if self.unit == "epochs":
                 self.ended = fields["epoch"]
+        elif kind == "fresh":
+            self.ended += 1
+            self._fresh = fields
         elif kind == "end" and self.unit == "trials":
             self.ended += 1
             self._states[fields["state"]] += 1
@@ -158,6 +162,11 @@ class _Tally:
         if self.unit == "epochs":
             parts += [f"accuracy {accuracy:.2%}" for _, accuracy in self._accuracy.values()]
             return ", ".join(parts)
+        if self._fresh is not None:
+            accuracy = self._fresh["correct"] / self._fresh["total"]
+            return "trial {trial}, seed {seed}: {part} accuracy".format(**self._fresh) + (
+                f" {accuracy:.2%}"
+            )
         finished = [(a, t) for t, (epoch, a) in self._accuracy.items() if epoch == self.epochs]
         if finished:
             accuracy, trial = max(finished)
@@ -180,6 +189,8 @@ class _Tally:
         clock = f"{self._clock():6.0f}s {self.ended:4}/{self.total}"
         if kind == "rung" and self.unit == "epochs":
             print(f"{clock} epochs  {self.summary()}", file=sys.stderr, flush=True)
+        if kind == "fresh":
+            print(f"{clock} {self.summary()}", file=sys.stderr, flush=True)
         if kind != "end" or self.unit == "epochs":
             return
         trial = fields["trial"]

@@ -12,6 +12,7 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
 from pennyweight.results.study_records import TrialRecord
 from pennyweight.search.genome import Genome
+from pennyweight.train.evaluate import Evaluation
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Outcome
 
@@ -47,6 +48,24 @@ def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
         ],
         "val_correct": last.val_correct,
         "val_total": outcome.val_total,
+        "seconds": outcome.seconds,
+        "worker": outcome.worker,
+    }
+
+
+def fresh_record(
+    trial: int, seed: int, part: str, outcome: Outcome, measured: Evaluation
+) -> dict[str, Any]:
+    """The fields of the record of a candidate trained again, and `measured` on `part`."""
+    return {
+        "trial": trial,
+        "seed": seed,
+        "part": part,
+        "epochs": outcome.curve[-1].epoch,
+        "train_loss": outcome.curve[-1].train_loss,
+        "correct": measured.correct,
+        "total": measured.total,
+        "log_loss": measured.log_loss,
         "seconds": outcome.seconds,
         "worker": outcome.worker,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -19,7 +18,12 @@ from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search import repair
 from pennyweight.search.progress import Watcher, load_shown, watching
-from pennyweight.search.recording import rung_record, study_record, versions
+from pennyweight.search.recording import (
+    recorded_candidate,
+    rung_record,
+    study_record,
+    versions,
+)
 from pennyweight.search.settings import check_name
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate
@@ -43,6 +47,7 @@ class Training:
     runs: Path
     command: list[str]
     precision: Precision = PRECISION
+    whole: bool = False  # on the validation pictures too
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
@@ -113,7 +118,7 @@ class Training:
         bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
         try:
             with bar as watch:
-                warm_up(self.data, self.candidate.seed)
+                warm_up(self.data, self.candidate.seed, self.whole)
                 self._train(folder, records, start, diverged, watch)
         finally:
             records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -121,7 +126,8 @@ class Training:
     def _settings(self) -> dict[str, Any]:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
         usual = {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
-        return usual if self.precision == PRECISION else usual | {"precision": self.precision}
+        usual |= {} if self.precision == PRECISION else {"precision": self.precision}
+        return usual | ({"whole": True} if self.whole else {})
 
     def _asked(self) -> dict[str, Any]:
         architecture = self.candidate.architecture
@@ -153,6 +159,7 @@ class Training:
                     to_epoch=epoch + 1,
                     state=state,
                     precision=self.precision,
+                    whole=self.whole,
                 )
             )
             epoch += 1
@@ -177,12 +184,13 @@ class Training:
         if "sampler" in known.settings:
             return ["it is a search"]
         here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
-        here |= {"precision": self.precision}
+        here |= {"precision": self.precision, "whole": self.whole}
         there = {
             "data": known.data,
             "max_epochs": known.budget["max_epochs"],
             "seed": known.settings["seed"],
             "precision": known.precision,
+            "whole": known.whole,
         }
         if trial := known.trials.get(0):
             here |= {"network": self.candidate.architecture.notation}
@@ -195,22 +203,21 @@ class Training:
         ]
 
 
-def measure_on_test(runs: Path, name: str) -> Evaluation:
+def measure_trained(runs: Path, name: str) -> Evaluation:
     """The trained network on the test set; the reading is written down in the study's folder."""
-    from pennyweight.arch.architecture import Architecture
-    from pennyweight.train.data import normalisation, split
-    from pennyweight.train.door import open_test_set
-    from pennyweight.train.evaluate import evaluate
+    from pennyweight.train.evaluate import measure_on_test
 
     model = find_model(runs, name)
-    study, weights = model.study, model.weights.read_bytes()
-    dataset = load_data_of(study)
-    training = dataset.images[split(dataset.labels, study.settings["seed"]).train]
-    pictures = open_test_set(
-        study.data,
-        purpose="evaluate",
-        model=f"{model.trial.fingerprint} {hashlib.sha256(weights).hexdigest()[:16]}",
-        ledger=StudyFolder(runs / name).readings,
+    load_data_of(model.study)  # refused where they have changed
+    epochs = model.study.budget["max_epochs"] or 1
+    task = Task(
+        source=model.study.data,
+        split_seed=model.study.settings["seed"],
+        candidate=recorded_candidate(model.trial),
+        epochs=epochs,
+        from_epoch=0,
+        to_epoch=epochs,
+        whole=model.study.whole,
     )
-    architecture = Architecture.from_json(model.trial.architecture)
-    return evaluate(architecture, weights, pictures, *normalisation(training))
+    ledger = StudyFolder(runs / name).readings
+    return measure_on_test(task, model.weights.read_bytes(), purpose="evaluate", ledger=ledger)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.train.data import Dataset
+from pennyweight.train.data import Dataset, load_training_set, normalisation, training_part
+from pennyweight.train.door import Purpose, open_test_set
+from pennyweight.train.rung import Task
 
 
 class Evaluation(NamedTuple):
@@ -60,3 +64,16 @@ def evaluate(
         counted, summed = run(dataset.images[chunk], np.asarray(dataset.labels[chunk], np.int32))
         correct, loss = correct + int(counted), loss + float(summed)
     return Evaluation(correct, len(dataset.labels), loss / len(dataset.labels))
+
+
+def measure_on_test(task: Task, model: bytes, *, purpose: Purpose, ledger: Path) -> Evaluation:
+    """The network of `task` with the weights `model` on the test set.
+
+    The reading is written into `ledger` before any picture is read. Raises as `open_test_set` does.
+    """
+    dataset = load_training_set(task.source)
+    learned = training_part(dataset, task.split_seed, whole=task.whole)
+    architecture = task.candidate.architecture
+    identity = f"{architecture.fingerprint} {hashlib.sha256(model).hexdigest()[:16]}"
+    pictures = open_test_set(task.source, purpose=purpose, model=identity, ledger=ledger)
+    return evaluate(architecture, model, pictures, *normalisation(dataset.images[learned]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.data import Dataset, load_training_set, normalisation, split, training_part
 from pennyweight.train.program import CALIBRATION, Pictures
 from pennyweight.train.spread import put
 
@@ -16,31 +16,30 @@ from pennyweight.train.spread import put
 class OnDevice(NamedTuple):
     """The three sets of pictures a search may see; the test set is not among them."""
 
-    training: Pictures
+    training: Pictures  # the training split, or with `whole` all that may be trained on
     calibration: Pictures  # the first of a seeded shuffle of the training pictures
     validation: Pictures
 
 
 @lru_cache(maxsize=2)
-def on_device(source: str, split_seed: int) -> OnDevice:
-    """The pictures of `source`, split by `split_seed` and normalised by the training split."""
+def on_device(source: str, split_seed: int, whole: bool = False) -> OnDevice:
+    """The pictures of `source`, split by `split_seed`, normalised by those that are trained on."""
     dataset = load_training_set(source)
     parts = split(dataset.labels, split_seed)
-    mean, std = normalisation(dataset.images[parts.train])
-    shuffled = np.random.default_rng(0).permutation(parts.train)
+    learned = training_part(dataset, split_seed, whole=whole)
+    mean, std = normalisation(dataset.images[learned])
+    shuffled = np.random.default_rng(0).permutation(learned)
 
     def pictures(chosen: np.ndarray) -> Pictures:
         return _put(dataset, chosen, mean, std)
 
-    return OnDevice(
-        pictures(parts.train), pictures(shuffled[:CALIBRATION]), pictures(parts.validation)
-    )
+    return OnDevice(pictures(learned), pictures(shuffled[:CALIBRATION]), pictures(parts.validation))
 
 
 @lru_cache(maxsize=2)
-def in_place(source: str, split_seed: int, lanes: int) -> OnDevice:
+def in_place(source: str, split_seed: int, whole: bool, lanes: int) -> OnDevice:
     """The same pictures, on every device that trains some of `lanes` lanes."""
-    parts = on_device(source, split_seed)
+    parts = on_device(source, split_seed, whole)
     return OnDevice(*(put(part, lanes, shared=True) for part in parts))
 
 

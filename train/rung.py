@@ -31,6 +31,7 @@ class Task:
     state: bytes | None = None
     frame: Architecture | None = None
     precision: Precision = PRECISION
+    whole: bool = False  # train on the validation split too; then its score says nothing
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:
@@ -115,7 +116,7 @@ def _chunks(tasks: Sequence[Task], lanes: int) -> list[tuple[list[int], int]]:
     for place, task in enumerate(tasks):
         program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
         rung = task.from_epoch, task.to_epoch
-        alike[program, task.source, task.split_seed, rung].append(place)
+        alike[program, task.source, task.split_seed, task.whole, rung].append(place)
     chunks: list[tuple[list[int], int]] = []
     for places in alike.values():
         if len(places) == 1 and tasks[places[0]].frame is None:
@@ -147,7 +148,7 @@ def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
     return train_together(tasks, lanes, clock)
 
 
-def warm_up(source: str, split_seed: int) -> None:
+def warm_up(source: str, split_seed: int, whole: bool = False) -> None:
     """Do before the first task what every task needs: import, open the cache, decode the data.
 
     Its seconds are in the ledger of this process's first rung.
@@ -158,7 +159,7 @@ def warm_up(source: str, split_seed: int) -> None:
 
     keep_compiled_programs()
     clock.lap("import")
-    on_device(source, split_seed)
+    on_device(source, split_seed, whole)
     clock.lap("data")
     _warming["seconds"] = clock.seconds
 

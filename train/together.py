@@ -33,7 +33,7 @@ def train_together(tasks: Sequence[Task], lanes: int, clock: Clock) -> list[Outc
     Lanes that are left repeat the last task, for nothing. Raises as `train_rung` does.
     """
     first = tasks[0]
-    data = in_place(first.source, first.split_seed, lanes)
+    data = in_place(first.source, first.split_seed, first.whole, lanes)
     clock.lap("data")
     program = Program.of(first.candidate, first.epochs, first.frame, first.precision)
     sizes = [len(pictures.labels_n) for pictures in data]
@@ -94,7 +94,9 @@ def _trained(
         scored = [
             place
             for place in going
-            if last or is_scored(epoch) or not np.isfinite(lane(losses, place, lanes))
+            if last
+            or (is_scored(epoch) and not tasks[0].whole)
+            or not np.isfinite(lane(losses, place, lanes))
         ]
         if not scored:
             continue
@@ -164,6 +166,7 @@ def _owner(task: Task) -> np.ndarray:
     own = task.candidate.architecture
     text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
     text += "" if task.precision == PRECISION else f" {task.precision}"
+    text += " whole" if task.whole else ""
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
