@@ -54,19 +54,23 @@ class Genome:
     growth: float = _unit(0.0)  # of the width from layer to layer of a stage: 1 to 2 times
     pool1: str = _choice("max", "none", "average")
     pool2: str = _choice("max", "none", "average")
+    pool3: str = _choice("none", "max", "average")
+    # Weights that run several times: those of a stage's second block, or of one block everywhere.
+    sharing: str = _choice("none", "stage", "all")
     padding: str = _choice("same", "valid", "mixed")  # mixed: same in the first stage alone
     norm: str = _choice("before", "after", "none")  # BatchNorm, before or after the ReLU
-    head: str = _choice("average", "max", "flatten")
+    head: str = _choice("average", "max", "flatten", "window")  # a learned weight for each place
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
     dropout: float = _unit(0.0, structural=True)  # 0 to 0.1, before the head
 
     optimiser: str = _choice("adamw", "sgd")
     schedule: str = _choice("one_cycle", "cosine", "step")
-    batch_size: int = _choice(64, 32, 128)
-    learning_rate: float = _unit(0.65)
+    batch_size: int = _choice(64, 32, 128, 16)
+    learning_rate: float = _unit(0.5)
     weight_decay: float = _unit(0.4)
     label_smoothing: float = _unit(0.0)
     averaging: float = _unit(0.5)
+    augmented: bool = _choice(True, False)  # by the four strengths that follow
     rotation: float = _unit(0.5)
     shear: float = _unit(0.5)
     scale: float = _unit(0.6)
@@ -76,7 +80,8 @@ class Genome:
     def recipe(self) -> Recipe:
         """The training recipe, its numbers rounded to 3 significant digits."""
         sgd = self.optimiser == "sgd"
-        lowest, highest = (1e-2, 0.5) if sgd else (1e-3, 3e-2)
+        lowest, highest = (1e-2, 1.0) if sgd else (1e-3, 1e-1)
+        part = 1 if self.augmented else 0
         return Recipe(
             optimiser=cast(Optimiser, self.optimiser),
             schedule=cast(Schedule, self.schedule),
@@ -85,10 +90,10 @@ class Genome:
             weight_decay=_rounded(_log(self.weight_decay, 1e-5, 1e-1)),
             label_smoothing=_rounded(0.1 * self.label_smoothing),
             averaging=_rounded(_log(self.averaging, 0.1, 3)),
-            rotation=_rounded(15 * self.rotation),
-            shear=_rounded(15 * self.shear),
-            scale=_rounded(0.15 * self.scale),
-            shift=_rounded(0.1 * self.shift),
+            rotation=_rounded(15 * part * self.rotation),
+            shear=_rounded(15 * part * self.shear),
+            scale=_rounded(0.15 * part * self.scale),
+            shift=_rounded(0.1 * part * self.shift),
         )
 
     def to_json(self) -> dict[str, Value]:

@@ -52,8 +52,34 @@ HAND_MADE: dict[str, dict[str, Any]] = {
     },
 }
 
+_WINDOW = {"pool3": "max", "head": "window", "learning_rate": 0.85}
+_SMALL: dict[str, dict[str, Any]] = {
+    # One separable block everywhere, and a learned weight for each place at the end.
+    "shared": {
+        **_WINDOW,
+        "sharing": "all",
+        "depth1": 0,
+        "depth2": 1,
+        "block2": "separable",
+        "width1": 0.0,
+        "augmented": False,
+    },
+    "flat": {
+        "depth1": 0,
+        "depth2": 1,
+        "depth3": 1,
+        "pool3": "max",
+        "head": "flatten",
+        "learning_rate": 0.85,
+        "width1": 0.5,
+        "width2": 0.85,
+        "width3": 0.65,
+        "augmented": False,
+    },
+}
+
 FIRST: dict[str, Genome] = {"plain": PLAIN} | {
-    name: Genome(**genes) for name, genes in HAND_MADE.items()
+    name: Genome(**genes) for name, genes in (_SMALL | HAND_MADE).items()
 }
 
 _EVERY = 5  # trials, of which one draws the front at smaller sizes

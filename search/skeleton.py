@@ -9,12 +9,19 @@ from pennyweight.arch.dense import Dense
 from pennyweight.arch.layers import Layer
 from pennyweight.arch.pointwise import BatchNorm, Dropout, Relu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
+from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
 from pennyweight.search.genome import Genome
 
-_HEADS: dict[str, type[Layer]] = {"average": GlobalAverage, "max": GlobalMax, "flatten": Flatten}
+_HEADS: dict[str, type[Layer]] = {
+    "average": GlobalAverage,
+    "max": GlobalMax,
+    "flatten": Flatten,
+    "window": GlobalAverage,  # after a depthwise convolution as large as the map
+}
 _POOLS: dict[str, type[MaxPool] | type[AveragePool]] = {"max": MaxPool, "average": AveragePool}
 _SMALLEST_POOLED = 4  # pixels: below that a pool would leave a single one, or none
+_LARGEST_WINDOW = 7  # pixels across
 
 
 def widths(genome: Genome, side: int) -> list[float]:
@@ -54,23 +61,66 @@ class _Skeleton:
             (genome.depth2, genome.block2, genome.squeeze2, genome.width2),
             (genome.depth3, genome.block3, genome.squeeze3, genome.width3),
         )
-        pools = (genome.pool1, genome.pool2, "none")
+        pools = (genome.pool1, genome.pool2, genome.pool3)
         first = _relative(genome.width1)
         self._pads = genome.padding != "valid"
         self._unit(first * 16**genome.stem_width, kernel=genome.stem_kernel)
-        for (depth, block, squeeze, width), pool in zip(stages, pools, strict=True):
-            if depth:
-                self._stage(depth, block, squeeze, _relative(width))
-            if pool != "none" and self.side >= _SMALLEST_POOLED:
-                self.layers.append(_POOLS[pool](extent=2))
-                self.side //= 2
-            self._pads = genome.padding == "same"
+        if genome.sharing == "all":
+            self._everywhere()
+        else:
+            for (depth, block, squeeze, width), pool in zip(stages, pools, strict=True):
+                if depth:
+                    self._stage(depth, block, squeeze, _relative(width))
+                self._pool(pool)
+                self._pads = genome.padding == "same"
         self._end(classes)
         return tuple(self.layers)
+
+    def _everywhere(self) -> None:
+        """The second stage's block and pool in every stage, with the same weights."""
+        genome = self.genome
+        if not genome.depth1:
+            self._pool(genome.pool1)
+        stages, side = 3 if genome.depth1 else 2, self.side
+        self._pads = True
+        start = len(self.layers)
+        self._same(genome.block2, genome.depth2)
+        self._pool(genome.pool2)
+        body = tuple(self.layers[start:])
+        if side == self.side:  # no pool between them: one block, as often as in all stages
+            self.layers[start:] = []
+            self._same(genome.block2, genome.depth2 * stages)
+            return
+        rounds = 1
+        while rounds < stages and self.side >= _SMALLEST_POOLED:
+            self.side //= 2
+            rounds += 1
+        if rounds > 1:
+            self.layers[start:] = [Repeat(times=rounds, body=body)]
+
+    def _pool(self, pool: str) -> None:
+        if pool != "none" and self.side >= _SMALLEST_POOLED:
+            self.layers.append(_POOLS[pool](extent=2))
+            self.side //= 2
+
+    def _same(self, block: str, times: int) -> None:
+        """A block that keeps the width, `times` times with the same weights."""
+        start, side = len(self.layers), self.side
+        pads, self._pads = self._pads, True
+        self._convolve(self._last, 3, block)
+        self._pads, self.side = pads, side
+        body = tuple(self.layers[start:])
+        if block == "residual":
+            body = (Residual(body=body),)
+        self.layers[start:] = [Repeat(times=times, body=body)] if times > 1 else body
 
     def _stage(self, depth: int, block: str, squeeze: bool, width: float) -> None:
         if squeeze:
             self.layers += [Conv(width=self._width(width), kernel=1, bias=True), Relu()]
+        if self.genome.sharing == "stage":
+            self._unit(width, block=block)
+            self._same(block, depth + 1)
+            return
         for number in range(depth):
             relative = width * (1 + self.genome.growth) ** number
             if block == "residual" and number:
@@ -105,6 +155,8 @@ class _Skeleton:
 
     def _end(self, classes: int) -> None:
         genome = self.genome
+        if genome.head == "window" and 1 < self.side <= _LARGEST_WINDOW:
+            self.layers.append(Depthwise(kernel=self.side, valid=True))
         if rate := float(f"{0.1 * genome.dropout:.2g}"):
             self.layers.append(Dropout(rate=rate))
         if genome.classifier == "conv" and genome.head != "flatten":

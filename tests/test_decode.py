@@ -16,6 +16,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.notation import parse
 from pennyweight.arch.pointwise import Relu
 from pennyweight.arch.zoo import ZOO
 from pennyweight.search.decode import decode, smallest, smallest_within
@@ -187,10 +188,29 @@ def test_the_parameters_are_spent_where_they_are_the_limit(
     cap: int, shape: tuple[int, int, int]
 ) -> None:
     draw = random.Random(cap)
-    genomes = [random_genome(draw, share=1.0) for _ in range(25)]
+    # With one block everywhere there is one width, and no other to make up the rest with.
+    several = [draw.choice(["none", "stage"]) for _ in range(25)]
+    genomes = [random_genome(draw, share=1.0, sharing=sharing) for sharing in several]
     spent = [cost(decode(g, Budget(max_params=cap), shape, 10)).params / cap for g in genomes]
     assert statistics.median(spent) >= 0.99
     assert min(spent) >= 0.93
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_one_block_everywhere_is_as_wide_as_fits(cap: int) -> None:
+    draw = random.Random(cap)
+    for _ in range(10):
+        genome = random_genome(draw, share=1.0, sharing="all")
+        decoded = decode(genome, Budget(max_params=cap), (28, 28, 1), 10)
+        (width,) = {x.width for x in convolutions(decoded.layers) if x.width != 10} or {10}
+        more = re.sub(rf"c{width}(?!\d)", f"c{width + 1}", decoded.notation)
+        if width != 10:
+            assert cost(decoded).params <= cap < cost(parse(more, (28, 28, 1), 10)).params
+
+
+def convolutions(layers: tuple[Any, ...]) -> list[Conv]:
+    inside = [conv for layer in layers for conv in convolutions(layer.children)]
+    return [layer for layer in layers if isinstance(layer, Conv)] + inside
 
 
 @given(
@@ -298,6 +318,12 @@ def test_the_plain_network_comes_out_at_its_size() -> None:
         ({"stem_kernel": 5}, lambda a: "k5" in a.notation.split()[0]),
         ({"squeeze2": True}, lambda a: "k1+r" in a.notation),
         ({"pool1": "average"}, lambda a: "a2" in a.notation),
+        ({"pool3": "max"}, lambda a: a.notation.count("m2") == 3),
+        ({"sharing": "stage"}, lambda a: a.notation.count("3[") == 2),
+        ({"sharing": "all"}, lambda a: re.search(r"3\[2\[c\d+br\] m2\] A", a.notation)),
+        ({"sharing": "all", "depth1": 0}, lambda a: re.search(r"br m2 2\[2\[", a.notation)),
+        ({"sharing": "all", "pool2": "none"}, lambda a: "6[c" in a.notation),
+        ({"head": "window"}, lambda a: " wk7v A" in a.notation or " wk7v F" in a.notation),
         ({"pool1": "none", "pool2": "none"}, lambda a: "m2" not in a.notation),
         ({"padding": "valid"}, lambda a: re.findall(r"c\d+v", a.notation)),
         ({"norm": "after"}, lambda a: "+rb" in a.notation),

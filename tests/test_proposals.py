@@ -10,7 +10,7 @@ from pennyweight.search.sampling import DISTRIBUTIONS
 
 
 def test_the_first_trials_are_the_plain_network_and_every_hand_made_one() -> None:
-    assert set(FIRST) == {"plain", *ZOO}
+    assert set(ZOO) < set(FIRST)
     asked = [proposal(number) for number in range(len(FIRST))]
     assert [proposer for proposer, _ in asked] == list(FIRST)
     assert [Genome(**genes) for _, genes in asked] == list(FIRST.values())  # type: ignore[arg-type]
