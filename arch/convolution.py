@@ -94,6 +94,7 @@ class _Window(Layer):
             'padding="VALID"' if self.valid else "",
             f"feature_group_count={groups}" if groups > 1 else "",
             "" if self.bias else "use_bias=False",
+            "rngs=rngs",
         ]
         return ["nnx.Conv", *filter(None, arguments)], "{self}({x})"
 

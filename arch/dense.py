@@ -45,4 +45,5 @@ class Dense(Layer):
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         options = [] if self.bias else ["use_bias=False"]
-        return ["nnx.Linear", f"{shape[0]}", f"{self.width}", *options], "{self}({x})"
+        arguments = [f"{shape[0]}", f"{self.width}", *options, "rngs=rngs"]
+        return ["nnx.Linear", *arguments], "{self}({x})"

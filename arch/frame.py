@@ -111,8 +111,10 @@ def _both(here: Architecture, there: Architecture) -> Iterator[tuple[str, list[_
 def _split(placed: Placed, name: str, pixels: int) -> Shape:
     """The shape of an array, its axis of input features split where a vector holds pixels."""
     shape = placed.layer.weights(placed.input_shape)[name].shape
-    features = len(placed.input_shape) == 1 and not (
-        isinstance(placed.layer, Dense) and name == "bias"
+    features = (
+        len(shape) > 0
+        and len(placed.input_shape) == 1
+        and not (isinstance(placed.layer, Dense) and name == "bias")
     )
     return (pixels, shape[0] // pixels, *shape[1:]) if features else shape
 

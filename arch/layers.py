@@ -34,7 +34,7 @@ class Weight:
     """One array of a layer: its shape, how it starts, and whether the optimiser updates it."""
 
     shape: tuple[int, ...]
-    start: Literal["he", "zeros", "ones", "quarters"]
+    start: Literal["he", "zeros", "ones", "quarter"]
     trained: bool = True
 
 
@@ -121,7 +121,7 @@ class Layer:
     def source(self, shape: Shape) -> tuple[list[str], str]:
         """Standalone Flax source: the constructor with its arguments, and the output.
 
-        The constructor is [] where nothing is constructed; its `rngs` is understood. In the output,
+        The constructor is [] where nothing is constructed; `rngs` is at hand there. In the output,
         `{self}` stands for what was constructed, `{x}` for the input (for a glued layer a whole
         expression, so keep it in brackets) and `{skip}` for the input of a layer with children.
         """

@@ -103,7 +103,7 @@ def _draw(weight: Weight, random: np.random.Generator) -> np.ndarray:
         return np.zeros(weight.shape, np.float32)
     if weight.start == "ones":
         return np.ones(weight.shape, np.float32)
-    if weight.start == "quarters":
+    if weight.start == "quarter":
         return np.full(weight.shape, 0.25, np.float32)
     fan_in = np.prod(weight.shape[:-1])
     return random.normal(0, np.sqrt(2 / fan_in), weight.shape).astype(np.float32)

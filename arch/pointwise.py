@@ -56,7 +56,8 @@ class BatchNorm(Layer):
         return Maps(x.values, affine=Affine(mean, scale, module.bias[...]))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
-        return ["nnx.BatchNorm", f"{shape[-1]}", "use_running_average=True"], "{self}({x})"
+        arguments = [f"{shape[-1]}", "use_running_average=True", "rngs=rngs"]
+        return ["nnx.BatchNorm", *arguments], "{self}({x})"
 
 
 @kind("relu", "r")
@@ -105,24 +106,21 @@ class LeakyRelu(_Activation):
 @kind("prelu", "p")
 @dataclass(frozen=True, kw_only=True)
 class PRelu(_Activation):
-    """x, or below 0 its product with a slope that each channel learns, from 0.25 on.
-
-    (He et al., arXiv:1502.01852.)
-    """
+    """x, or below 0 its product with a learned slope, one a layer (He et al., arXiv:1502.01852)."""
 
     def weights(self, shape: Shape) -> dict[str, Weight]:
-        return {"slope": Weight((shape[-1],), "quarters")}
+        return {"negative_slope": Weight((), "quarter")}
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         import jax.numpy as jnp
 
-        from pennyweight.arch.maps import Maps, each
+        from pennyweight.arch.maps import Maps
 
         values = x.settled()
-        return Maps(jnp.where(values > 0, values, values * each(module.slope[...], values.ndim)))
+        return Maps(jnp.where(values >= 0, values, module.negative_slope[...] * values))
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
-        raise NotImplementedError
+        return ["nnx.PReLU"], "{self}({x})"
 
 
 @kind("silu", "u")

@@ -88,7 +88,7 @@ def bundle_files(
     """
     _check(facts, architecture)
     weights = {
-        f"{layer}.{name}": np.ascontiguousarray(array, np.float32)
+        f"{layer}.{name}": np.asarray(array, np.float32, order="C")
         for tree in (params, statistics)
         for layer, arrays in tree.items()
         for name, array in arrays.items()

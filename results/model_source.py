@@ -38,6 +38,8 @@ def model_source(architecture: Architecture) -> str:
         break_on_hyphens=False,
     )
     layers = [line for placed in architecture.flat() for line in _construction(placed)]
+    if not any("rngs" in line for line in layers):
+        layers = [f"{_BODY}del rngs  # there is no weight to draw", *layers]
     calls = _calls(architecture.placed)
     calls[-1] = calls[-1].replace("x = ", "return ", 1)
     return _TEMPLATE.substitute(
@@ -48,19 +50,30 @@ def model_source(architecture: Architecture) -> str:
         width=width,
         channels=channels,
         classes=architecture.classes,
-        layers="\n".join(layers or [f"{_BODY}del rngs  # this network has no weights"]),
+        layers="\n".join(layers),
         calls="\n".join(_BODY + call for call in calls),
         mode=_MODES[channels],
     )
 
 
 def _construction(placed: Placed) -> list[str]:
-    """The lines that construct a layer, none if it needs no construction."""
+    """The lines that construct a layer, none if it needs no construction.
+
+    One that shares weights takes the other layer's; without any of its own it is not constructed.
+    """
     constructor, _ = placed.layer.source(placed.input_shape)
-    if not constructor:
+    if not constructor or (placed.shares and not placed.weights()):
         return []
-    function, *arguments = *constructor, "rngs=rngs"
-    start = f"{_BODY}self.{placed.name} = {function}("
+    lines = _constructor(placed.name, *constructor)
+    if placed.shares:
+        shared = placed.layer.weights(placed.input_shape).keys() - placed.weights().keys()
+        here, there = f"{_BODY}self.{placed.name}", f"self.{placed.shares}"
+        lines += [f"{here}.{name} = {there}.{name}" for name in sorted(shared)]
+    return lines
+
+
+def _constructor(name: str, function: str, *arguments: str) -> list[str]:
+    start = f"{_BODY}self.{name} = {function}("
     if len(line := f"{start}{', '.join(arguments)})") <= _LINE:
         return [line]
     inner = [f"{_BODY}    {', '.join(arguments)}"]
@@ -76,7 +89,8 @@ def _calls(sequence: Iterable[Placed], depth: int = 1) -> list[str]:
     value = "x"
     for placed in sequence:
         _, output = placed.layer.source(placed.input_shape)
-        names = {"self": f"self.{placed.name}", "skip": skip}
+        own = placed.name if placed.weights() else placed.shares or placed.name
+        names = {"self": f"self.{own}", "skip": skip}
         longer = output.format(x=value, **names)
         if not placed.layer.glued or len(f"{_BODY}return {longer}") > _LINE:
             statements += _assignment(value)

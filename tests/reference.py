@@ -1,6 +1,7 @@
 """The mathematics of a network a second time, from XLA's own operations on NHWC pictures."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.dense import Dense
 from pennyweight.arch.layers import Layer
 from pennyweight.arch.network import Tree, draw_weights
-from pennyweight.arch.pointwise import BatchNorm, Dropout, Relu
+from pennyweight.arch.pointwise import BatchNorm, Dropout, LeakyRelu, PRelu, Relu, Silu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
+from pennyweight.arch.repeat import Repeat
 
 EPSILON = 1e-5
 
@@ -30,23 +32,42 @@ class Node:
 
 
 def bind(layers: Iterable[Layer], *trees: Tree) -> tuple[Node, ...]:
-    """The layers with the arrays that a network would give them, found by name."""
-    counts: dict[str, int] = {}
+    """The layers with the arrays that a network would give them, found by name.
+
+    Of a repeated block, the body holds every round, with the same trained arrays.
+    """
+    counts: Counter[str] = Counter()
+    named: Counter[str] = Counter()
 
     def node(layer: Layer) -> Node:
-        body = tuple(node(child) for child in layer.children)
-        counts[layer.kind] = counts.get(layer.kind, 0) + 1
-        name = f"{layer.kind}{counts[layer.kind]}"
-        arrays = {key: array for tree in trees for key, array in tree.get(name, {}).items()}
+        body: tuple[Node, ...] = ()
+        before = counts.copy()
+        for _ in range(layer.times if isinstance(layer, Repeat) else bool(layer.children)):
+            counts.clear()
+            counts.update(before)
+            body += tuple([node(child) for child in layer.children])
+        counts[layer.kind] += 1
+        first = f"{layer.kind}{counts[layer.kind]}"
+        named[first] += 1
+        own = first if named[first] == 1 else f"{first}_{named[first]}"
+        arrays = {
+            key: array
+            for tree in trees
+            for name in (first, own)
+            for key, array in tree.get(name, {}).items()
+        }
         return Node(layer, arrays, body)
 
-    return tuple(node(layer) for layer in layers)
+    return tuple([node(layer) for layer in layers])
 
 
 def evaluate(nodes: Iterable[Node], x: jax.Array, seen: list[Any] | None = None) -> jax.Array:
     """The output for x; with `seen`, BatchNorm uses the batch's statistics, and adds them."""
     for node in nodes:
-        x = x + evaluate(node.body, x, seen) if node.body else _apply(node, x, seen)
+        if isinstance(node.layer, Repeat):
+            x = evaluate(node.body, x, seen)
+        else:
+            x = x + evaluate(node.body, x, seen) if node.body else _apply(node, x, seen)
     return x
 
 
@@ -71,6 +92,12 @@ def _apply(node: Node, x: jax.Array, seen: list[Any] | None) -> jax.Array:
             return _batch_norm(arrays, x, seen)
         case Relu():
             return jax.nn.relu(x)
+        case LeakyRelu():
+            return jnp.maximum(x, 0.1 * x)
+        case PRelu():
+            return jnp.where(x >= 0, x, arrays["negative_slope"] * x)
+        case Silu():
+            return x / (1 + jnp.exp(-x))
         case Dropout():
             return x
         case MaxPool():
@@ -119,7 +146,7 @@ def random_arrays(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
             for name, array in arrays.items():
                 if name in ("scale", "var"):
                     arrays[name] = random.uniform(0.5, 1.5, array.shape).astype(np.float32)
-                elif name in ("bias", "mean"):
+                elif name in ("bias", "mean", "negative_slope"):
                     arrays[name] = random.normal(0, 0.5, array.shape).astype(np.float32)
     return params, statistics
 
@@ -129,26 +156,33 @@ def random_pictures(architecture: Architecture, count: int, seed: int) -> jax.Ar
     return jnp.asarray(random.normal(size=(count, *architecture.input_shape)), jnp.float32)
 
 
-def folded(nodes: Iterable[Node]) -> tuple[Node, ...]:
+def folded(nodes: Iterable[Node], *, shared: bool = False) -> tuple[Node, ...]:
     """The nodes as deployed: no dropout, and each BatchNorm within the layer straight before it.
 
-    Where that cannot take it, it stays, its statistics merged into its scale and offset.
+    Where that cannot take it, it stays, its statistics merged into its scale and offset. What is
+    `shared` by several rounds cannot, since each has other statistics.
     """
     kept: list[Node] = []
     for node in nodes:
         if isinstance(node.layer, Dropout):
             continue
         if node.body:
-            kept.append(replace(node, body=folded(node.body)))
+            again = shared or isinstance(node.layer, Repeat)
+            kept.append(replace(node, body=folded(node.body, shared=again)))
         elif isinstance(node.layer, BatchNorm):
             scale = node.arrays["scale"] / np.sqrt(node.arrays["var"] + EPSILON)
             bias = node.arrays["bias"] - node.arrays["mean"] * scale
             before = kept[-1] if kept else None
-            if before is None or before.layer.kind not in (
-                "conv",
-                "depthwise",
-                "dense",
-                "batch_norm",
+            if (
+                shared
+                or before is None
+                or before.layer.kind
+                not in (
+                    "conv",
+                    "depthwise",
+                    "dense",
+                    "batch_norm",
+                )
             ):
                 kept.append(Node(node.layer, {"scale": scale, "bias": bias}))
             else:
@@ -168,5 +202,11 @@ def _scaled(node: Node, scale: np.ndarray, bias: np.ndarray) -> Node:
 
 
 def size(nodes: Iterable[Node]) -> int:
-    """How many numbers the nodes hold."""
-    return sum(sum(a.size for a in n.arrays.values()) + size(n.body) for n in nodes)
+    """How many numbers the nodes hold, shared ones counted once."""
+    return sum({id(array): array.size for array in _arrays(nodes)}.values())
+
+
+def _arrays(nodes: Iterable[Node]) -> Iterator[Any]:
+    for node in nodes:
+        yield from node.arrays.values()
+        yield from _arrays(node.body)

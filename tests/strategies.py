@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.dense import Dense
-from pennyweight.arch.layers import Layer, Shape, normal_layers, output_shape
-from pennyweight.arch.pointwise import BatchNorm, Dropout, Relu
+from pennyweight.arch.layers import (
+    Layer,
+    Shape,
+    normal_layers,
+    output_shape,
+    trained_shapes,
+)
+from pennyweight.arch.pointwise import BatchNorm, Dropout, LeakyRelu, PRelu, Relu, Silu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
+from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
 
 INPUT_SHAPES = st.one_of(
@@ -26,7 +33,8 @@ _UP_TO = {n: st.integers(0, n) for n in range(5)}
 _ONE_TO = {n: st.integers(1, n) for n in range(1, 13)}
 _RATES = st.one_of(st.just(0.0), st.floats(1e-6, 0.9))
 _HEADS = st.sampled_from([GlobalAverage(), GlobalMax(), Flatten()])
-_POINTWISE = ["relu", "relu", "batch_norm", "batch_norm", "dropout"]
+_POINTWISE = ["relu", "relu", "other_activation", "batch_norm", "batch_norm", "dropout"]
+_OTHER_ACTIVATIONS = st.sampled_from([LeakyRelu(), PRelu(), Silu()])
 _SAME_SIDES = ["conv", "conv", "conv", "depthwise"]
 _OTHER_SIDES = ["max_pool", "average_pool"]
 
@@ -76,7 +84,7 @@ def _sequence(
     for _ in range(draw(st.integers(least, most))):
         spatial = _SAME_SIDES + ([] if keep else _OTHER_SIDES)
         kinds = _POINTWISE + (spatial if len(here) == 3 else ["dense"])
-        kind = draw(st.sampled_from(kinds + ["residual"] * 2 * nesting))
+        kind = draw(st.sampled_from(kinds + ["residual", "residual", "repeat"] * nesting))
         layers.append(_layer(draw, here, kind, nesting, keep))
         here = layers[-1].output_shape(here)
     if keep and here != shape:
@@ -91,12 +99,19 @@ def _layer(draw: st.DrawFn, shape: Shape, kind: str, nesting: int = 0, keep: boo
     match kind:
         case "relu":
             return Relu()
+        case "other_activation":
+            return draw(_OTHER_ACTIVATIONS)
         case "batch_norm":
             return BatchNorm()
         case "dropout":
             return Dropout(rate=draw(_RATES))
         case "residual":
             return Residual(body=_sequence(draw, shape, 0, 3, nesting=nesting - 1, keep=True))
+        case "repeat":
+            body = _sequence(draw, shape, 0, 2, nesting=nesting - 1, keep=True)
+            if not trained_shapes(body, shape):
+                body += (BatchNorm(),)
+            return Repeat(times=1 + draw(_ONE_TO[2]), body=body)
         case "depthwise":
             return Depthwise(**_window(draw, shape, keep))
         case "max_pool" | "average_pool":
@@ -165,6 +180,8 @@ def _respelled_layer(layer: Layer, shape: Shape) -> st.SearchStrategy[Layer]:
             return st.sampled_from([Flatten(), GlobalAverage(), GlobalMax()])
         case Residual(body=body):
             return respelled(body, shape).map(lambda body: Residual(body=body))
+        case Repeat(times=times, body=body):
+            return respelled(body, shape).map(lambda body: Repeat(times=times, body=body))
         case _:
             return st.just(layer)
 

@@ -137,7 +137,7 @@ def test_layers_are_placed_in_the_order_in_which_they_run(a: Architecture) -> No
         assert placed.input_shape == shape
         shape = placed.output_shape
         inside = [child.layer for child in placed.children]
-        assert inside == list(placed.layer.children)
+        assert inside == list(placed.layer.children) * placed.layer.rounds
     assert shape == (a.classes,)
 
 
@@ -150,7 +150,11 @@ def test_every_kind_of_layer_refuses_fields_of_the_wrong_type() -> None:
     checked = 0
     for name, kind in KINDS.items():
         fields = dataclasses.fields(kind)
-        layer = {"kind": name} | {f.name: 1 for f in fields if f.default is dataclasses.MISSING}
+        layer = {"kind": name} | {
+            f.name: [{"kind": "batch_norm"}] if f.name == "body" else 1
+            for f in fields
+            if f.default is dataclasses.MISSING
+        }
         for field in fields:
             for value in wrong.get(field.metadata.get("type", object), []):
                 message = refusal(GOOD | {"layers": [layer | {field.name: value}]})

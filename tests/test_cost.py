@@ -26,9 +26,10 @@ from pennyweight.arch.layers import KINDS, Layer, Shape
 from pennyweight.arch.network import abstract
 from pennyweight.arch.notation import parse
 from pennyweight.arch.pools import AveragePool, GlobalAverage, MaxPool
+from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
 
-EVERY_KIND = "c3+b w+br m2o0.1 (c3b a1s1 wr)r a2s1 {} b r d5"
+EVERY_KIND = "c3+b w+br m2o0.1 (c3b a1s1 wr)r a2s1 2[2[wb]p]l u {} b r d5"
 
 
 @settings(max_examples=200, derandomize=True)
@@ -96,6 +97,9 @@ def test_peaks_worked_out_by_hand(text: str, buffers: int) -> None:
     assert cost(parse(text, (8, 8, 1), 64)).peak_activation_bytes == buffers * 64 * 4
 
 
+IN_PLACE = ("batch_norm", "relu", "leaky_relu", "prelu", "silu", "dropout", "flatten")
+
+
 class Memory:
     """Float32 buffers that layers take and give back, and the most that were in use at once."""
 
@@ -113,7 +117,9 @@ class Memory:
             after = layer.output_shape(shape)
             if isinstance(layer, Residual):
                 held = self._run_residual(layer, shape, kept=kept, held=held)
-            elif kept or layer.kind not in ("batch_norm", "relu", "dropout", "flatten"):
+            elif isinstance(layer, Repeat):
+                held = self.run(layer.body * layer.times, shape, kept=kept, held=held)
+            elif kept or layer.kind not in IN_PLACE:
                 output = self.allocate(after)
                 self.used -= 0 if kept else held
                 held = output

@@ -30,6 +30,8 @@ NETWORKS = [
     parse("c5k4s2 c5k2 M (d8r d5+)r d3+", (11, 13, 1), 3),
     parse("c3brbrbrbrbrbrbrbrbrbr A", (8, 8, 1), 3),  # more glued together than fits a line
     parse("A", (8, 8, 3), 3),  # no weights at all
+    parse("c5bp 2[2[wv c5k1+bl] m2] (2[c5b]u)p A 2[d5p]", (28, 28, 1), 5),
+    parse("M p", (8, 8, 3), 3),  # none that is drawn
     *(entry.architecture for entry in ZOO.values()),
 ]
 """Every kind of layer and every option."""
@@ -125,7 +127,7 @@ def test_model_py_names_and_shapes_its_weights_as_the_network_does(
     of_network = {
         (placed.name, name): weight.shape
         for placed in architecture.flat()
-        for name, weight in placed.layer.weights(placed.input_shape).items()
+        for name, weight in placed.weights().items()
     }
     assert of_model == of_network
 

@@ -84,7 +84,9 @@ def test_the_normal_form_computes_what_was_written(text: str) -> None:
     assert_close(*both(a, written, random_pictures(a, 2, 4)))
 
 
-@pytest.mark.parametrize("text", ["c4br c4rb A d3", "bw+b (c2br c2b)r m2 F d4br d3", "M d3b"])
+@pytest.mark.parametrize(
+    "text", ["c4br c4rb A d3", "bw+b (c2br c2b)r m2 F d4br d3", "M d3b", "c3 2[2[(c3b)r] b] A d3"]
+)
 def test_in_training_batch_norm_uses_and_leaves_the_statistics_of_the_batch(text: str) -> None:
     a = parse(text, (6, 5, 2), 3)
 
@@ -99,6 +101,7 @@ def test_in_training_batch_norm_uses_and_leaves_the_statistics_of_the_batch(text
     found, wanted, left, seen = trained(*random_arrays(a, 5), random_pictures(a, 16, 6))
     assert_close(found, wanted, 1e-3)
     names = [p.name for p in a.flat() if p.layer.kind == "batch_norm"]
+    assert len(names) == len(set(names))
     assert sorted(left) == sorted(names)
     for name, (mean, var) in zip(names, seen, strict=True):
         assert_close(left[name]["mean"], mean, 1e-3)
@@ -124,6 +127,9 @@ CARRIED = [
     "c4b (c4b)r m2 A d2",
     "c4 a2 b A d2",
     "c4br wb a2 F d2",
+    "c4bl (c4bp)u m2 A d2",
+    "c4br 2[w c4k1br m2] A d2",
+    "c4 2[2[wb] c4+]br A d2",
 ]
 
 
