@@ -21,7 +21,7 @@ from pennyweight.arch.pointwise import Relu
 from pennyweight.arch.zoo import ZOO
 from pennyweight.search.decode import decode, smallest, smallest_within
 from pennyweight.search.genome import Genome, choices
-from pennyweight.search.proposals import FIRST, PLAIN
+from pennyweight.search.proposals import HAND_MADE, PLAIN
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3)]
 ODD_SHAPES = [(28, 20, 1), (20, 28, 3), (5, 17, 2), (3, 40, 1), (1, 1, 1), (2, 3, 4), (7, 7, 1)]
@@ -278,7 +278,7 @@ def test_a_hand_made_network_comes_out_of_its_own_size_as_it_was_made(name: str)
     """Kinds, kernels and padding are, layer by layer; a ReLU on the logits is left out."""
     original = ZOO[name].architecture
     size = cost(original).params
-    decoded = decode(FIRST[name], Budget(max_params=size), (28, 28, 1), 10)
+    decoded = decode(Genome(**HAND_MADE[name]), Budget(max_params=size), (28, 28, 1), 10)
     assert 0.99 * size <= cost(decoded).params <= size
     layers = list(original.layers)
     if isinstance(layers[-2], Relu):  # before the global average
@@ -294,7 +294,7 @@ def without_width(layer: Any) -> Any:
 def test_budget_4_comes_out_exactly() -> None:
     original = ZOO["budget-4"].architecture
     budget = Budget(max_params=cost(original).params)
-    assert decode(FIRST["budget-4"], budget, (28, 28, 1), 10) == original
+    assert decode(Genome(**HAND_MADE["budget-4"]), budget, (28, 28, 1), 10) == original
 
 
 def test_the_plain_network_comes_out_at_its_size() -> None:
