@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
-from pennyweight.results.confirmed import race_results, still_racing
+from pennyweight.results.confirmed import still_racing
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import find_trial
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import load_study
-from pennyweight.results.study_records import StudyRecords, TrialRecord
+from pennyweight.results.study_records import FreshRun, StudyRecords
 from pennyweight.search.device import Asked, find_device
 from pennyweight.search.executors import LocalExecutor, check_workers
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import fresh_record, identity, recorded_candidate, versions
 from pennyweight.train.evaluate import Evaluation, measure_on_test
-from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
 RACE_FROM = 1_000  # the first fresh seed of a race
@@ -65,128 +64,130 @@ class Confirmation:
     ) -> StudyRecords:
         """Do what is still to be done; the study's records afterwards.
 
-        Raises UsageError for a study without a complete trial, and RunError where a training fails
-        again and again.
+        Raises UsageError for a study without a complete trial, and RunError where a training fails.
         """
         refuse_nested()
         known = load_study(self.runs, self.study)
-        racing = self._entrants(known)
+        entrants = self._entrants(known)
         where = find_device(device)
         check_workers(workers, where)
+        if not self._pending(known, entrants):
+            return known
         load_shown(known.data, known, show=progress)
         folder = StudyFolder(self.runs / self.study)
-        warm = partial(warm_up, known.data, known.settings["seed"], len(racing) == 1)
+        warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
+        total = self.seeds * (len(entrants) + (len(entrants) > 1))
         with ExitStack() as stack:
             stack.enter_context(folder.writing())
             stack.enter_context(folder.locked())
-            records = stack.enter_context(RecordFile.open(folder.records))
             executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
-            started = time.monotonic()
-            records.append(
-                "session",
-                started=time.time(),
-                workers=executor.workers,
-                versions=versions(),
-                pid=os.getpid(),
+            records = stack.enter_context(RecordFile.open(folder.records))
+            known = load_study(self.runs, self.study)  # again, now that nobody else writes
+            watch = stack.enter_context(
+                watching(total, len(known.fresh_runs), 0, unit="trainings", show=progress)
             )
-            total = self.seeds * (len(racing) + (len(racing) > 1))
-            watch = stack.enter_context(watching(total, 0, 0, unit="trainings", show=progress))
-            work = _Work(folder, records, executor, load_study(self.runs, self.study), watch)
+            started = time.monotonic()
+            session = {"started": time.time(), "workers": executor.workers, "pid": os.getpid()}
+            records.append("session", **session, versions=versions())
             try:
-                winner = work.race(racing, self.seeds) if len(racing) > 1 else racing[0]
-                work.test(winner, self.seeds)
+                while pending := self._pending(known, entrants):
+                    _train(known, pending, executor, folder, records, watch)
+                    known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
         return load_study(self.runs, self.study)
 
-    def _entrants(self, known: StudyRecords) -> list[TrialRecord]:
-        """The trials to race, each a candidate of its own."""
+    def _entrants(self, known: StudyRecords) -> list[int]:
+        """The trials to race, the best first, each a candidate of its own."""
         _, colon, number = self.model.partition(":")
         if colon:
-            return [find_trial(known, self.study, number)]
+            return [find_trial(known, self.study, number).trial]
         ranked = [known.trials[row.trial] for row in rows(known) if row.state == "complete"]
         if not ranked:
             raise UsageError(
                 f"No trial of study {self.study} is complete yet, so there is none to confirm: go "
                 "on with its search."
             )
-        different = {identity(recorded_candidate(trial)): trial for trial in reversed(ranked)}
-        return list(reversed(different.values()))[: self.top]
+        best: dict[str, int] = {}
+        for trial in ranked:
+            best.setdefault(identity(recorded_candidate(trial)), trial.trial)
+        return list(best.values())[: self.top]
 
-
-@dataclass
-class _Work:
-    """Trains candidates again in the workers, and writes down what came of it."""
-
-    folder: StudyFolder
-    records: RecordFile
-    executor: LocalExecutor
-    known: StudyRecords
-    watch: Watcher
-
-    def __post_init__(self) -> None:
-        self._done = {(run.trial, run.seed, run.part) for run in self.known.fresh_runs}
-        self._raced = race_results(self.known)
-        self._used = {trial.seed for trial in self.known.trials.values()}
-
-    def race(self, racing: list[TrialRecord], seeds: int) -> TrialRecord:
-        """The leader after `seeds` rounds of one seed each; who is clearly behind drops out."""
-        entered = {trial.trial: trial for trial in racing}
-        left = list(entered)
-        for seed in self._fresh(RACE_FROM, seeds):
-            self._train([(entered[trial], seed) for trial in left], "validation")
-            left = still_racing({trial: self._raced[trial] for trial in left})
-            if len(left) == 1:
-                break
-        return entered[left[0]]
-
-    def test(self, trial: TrialRecord, seeds: int) -> None:
-        """Train `trial` on all but the test set, once from each seed, and measure each on it."""
-        self._train([(trial, seed) for seed in self._fresh(TEST_FROM, seeds)], "test")
-
-    def _fresh(self, first: int, seeds: int) -> list[int]:
-        """Seeds that no trial of the study was trained from."""
-        return list(islice((seed for seed in count(first) if seed not in self._used), seeds))
-
-    def _train(self, entries: Iterable[tuple[TrialRecord, int]], part: str) -> None:
-        todo = [
-            (trial, seed) for trial, seed in entries if (trial.trial, seed, part) not in self._done
-        ]
-        tasks = [self._task(trial, seed, part) for trial, seed in todo]
-        for place, outcome in _as_completed(self.executor, train_rung, tasks):
-            trial, seed = todo[place]
-            last = outcome.curve[-1]
-            measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
-            if part == "test":
-                write_whole(self.folder.fresh_model(trial.trial, seed), outcome.model)
-                measured = self.executor.submit(
-                    measure_on_test,
-                    tasks[place],
-                    outcome.model,
-                    purpose="confirm",
-                    ledger=self.folder.readings,
-                ).result()
-            fields = fresh_record(trial.trial, seed, part, outcome, measured)
-            self.records.append("fresh", **fields)
-            self.watch("fresh", fields)
-            if part == "validation":
-                self._raced.setdefault(trial.trial, []).append(measured.accuracy)
-
-    def _task(self, trial: TrialRecord, seed: int, part: str) -> Task:
-        candidate = recorded_candidate(trial)
-        epochs = self.known.budget["max_epochs"] or 1
-        return Task(
-            source=self.known.data,
-            split_seed=self.known.settings["seed"],
-            candidate=Candidate(
-                architecture=candidate.architecture, recipe=candidate.recipe, seed=seed
-            ),
-            epochs=epochs,
-            from_epoch=0,
-            to_epoch=epochs,
-            precision=self.known.precision,
-            whole=part == "test",
+    def _pending(self, known: StudyRecords, entrants: list[int]) -> list[Entry]:
+        used = {trial.seed for trial in known.trials.values()}
+        race, test = (
+            list(islice((seed for seed in count(first) if seed not in used), self.seeds))
+            for first in (RACE_FROM, TEST_FROM)
         )
+        return pending_runs(known.fresh_runs, entrants, race, test)
+
+
+Entry = tuple[int, int, str]
+"""(trial, seed, part) of a training from a fresh seed."""
+
+
+def pending_runs(
+    done: Iterable[FreshRun], entrants: Sequence[int], race: Sequence[int], test: Sequence[int]
+) -> list[Entry]:
+    """What is to be trained next: a round of the race over the seeds `race`, or the tests.
+
+    Who is clearly behind after a round does not run the next. With one entrant, or when one is
+    left, it is tested from the seeds `test`; after all rounds the leader is.
+    """
+    accuracy = {(run.trial, run.seed, run.part): run.accuracy for run in done}
+    left = list(entrants)
+    for number, seed in enumerate(race, 1):
+        if len(left) == 1:
+            break
+        entries = [(trial, seed, "validation") for trial in left]
+        if missing := [entry for entry in entries if entry not in accuracy]:
+            return missing
+        left = still_racing(
+            {
+                trial: [accuracy[trial, seed, "validation"] for seed in race[:number]]
+                for trial in left
+            }
+        )
+    entries = [(left[0], seed, "test") for seed in test]
+    return [entry for entry in entries if entry not in accuracy]
+
+
+def _train(
+    known: StudyRecords,
+    entries: list[Entry],
+    executor: LocalExecutor,
+    folder: StudyFolder,
+    records: RecordFile,
+    watch: Watcher,
+) -> None:
+    """Train candidates from fresh seeds, and write down each as soon as it is measured."""
+    tasks = [_task(known, *entry) for entry in entries]
+    for place, outcome in _as_completed(executor, train_rung, tasks):
+        trial, seed, part = entries[place]
+        last = outcome.curve[-1]
+        measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
+        if part == "test":
+            write_whole(folder.fresh_model(trial, seed), outcome.model)
+            reading = {"purpose": "confirm", "ledger": folder.readings}
+            test = executor.submit(measure_on_test, tasks[place], outcome.model, **reading)
+            measured = test.result()
+        fields = fresh_record(trial, seed, part, outcome, measured)
+        records.append("fresh", **fields)
+        watch("fresh", fields)
+
+
+def _task(known: StudyRecords, trial: int, seed: int, part: str) -> Task:
+    epochs = known.budget["max_epochs"] or 1
+    return Task(
+        source=known.data,
+        split_seed=known.settings["seed"],
+        candidate=replace(recorded_candidate(known.trials[trial]), seed=seed),
+        epochs=epochs,
+        from_epoch=0,
+        to_epoch=epochs,
+        precision=known.precision,
+        whole=part == "test",
+    )
 
 
 def _as_completed(

@@ -170,7 +170,8 @@ def _simpler(genome: Genome, side: int) -> Iterator[tuple[Genome, int]]:
         {"squeeze1": False, "squeeze2": False, "squeeze3": False},
         {"depth3": 0, "depth1": 0},
         # At a width of 1, a separable convolution or a BatchNorm would cost more.
-        {"block2": "conv", "stem_kernel": 3, "norm": "none", "classifier": "dense"},
+        {"block2": "conv", "stem_kernel": 3, "norm": "none", "activation": "relu"},
+        {"classifier": "dense"},
         {"padding": "valid"},
     )
     for step in steps:

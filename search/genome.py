@@ -55,10 +55,11 @@ class Genome:
     pool1: str = _choice("max", "none", "average")
     pool2: str = _choice("max", "none", "average")
     pool3: str = _choice("none", "max", "average")
-    # Weights that run several times: those of a stage's second block, or of one block everywhere.
+    # Which blocks have the same weights, and all the stem's width: those of a stage, or all.
     sharing: str = _choice("none", "stage", "all")
     padding: str = _choice("same", "valid", "mixed")  # mixed: same in the first stage alone
-    norm: str = _choice("before", "after", "none")  # BatchNorm, before or after the ReLU
+    norm: str = _choice("before", "after", "none")  # BatchNorm, before or after activation
+    activation: str = _choice("relu", "prelu")
     head: str = _choice("average", "max", "flatten", "window")  # a learned weight for each place
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
     dropout: float = _unit(0.0, structural=True)  # 0 to 0.1, before the head

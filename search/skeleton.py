@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.dense import Dense
 from pennyweight.arch.layers import Layer
-from pennyweight.arch.pointwise import BatchNorm, Dropout, Relu
+from pennyweight.arch.pointwise import BatchNorm, Dropout, PRelu, Relu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
@@ -20,6 +20,7 @@ _HEADS: dict[str, type[Layer]] = {
     "window": GlobalAverage,  # after a depthwise convolution as large as the map
 }
 _POOLS: dict[str, type[MaxPool] | type[AveragePool]] = {"max": MaxPool, "average": AveragePool}
+_ACTIVATIONS: dict[str, type[Layer]] = {"relu": Relu, "prelu": PRelu}
 _SMALLEST_POOLED = 4  # pixels: below that a pool would leave a single one, or none
 _LARGEST_WINDOW = 7  # pixels across
 
@@ -69,7 +70,9 @@ class _Skeleton:
             self._everywhere()
         else:
             for (depth, block, squeeze, width), pool in zip(stages, pools, strict=True):
-                if depth:
+                if depth and genome.sharing == "stage":
+                    self._same(block, depth)
+                elif depth:
                     self._stage(depth, block, squeeze, _relative(width))
                 self._pool(pool)
                 self._pads = genome.padding == "same"
@@ -116,11 +119,7 @@ class _Skeleton:
 
     def _stage(self, depth: int, block: str, squeeze: bool, width: float) -> None:
         if squeeze:
-            self.layers += [Conv(width=self._width(width), kernel=1, bias=True), Relu()]
-        if self.genome.sharing == "stage":
-            self._unit(width, block=block)
-            self._same(block, depth + 1)
-            return
+            self.layers += [Conv(width=self._width(width), kernel=1, bias=True), self._active]
         for number in range(depth):
             relative = width * (1 + self.genome.growth) ** number
             if block == "residual" and number:
@@ -149,14 +148,19 @@ class _Skeleton:
             self.layers += [Depthwise(**window), Conv(width=width, kernel=1, bias=bias)]
         else:
             self.layers.append(Conv(width=width, bias=bias, **window))
-        after = {"before": [BatchNorm(), Relu()], "after": [Relu(), BatchNorm()], "none": [Relu()]}
+        act = self._active
+        after = {"before": [BatchNorm(), act], "after": [act, BatchNorm()], "none": [act]}
         self.layers += after[norm]
         self._last = width
+
+    @property
+    def _active(self) -> Layer:
+        return _ACTIVATIONS[self.genome.activation]()
 
     def _end(self, classes: int) -> None:
         genome = self.genome
         if genome.head == "window" and 1 < self.side <= _LARGEST_WINDOW:
-            self.layers.append(Depthwise(kernel=self.side, valid=True))
+            self.layers += [Depthwise(kernel=self.side, valid=True), self._active]
         if rate := float(f"{0.1 * genome.dropout:.2g}"):
             self.layers.append(Dropout(rate=rate))
         if genome.classifier == "conv" and genome.head != "flatten":

@@ -96,6 +96,17 @@ def trained() -> tuple[Path, Ran]:
     return _once("trained", lambda folder: pennyweight("train", NETWORK, *flags, cwd=folder))
 
 
+def confirmed() -> tuple[Path, Ran]:
+    """A folder in which the study `small` was confirmed after its search, with `record.json`."""
+
+    def make(folder: Path) -> Ran:
+        shutil.copytree(searched()[0] / "runs", folder / "runs")
+        flags = ["--top", "2", "--seeds", "2", "--workers", "1", "--record", "record.json"]
+        return pennyweight("confirm", "small", *flags, cwd=folder)
+
+    return _once("confirmed", make)
+
+
 def copied(folder: Path, to: Path) -> Path:
     """A copy of what `searched` or `trained` made, in the new folder `to`."""
     return Path(shutil.copytree(folder, to, symlinks=True))

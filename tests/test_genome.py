@@ -108,6 +108,7 @@ def test_the_names_and_ranges_are_those_of_version_2() -> None:
         "sharing": ("none", "stage", "all"),
         "padding": ("same", "valid", "mixed"),
         "norm": ("before", "after", "none"),
+        "activation": ("relu", "prelu"),
         "head": ("average", "max", "flatten", "window"),
         "classifier": ("dense", "conv"),
         "optimiser": ("adamw", "sgd"),
