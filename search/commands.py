@@ -175,6 +175,7 @@ def confirm(
     /,
     *,
     top: Count = 5,
+    race: Count = 5,
     seeds: Count = 5,
     record: Path | None = None,
     workers: Workers = None,
@@ -189,9 +190,12 @@ def confirm(
     model
         STUDY to race its best trials on validation pictures, STUDY:TRIAL for one without a race.
     top
-        How many of the best complete trials race; who is clearly behind drops out.
+        How many of the best complete trials race.
+    race
+        Seeds that each of them is trained from, without the validation pictures; who is clearly
+        behind after three or more drops out.
     seeds
-        How many times the winner is trained on all but the test set; it is the race's length too.
+        Seeds that the winner is trained from, with the validation pictures, and tested.
     record
         A JSON file for the confirmed network: `pennyweight train` repeats it.
     workers
@@ -204,7 +208,7 @@ def confirm(
     from pennyweight.results.leaderboard import rows
     from pennyweight.search.confirm import Confirmation
 
-    confirmation = Confirmation(runs=runs, model=model, top=top, seeds=seeds)
+    confirmation = Confirmation(runs=runs, model=model, top=top, race=race, seeds=seeds)
     records = confirmation.run(workers=workers, device=device)
     if record:
         from pennyweight.results.public_record import write_record

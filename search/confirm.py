@@ -39,7 +39,7 @@ TEST_FROM = 2_000  # and of what is put to the test
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """Race the best `top` complete trials of a study over `seeds`, and test the winner on as many.
+    """Race the best `top` trials of a study over `race` seeds each, and test the winner on `seeds`.
 
     `model` is the study, or STUDY:TRIAL for one trial without a race. What was done already is not
     done again.
@@ -48,10 +48,12 @@ class Confirmation:
     runs: Path
     model: str
     top: int = 5
+    race: int = 5
     seeds: int = 5
 
     def __post_init__(self) -> None:
         check_count("--top", self.top)
+        check_count("--race", self.race)
         check_count("--seeds", self.seeds)
 
     @property
@@ -76,7 +78,7 @@ class Confirmation:
         load_shown(known.data, known, show=progress)
         folder = StudyFolder(self.runs / self.study)
         warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
-        total = self.seeds * (len(entrants) + (len(entrants) > 1))
+        total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
             stack.enter_context(folder.writing())
             stack.enter_context(folder.locked())
@@ -116,8 +118,8 @@ class Confirmation:
     def _pending(self, known: StudyRecords, entrants: list[int]) -> list[Entry]:
         used = {trial.seed for trial in known.trials.values()}
         race, test = (
-            list(islice((seed for seed in count(first) if seed not in used), self.seeds))
-            for first in (RACE_FROM, TEST_FROM)
+            list(islice((seed for seed in count(first) if seed not in used), seeds))
+            for first, seeds in ((RACE_FROM, self.race), (TEST_FROM, self.seeds))
         )
         return pending_runs(known.fresh_runs, entrants, race, test)
 

@@ -101,7 +101,18 @@ def confirmed() -> tuple[Path, Ran]:
 
     def make(folder: Path) -> Ran:
         shutil.copytree(searched()[0] / "runs", folder / "runs")
-        flags = ["--top", "2", "--seeds", "2", "--workers", "1", "--record", "record.json"]
+        flags = [
+            "--top",
+            "2",
+            "--race",
+            "2",
+            "--seeds",
+            "2",
+            "--workers",
+            "1",
+            "--record",
+            "record.json",
+        ]
         return pennyweight("confirm", "small", *flags, cwd=folder)
 
     return _once("confirmed", make)

@@ -142,7 +142,7 @@ def test_the_leaderboard_shows_the_mean_and_its_interval(study: StudyRecords) ->
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     folder = copied(confirmed()[0], tmp_path / "again")
     before = tree(folder)
-    flags = ["--top", "2", "--seeds", "2", "--workers", "1"]
+    flags = ["--top", "2", "--race", "2", "--seeds", "2", "--workers", "1"]
     ran = pennyweight("confirm", "small", *flags, cwd=folder)
     assert ran.status == 0, ran.err
     assert tree(folder) == before
@@ -154,7 +154,7 @@ def test_what_was_cut_short_goes_on_and_gives_the_same(tmp_path: Path, study: St
     lines = path.read_bytes().splitlines(keepends=True)
     last = max(number for number, line in enumerate(lines) if b'"kind":"fresh"' in line)
     path.write_bytes(b"".join(lines[:last]))
-    flags = ["--top", "2", "--seeds", "2", "--workers", "1"]
+    flags = ["--top", "2", "--race", "2", "--seeds", "2", "--workers", "1"]
     ran = pennyweight("confirm", "small", *flags, cwd=folder)
     assert ran.status == 0, ran.err
     assert [outcome(run) for run in load_study(folder / "runs", "small").fresh_runs] == [
@@ -205,7 +205,20 @@ def test_one_trial_can_be_confirmed_without_a_race(tmp_path: Path, study: StudyR
         (["small:9"], "numbered 0 to"),
         (["small", "--seeds", "0"], "--seeds must be"),
         (["small", "--top", "0"], "--top must be"),
-        (["small", "--seeds", "2", "--top", "2", "--record", "none/there.json/x.json"], "record"),
+        (
+            [
+                "small",
+                "--race",
+                "2",
+                "--seeds",
+                "2",
+                "--top",
+                "2",
+                "--record",
+                "none/there.json/x.json",
+            ],
+            "record",
+        ),
     ],
 )
 def test_what_cannot_be_confirmed_gets_one_line(
