@@ -45,7 +45,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.search.decode import decode
 from pennyweight.search.genome import Genome, choices
-from pennyweight.search.proposals import FIRST, PLAIN, share_of
+from pennyweight.search.proposals import PLAIN, Proposals
 from pennyweight.search.recording import versions
 from pennyweight.train.recipe import Recipe
 
@@ -96,14 +96,14 @@ def main(
 
 def draw(count: int, seed: int) -> list[Architecture]:
     """Random networks; one in five spends only a part of the budget, as in a search."""
-    chance = random.Random(seed)
+    chance, proposals = random.Random(seed), Proposals()
     networks = []
-    for number in range(len(FIRST), len(FIRST) + count):
+    for number in range(proposals.alone, proposals.alone + count):
         genes: dict[str, Any] = {
             name: chance.random() if options is None else chance.choice(options)
             for name, options in choices().items()
         }
-        genes["share"] = share_of(number)
+        genes["share"] = proposals.share_of(number)
         networks.append(_decoded(Genome(**genes)))
     return networks
 

@@ -75,6 +75,8 @@ def _confirmed(trial: int, runs: list[FreshRun], raced: Mapping[int, Sequence[fl
         trial=trial,
         seeds=tuple(run.seed for run in runs),
         accuracies=tuple(accuracies),
-        **vars(interval),
+        mean=interval.mean,
+        low=max(0.0, interval.low),
+        high=min(1.0, interval.high),
         tied_with=tuple(tied),
     )

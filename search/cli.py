@@ -31,6 +31,7 @@ for command in (
     commands.search,
     commands.leaderboard,
     commands.confirm,
+    commands.frontier,
     commands.export,
     commands.inspect,
     commands.train,

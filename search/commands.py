@@ -16,7 +16,16 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.device import Asked
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
-from pennyweight.search.units import Count, Duration, Group, InputShape, Seed, Size, Workers
+from pennyweight.search.units import (
+    Count,
+    Duration,
+    Group,
+    InputShape,
+    Seed,
+    Size,
+    Sizes,
+    Workers,
+)
 from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from pennyweight.results.study_records import StudyRecords
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+After = Annotated[tuple[str, ...], Parameter(negative="")]
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
 
 
@@ -44,6 +54,7 @@ def search(
     runs: Runs = Path("runs"),
     seed: Seed = 0,
     precision: Precision = PRECISION,
+    after: After = (),
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -79,13 +90,15 @@ def search(
         Of the sampler, the validation split and the training.
     precision
         What matrix products take: float32 or bfloat16, summed in float32 either way.
+    after
+        Another search, whose best networks are asked first, scaled to this budget; may be repeated.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
         Print the leaderboard as JSON.
     """
     from pennyweight.arch.budget import Budget
-    from pennyweight.search.launch import Plan
+    from pennyweight.search.launch import Plan, best_genomes
     from pennyweight.search.settings import Settings
 
     budget = Budget(
@@ -94,7 +107,14 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
+    settings = Settings(
+        data=data,
+        budget=budget,
+        sampler=sampler,
+        seed=seed,
+        precision=precision,
+        after=best_genomes(runs, after),
+    )
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
     if dry_run:
         from pennyweight.search.preview import preview
@@ -216,6 +236,85 @@ def confirm(
         write_record(record, records, command=_command())
     shown = None if json else 10
     _show(records, rows(records), runs / confirmation.study, json=json, top=shown)
+
+
+def frontier(
+    *,
+    data: str = DATA,
+    max_params: Sizes = (500, 1_000, 2_000, 4_000, 8_000),
+    max_epochs: Count = MAX_EPOCHS,
+    trials: Count = TRIALS,
+    top: Count = 3,
+    race: Count = 3,
+    seeds: Count = 5,
+    sampler: Sampler = "tpe",
+    workers: Workers = None,
+    device: Asked = "auto",
+    seed: Seed = 0,
+    precision: Precision = PRECISION,
+    picture: Path | None = None,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Search and confirm under several caps, and show accuracy against parameters.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    max_params
+        The caps, such as 500,1k,2k. Each search asks the best networks of smaller caps first.
+    max_epochs
+        Most epochs a candidate is trained for.
+    trials
+        Candidates of each search.
+    top
+        How many of each search's best race, as in `confirm`.
+    race
+        Seeds of a race.
+    seeds
+        Seeds that each winner is trained from and tested.
+    sampler
+        How candidates are proposed: tpe, nsga2, gp or random.
+    workers
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    seed
+        Of the samplers, the validation split and the training.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
+    picture
+        Where to draw it: a .png, .svg or .pdf file; by default frontier-DATA.png among the studies.
+    json
+        Print the points as JSON.
+    """
+    from pennyweight.results import frontier as shown
+    from pennyweight.search.frontier import Frontier
+
+    path = picture or runs / f"frontier-{data}.png"
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--picture must be a .png, .svg or .pdf file, but got {path}.")
+    wanted = Frontier(
+        data=data,
+        caps=max_params,
+        max_epochs=max_epochs,
+        trials=trials,
+        top=top,
+        race=race,
+        seeds=seeds,
+        runs=runs,
+        sampler=sampler,
+        seed=seed,
+        precision=precision,
+    )
+    points = []
+    for point in wanted.run(workers=workers, device=device):
+        points.append(point)
+        shown.draw(path, data, points)
+    _print(shown.as_json(data, points) if json else shown.as_table(data, points))
+    if not json:
+        print(f"drawn: {path}")
 
 
 def export(

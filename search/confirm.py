@@ -41,6 +41,7 @@ TEST_FROM = 2_000  # and of what is put to the test
 class Confirmation:
     """Race the best `top` trials of a study over `race` seeds each, and test the winner on `seeds`.
 
+    Only those race whose validation accuracy the search did not find clearly below the best.
     `model` is the study, or STUDY:TRIAL for one trial without a race. What was done already is not
     done again.
     """
@@ -104,7 +105,13 @@ class Confirmation:
         _, colon, number = self.model.partition(":")
         if colon:
             return [find_trial(known, self.study, number).trial]
-        ranked = [known.trials[row.trial] for row in rows(known) if row.state == "complete"]
+        complete = [row for row in rows(known) if row.state == "complete"]
+        least = complete[0].val_low if complete else None
+        ranked = [
+            known.trials[row.trial]
+            for row in complete
+            if row.val_high is None or least is None or row.val_high >= least
+        ]
         if not ranked:
             raise UsageError(
                 f"No trial of study {self.study} is complete yet, so there is none to confirm: go "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.confirmed import confirmed
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
 from pennyweight.results.records import RecordFile
@@ -27,6 +28,7 @@ from pennyweight.search.settings import (
     DATA,
     MAX_EPOCHS,
     MAX_PARAMS,
+    SPACE,
     TRIALS,
     Sampler,
     Settings,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pennyweight.results.export import Verification
     from pennyweight.train.data import DataInfo
 
+AFTER = 2  # trials of another study are asked first
 SHOWN = 20  # rows of a leaderboard, unless asked for more
 
 
@@ -107,6 +110,7 @@ def search(
     runs: str | Path = "runs",
     seed: int = 0,
     precision: Precision = PRECISION,
+    after: Sequence[str] = (),
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -118,6 +122,7 @@ def search(
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
     compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
+    The best networks of the studies `after` are asked first, scaled to this budget.
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -131,11 +136,41 @@ def search(
         max_macs=max_macs,
         max_activation_bytes=max_activation_bytes,
     )
-    settings = Settings(data=data, budget=budget, sampler=sampler, seed=seed, precision=precision)
+    settings = Settings(
+        data=data,
+        budget=budget,
+        sampler=sampler,
+        seed=seed,
+        precision=precision,
+        after=best_genomes(Path(runs), after),
+    )
     plan = Plan.of(
         settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
     )
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
+
+
+def best_genomes(runs: Path, studies: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The genomes of the best `AFTER` complete trials of each study, by STUDY:TRIAL.
+
+    Each is asked once, with all of the new budget. Raises UsageError for a study that does not
+    exist, is no search, or is of another space.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in studies:
+        study = load_study(runs, name)
+        if study.settings.get("space") != SPACE:
+            raise UsageError(
+                f"--after needs searches of this version's space, but {name} is of another or no "
+                "search: leave it out."
+            )
+        best = [row.trial for row in rows(study) if row.state == "complete"]
+        best = [trial.trial for trial in confirmed(study)] + best
+        for trial in list(dict.fromkeys(best))[:AFTER]:
+            genome = dict(study.trials[trial].genome) | {"share": 1.0}
+            if genome not in found.values():
+                found[f"{name}:{trial}"] = genome
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +210,9 @@ class Plan:
 
         here = find_device(device)
         plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=here)
-        if group is None and (known := plan.recorded) is not None:
-            group = known.settings.get("group")
+        if (known := plan.recorded) is not None:
+            settings = settings.gone_on_with(known.settings)
+            group = known.settings.get("group") if group is None else group
         if group is None:
             group = usual_group(settings.budget, plan.info, trials, here)
         return replace(plan, settings=replace(settings, group=group))

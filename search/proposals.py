@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pennyweight.search.genome import Genome, Value, structural
@@ -95,41 +96,58 @@ _EVERY = 5  # trials, of which one draws the front at smaller sizes
 _SMALLER = (0.5, 0.25, 0.125)
 
 
-def leader_of(number: int, group: int) -> int:
-    """The trial whose structure `number` shares, in groups of `group`; itself where it leads one.
+@dataclass(frozen=True)
+class Proposals:
+    """Which trials of a study ask what: `after` and `FIRST` first, alone, then groups of `group`.
 
-    The hand-made networks are groups of one.
-
-    >>> [leader_of(number, 4) for number in range(3, 15)]
-    [3, 4, 5, 5, 5, 5, 9, 9, 9, 9, 13, 13]
+    `after` are genomes of other studies by what is to be recorded as their proposer.
     """
-    first = len(FIRST)
-    return number if number < first else number - (number - first) % group
 
+    group: int = 1
+    after: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
-def share_of(number: int, group: int = 1) -> float:
-    """The share of the budget that trial `number` spends: all of it, but for one group in five.
+    @property
+    def first(self) -> list[tuple[str, Genome]]:
+        """The proposers and genomes of the first trials."""
+        after = [(name, Genome(**genes)) for name, genes in self.after.items()]  # type: ignore[arg-type]
+        return [*after, *FIRST.items()]
 
-    >>> [share_of(number) for number in range(5, 20)].count(1.0)
-    12
-    """
-    first = len(FIRST)
-    place = number if number < first else first + (number - first) // group
-    if place < first or place % _EVERY:
-        return 1.0
-    return _SMALLER[place // _EVERY % len(_SMALLER)]
+    @property
+    def alone(self) -> int:
+        """How many trials are asked first, each in a group by itself."""
+        return len(self.after) + len(FIRST)
 
+    def leader_of(self, number: int) -> int:
+        """The trial whose structure `number` shares; itself where it leads its group.
 
-def proposal(
-    number: int, group: int = 1, leader: Mapping[str, Value] | None = None
-) -> tuple[str, dict[str, Value]]:
-    """(proposer, the genes that are set for trial `number`); the sampler chooses the others.
+        >>> [Proposals(4).leader_of(number) for number in range(4, 16)]
+        [4, 5, 6, 6, 6, 6, 10, 10, 10, 10, 14, 14]
+        """
+        first = self.alone
+        return number if number < first else number - (number - first) % self.group
 
-    `leader` is the genome of the trial that leads its group, None where it leads itself.
-    """
-    if number < len(FIRST):
-        name = list(FIRST)[number]
-        return name, FIRST[name].to_json()
-    if leader is None:
-        return "sampler", {"share": share_of(number, group)}
-    return "sampler", {name: leader[name] for name in structural()}
+    def share_of(self, number: int) -> float:
+        """The share of the budget that trial `number` spends: all, but for one group in five.
+
+        >>> [Proposals().share_of(number) for number in range(5, 20)].count(1.0)
+        12
+        """
+        first = self.alone
+        place = number if number < first else first + (number - first) // self.group
+        if place < first or place % _EVERY:
+            return 1.0
+        return _SMALLER[place // _EVERY % len(_SMALLER)]
+
+    def proposal(
+        self, number: int, leader: Mapping[str, Value] | None = None
+    ) -> tuple[str, dict[str, Value]]:
+        """(proposer, the genes that are set for trial `number`); the sampler chooses the others.
+
+        `leader` is the genome of the trial that leads its group, None where it leads itself.
+        """
+        if number < self.alone:
+            name, genome = self.first[number]
+            return name, genome.to_json()
+        if leader is None:
+            return "sampler", {"share": self.share_of(number)}
+        return "sampler", {name: leader[name] for name in structural()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pennyweight.arch.budget import Budget, check_count
@@ -32,6 +32,8 @@ class Settings:
     seed: int = 0  # of the sampler, the split and the candidates
     group: int = 1  # trials of one structure, which share what is compiled
     precision: Precision = PRECISION
+    # Genomes of other studies that are asked first, by STUDY:TRIAL.
+    after: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -82,11 +84,22 @@ class Settings:
         described = asdict(self) | {"space": SPACE}
         if self.precision == PRECISION:  # as in studies from before there was a choice
             del described["precision"]
+        if not self.after:
+            del described["after"]
         return described
+
+    def gone_on_with(self, recorded: Mapping[str, Any]) -> Settings:
+        """These settings for a study that has `recorded` ones: what it asked first, stays.
+
+        Where both name the same other studies; those may have been gone on with since.
+        """
+        theirs = recorded.get("after", {})
+        return replace(self, after=theirs) if _studies(theirs) == _studies(self.after) else self
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        mine, theirs = ({"precision": PRECISION} | _flat(s) for s in (self.to_json(), recorded))
+        usual = {"precision": PRECISION, "after": ""}
+        mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))
         return [
             f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
             for name in sorted(mine.keys() | theirs.keys())
@@ -103,12 +116,18 @@ def check_name(name: str) -> None:
         )
 
 
+def _studies(after: Mapping[str, Any]) -> set[str]:
+    return {name.partition(":")[0] for name in after}
+
+
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat = {}
     for name, value in settings.items():
+        if name == "after":
+            value = " ".join(value)
         flat |= value if isinstance(value, Mapping) else {name: value}
     return flat
 
 
 def _shown(value: object) -> str:
-    return "unlimited" if value is None else str(value)
+    return "unlimited" if value is None else str(value) or "nothing"

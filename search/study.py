@@ -21,7 +21,7 @@ from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
 from pennyweight.search.flights import Flight, Group, framed
 from pennyweight.search.genome import Genome, Value
-from pennyweight.search.proposals import FIRST, leader_of, proposal
+from pennyweight.search.proposals import Proposals
 from pennyweight.search.recording import (
     identity,
     recorded_candidate,
@@ -157,7 +157,7 @@ class Coordinator:
                 continue
             if unframed:  # the group's record was damaged and deleted: train it again, alone
                 self.folder.state(number, flight.epoch).unlink(missing_ok=True)
-            together = leader_of(number, self.settings.group) if record.frame else number
+            together = self._proposals.leader_of(number) if record.frame else number
             alive[together, record.frame].append(flight)
         self._ready.extend(alive.values())
 
@@ -182,11 +182,15 @@ class Coordinator:
 
     # A trial from its question to its end
 
+    @property
+    def _proposals(self) -> Proposals:
+        return Proposals(self.settings.group, self.settings.after)
+
     def _in_groups(self, number: int) -> bool:
-        return self.settings.group > 1 and number >= len(FIRST)
+        return self.settings.group > 1 and number >= self._proposals.alone
 
     def _leads(self, number: int) -> bool:
-        return leader_of(number, self.settings.group) == number
+        return self._proposals.leader_of(number) == number
 
     def _ask_group(self) -> None:
         """Ask the trials of one group, which are then ready to be handed out."""
@@ -211,7 +215,7 @@ class Coordinator:
         with _Lap(self._seconds, "ask"):
             number = self._next
             leader = None if self._leads(number) else self._leader
-            proposer, fixed = proposal(number, self.settings.group, leader)
+            proposer, fixed = self._proposals.proposal(number, leader)
             trial, genome, architecture = self._drawn(number, fixed)
             self._networks.add(architecture.fingerprint)
         if self._leads(number):

@@ -42,6 +42,11 @@ def size(text: str) -> int:
     return int(number)
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """Sizes between commas, such as `500,1k,2k`."""
+    return tuple(size(part.strip()) for part in text.split(","))
+
+
 def duration(text: str) -> float:
     """A time in seconds: 90s, 30m, 2h.
 
@@ -94,6 +99,7 @@ def _parameter(convert: Callable[[str], Any], metavar: str, **options: Any) -> P
 Count = Annotated[int, _parameter(count, "COUNT")]
 Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
+Sizes = Annotated[tuple[int, ...], _parameter(sizes, "SIZE,SIZE…")]
 Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]

@@ -5,14 +5,14 @@ from fractions import Fraction
 
 from pennyweight.arch.zoo import ZOO
 from pennyweight.search.genome import Genome, choices
-from pennyweight.search.proposals import FIRST, HAND_MADE, PLAIN, proposal, share_of
+from pennyweight.search.proposals import FIRST, HAND_MADE, PLAIN, Proposals
 from pennyweight.search.sampling import DISTRIBUTIONS
 
 
 def test_the_first_trials_are_networks_made_by_hand() -> None:
     assert set(ZOO) == set(HAND_MADE)
     assert [name for name in FIRST if name in ZOO] == ["budget-4"]
-    asked = [proposal(number) for number in range(len(FIRST))]
+    asked = [Proposals().proposal(number) for number in range(len(FIRST))]
     assert [proposer for proposer, _ in asked] == list(FIRST)
     assert [Genome(**genes) for _, genes in asked] == list(FIRST.values())  # type: ignore[arg-type]
     assert len(set(FIRST.values())) == len(FIRST)
@@ -27,19 +27,29 @@ def test_every_first_proposal_sets_every_gene_to_something_in_its_range() -> Non
 
 def test_of_later_trials_nothing_is_set_but_the_share() -> None:
     for number in range(len(FIRST), 40):
-        assert proposal(number) == ("sampler", {"share": share_of(number)})
+        assert Proposals().proposal(number) == ("sampler", {"share": Proposals().share_of(number)})
 
 
 def test_the_first_proposals_spend_the_whole_budget() -> None:
-    assert {share_of(number) for number in range(len(FIRST))} == {1.0}
+    assert {Proposals().share_of(number) for number in range(len(FIRST))} == {1.0}
     assert {genome.share for genome in FIRST.values()} == {1.0}
 
 
 def test_one_later_trial_in_five_spends_a_half_a_quarter_or_an_eighth_in_turn() -> None:
-    shares = [share_of(number) for number in range(len(FIRST), len(FIRST) + 300)]
+    shares = [Proposals().share_of(number) for number in range(len(FIRST), len(FIRST) + 300)]
     assert Counter(shares) == {1.0: 240, 0.5: 20, 0.25: 20, 0.125: 20}
     for start in range(0, 300, 5):
         assert shares[start : start + 5].count(1.0) == 4
     assert {Fraction(share) for share in shares} == {
         Fraction(share) for share in choices()["share"] or ()
     }
+
+
+def test_genomes_of_other_studies_come_before_the_hand_made_ones() -> None:
+    flat = FIRST["flat"].to_json()
+    proposals = Proposals(4, {"mnist-500:7": flat})
+    asked = [proposals.proposal(number) for number in range(proposals.alone)]
+    assert [proposer for proposer, _ in asked] == ["mnist-500:7", *FIRST]
+    assert asked[0][1] == flat
+    assert proposals.leader_of(proposals.alone + 5) == proposals.alone + 4
+    assert proposals.proposal(proposals.alone)[0] == "sampler"

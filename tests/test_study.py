@@ -37,7 +37,7 @@ from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.genome import structural
-from pennyweight.search.proposals import FIRST, share_of
+from pennyweight.search.proposals import FIRST, Proposals
 from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
@@ -124,7 +124,9 @@ def test_the_first_trials_are_the_hand_made_ones_and_then_the_sampler_asks(
     assert [trials[n].proposer for n in range(len(FIRST) + 1)] == [*FIRST, "sampler"]
     for (name, genome), trial in zip(FIRST.items(), trials.values(), strict=False):
         assert trial.genome == genome.to_json(), name
-    assert [trial.share for trial in trials.values()] == [share_of(n) for n in range(END)]
+    assert [trial.share for trial in trials.values()] == [
+        Proposals().share_of(n) for n in range(END)
+    ]
 
 
 def test_every_network_is_within_the_budget_and_its_share(ended: StudyFolder) -> None:

@@ -1,0 +1,72 @@
+"""The frontier: a search and a confirmation for each of several caps, the smallest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pennyweight.arch.budget import Budget
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.frontier import FrontierPoint, frontier_point
+from pennyweight.search.confirm import Confirmation
+from pennyweight.search.device import Asked
+from pennyweight.search.launch import Plan, best_genomes
+from pennyweight.search.settings import Sampler, Settings
+from pennyweight.train.precision import PRECISION, Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """Searches under each of `caps`; each begins with the best of those before it.
+
+    Their studies are those that `search` makes of the same flags, and are gone on with.
+    """
+
+    data: str
+    caps: tuple[int, ...]
+    max_epochs: int
+    trials: int
+    top: int
+    race: int
+    seeds: int
+    runs: Path
+    sampler: Sampler = "tpe"
+    seed: int = 0
+    precision: Precision = PRECISION
+
+    def __post_init__(self) -> None:
+        if len(set(self.caps)) < len(self.caps) or not self.caps:
+            raise UsageError(
+                f"--max-params must be different caps, such as 500,1k,2k, but got {self.caps}."
+            )
+        for cap in self.caps:  # each is refused before the first is searched
+            self._plan(cap, [], "auto")
+
+    def run(
+        self, *, workers: int | None, device: Asked, progress: bool = True
+    ) -> Iterator[FrontierPoint]:
+        """Do what is still to be done; the point of each cap as soon as it is there."""
+        before: list[str] = []
+        for cap in sorted(self.caps):
+            plan = self._plan(cap, before, device)
+            plan.run(workers=workers, timeout_s=None, progress=progress)
+            confirmation = Confirmation(
+                runs=self.runs, model=plan.name, top=self.top, race=self.race, seeds=self.seeds
+            )
+            study = confirmation.run(workers=workers, device=device, progress=progress)
+            before.append(plan.name)
+            yield frontier_point(study)
+
+    def _plan(self, cap: int, before: list[str], device: Asked) -> Plan:
+        settings = Settings(
+            data=self.data,
+            budget=Budget(max_params=cap, max_epochs=self.max_epochs),
+            sampler=self.sampler,
+            seed=self.seed,
+            precision=self.precision,
+            after=best_genomes(self.runs, before),
+        )
+        return Plan.of(
+            settings, group=None, trials=self.trials, study=None, runs=self.runs, device=device
+        )
