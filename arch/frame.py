@@ -66,7 +66,7 @@ def _without_width(layer: Layer) -> Layer:
     if layer.children:
         if any(isinstance(inner, Dense) for inner in _inside(layer)):
             return layer
-        return replace(layer, body=tuple(_without_width(inner) for inner in layer.children))  # type: ignore[call-arg]
+        return replace(layer, body=tuple(_without_width(inner) for inner in layer.children))
     return replace(layer, width=1) if _has_width(layer) else layer
 
 
@@ -111,12 +111,10 @@ def _both(here: Architecture, there: Architecture) -> Iterator[tuple[str, list[_
 def _split(placed: Placed, name: str, pixels: int) -> Shape:
     """The shape of an array, its axis of input features split where a vector holds pixels."""
     shape = placed.layer.weights(placed.input_shape)[name].shape
-    features = (
-        len(shape) > 0
-        and len(placed.input_shape) == 1
-        and not (isinstance(placed.layer, Dense) and name == "bias")
-    )
-    return (pixels, shape[0] // pixels, *shape[1:]) if features else shape
+    of_outputs = isinstance(placed.layer, Dense) and name == "bias"
+    if not shape or len(placed.input_shape) > 1 or of_outputs:
+        return shape
+    return pixels, shape[0] // pixels, *shape[1:]
 
 
 def _resized(array: np.ndarray, here: Shape, there: Shape) -> np.ndarray:

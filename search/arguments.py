@@ -85,7 +85,10 @@ def _from_file(path: Path) -> Named:
         return Named(
             Architecture.from_json(document["architecture"]),
             None if recipe is None else Recipe.from_json(recipe),
-            **known | {"whole": known["whole"] or False},
+            seed=known["seed"],
+            data=known["data"],
+            epochs=known["epochs"],
+            whole=known["whole"] or False,
         )
 
 

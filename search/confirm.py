@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from typing import cast
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
@@ -31,6 +32,7 @@ from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import fresh_record, identity, recorded_candidate, versions
 from pennyweight.train.evaluate import Evaluation, measure_on_test
+from pennyweight.train.precision import Precision
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
 RACE_FROM = 1_000  # the first fresh seed of a race
@@ -194,7 +196,7 @@ def _task(known: StudyRecords, trial: int, seed: int, part: str) -> Task:
         epochs=epochs,
         from_epoch=0,
         to_epoch=epochs,
-        precision=known.precision,
+        precision=cast(Precision, known.precision),
         whole=part == "test",
     )
 

@@ -59,7 +59,6 @@ HAND_MADE: dict[str, dict[str, Any]] = {
 _SHARED: dict[str, Any] = {
     "sharing": "all",
     "depth1": 0,
-    "depth2": 1,
     "block2": "separable",
     "pool3": "max",
     "activation": "prelu",
@@ -67,6 +66,7 @@ _SHARED: dict[str, Any] = {
     "learning_rate": 0.85,
     "augmented": False,
 }
+_STAGES: dict[str, Any] = {"sharing": "stage", "depth2": 2, "depth3": 2, "block3": "separable"}
 # Few channels, and all of the last small map seen by the classes.
 _FLAT: dict[str, Any] = {
     "depth1": 0,
@@ -83,11 +83,9 @@ _FLAT: dict[str, Any] = {
 
 FIRST: dict[str, Genome] = {
     "plain": PLAIN,
-    "shared": Genome(**_SHARED),
-    "deep": Genome(**_SHARED | {"depth2": 2}),
-    "stages": Genome(
-        **_SHARED | {"sharing": "stage", "depth2": 2, "depth3": 2, "block3": "separable"}
-    ),
+    "shared": Genome(**_SHARED, depth2=1),
+    "deep": Genome(**_SHARED, depth2=2),
+    "stages": Genome(**_SHARED | _STAGES),
     "flat": Genome(**_FLAT),
     "budget-4": Genome(**HAND_MADE["budget-4"]),
 }

@@ -1,6 +1,7 @@
 """Networks of one skeleton padded to a common frame compute and learn what they do alone."""
 
 import random
+import re
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ PAIRS = [
     ("c3s2 b c4k2x2v r F b d5+ r d10", "c5s2 b c2k2x2v r F b d9+ r d10"),
     ("w b c4 (c4 r w) m3s2 M o0.3 d10+", "w b c6 (c6 r w) m3s2 M o0.3 d10+"),
     ("c2 o0.2 m2 F (b r) d4 b (d4 r) d10+", "c6 o0.2 m2 F (b r) d4 b (d4 r) d10+"),
+    ("c4 2[w c4k1+ b l a2s1] (2[c4 u]) A d4 p d10", "c7 2[w c7k1+ b l a2s1] (2[c7 u]) A d7 p d10"),
     ("c4k7 r b ((c4 r) (w c4k1)) a2s1 A b d10", "c7k7 r b ((c7 r) (w c7k1)) a2s1 A b d10"),
 ]
 
@@ -43,6 +45,8 @@ def siblings(seed: int, shape: tuple[int, int, int]) -> list[Architecture]:
         name: draw.random() if options is None else draw.choice(options)
         for name, options in choices().items()
     }
+    if genes["head"] == "max":  # where a channel is constant, rounding decides what is largest
+        genes["head"] = "average"
     kept = {"dropout": genes["dropout"]}
     drawn: list[dict[str, Any]] = [
         genes | {name: draw.random() for name in NUMBERS} | kept for _ in range(2)
@@ -107,8 +111,10 @@ def test_networks_of_the_space_learn_in_a_frame_what_they_learn_alone(seed: int)
     shape = ((8, 8, 1), (12, 12, 1), (9, 9, 3))[seed % 3]
     networks = siblings(seed, shape)
     assert len({skeleton(network) for network in networks}) == 1
+    # A bias before BatchNorm and an activation that is linear here has no gradient but rounding.
+    after = re.search(r"\+[rp]b", networks[0].notation)
     recipe = Recipe(
-        optimiser=("adamw", "sgd")[seed % 2],
+        optimiser="sgd" if after else ("adamw", "sgd")[seed % 2],
         peak_learning_rate=0.01,
         batch_size=BATCH,
         label_smoothing=0.05,
