@@ -79,6 +79,24 @@ def test_the_search_on_mnist_told_of_is_the_recorded_one() -> None:
     assert all(row["params"] <= 8_000 for row in mnist["rows"])
 
 
+def test_the_table_of_what_was_found_is_that_of_the_records() -> None:
+    folder = ROOT / "results" / "records"
+    wanted = []
+    for path in folder.glob("*.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        low, high = 100 * found["test"]["low"], 100 * found["test"]["high"]
+        cap, params = found["search"]["settings"]["budget"]["max_params"], found["cost"]["params"]
+        row = f"| [{found['data']}](results/records/{path.name}) | {cap:,} | {params:,} | "
+        row += f"{100 * found['test']['mean']:.2f} [{low:.2f}, {high:.2f}] | "
+        wanted.append(row + f"`{found['notation']}` |")
+        assert len(found["test"]["seeds"]) >= 10
+        assert found["epochs"] <= 15
+        assert params <= cap
+    shown = re.search(r"<!-- records: .*? -->\n.*\n.*\n((?:\|.*\n)+)", README)
+    assert shown
+    assert sorted(shown[1].splitlines()) == sorted(wanted)
+
+
 def test_what_groups_save_is_as_recorded() -> None:
     groups, alone = record("groups.json")["rows"]
     told = " ".join(README.split())
