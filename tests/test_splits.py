@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pennyweight.train.splits import held_out_test, others, split, stratified_sample
+from pennyweight.train.splits import (
+    fold,
+    fold_size,
+    held_out_test,
+    others,
+    split,
+    stratified_sample,
+)
 
 LABELS = st.lists(st.integers(0, 11), min_size=5, max_size=300).map(np.array)
 
@@ -65,3 +72,15 @@ def test_indices_are_ascending_int32() -> None:
 def test_a_sample_of_none_or_of_more_than_there_is_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match="from 1 to 3 examples"):
         stratified_sample(np.array([0, 1, 1]), count, seed=0)
+
+
+def test_folds_hold_every_picture_once_and_every_class_evenly() -> None:
+    labels = np.repeat(np.arange(7), [40, 41, 33, 5, 12, 60, 29])
+    folds = [fold(labels, number, 10) for number in range(1, 11)]
+    assert sorted(np.concatenate(folds)) == list(range(len(labels)))
+    sizes = [fold_size(len(labels), number, 10) for number in range(1, 11)]
+    assert [len(each) for each in folds] == sizes
+    for each in folds:
+        assert list(each) == sorted(each)
+        for k, total in enumerate(np.bincount(labels)):
+            assert abs(np.sum(labels[each] == k) - total / 10) < 1

@@ -138,4 +138,6 @@ def _data_reader(source: str) -> Source:
             f"There is no reader for {kind}: data yet, but got {source!r}: use "
             f"{' or '.join(available())}, or prepare a TFDS data set {how_to_prepare('NAME')}."
         )
-    return Digits() if source == "digits" else find_prepared(source)
+    if source == "digits" or source.startswith("digits:fold"):
+        return Digits.of(source)
+    return find_prepared(source)

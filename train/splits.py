@@ -41,6 +41,25 @@ def held_out_size(total: int) -> int:
     return _rounded_up(total, 5)
 
 
+def fold(labels: np.ndarray, number: int, folds: int) -> np.ndarray:
+    """The indices, ascending int32, of fold `number`, from 1, of so many; each picture is in one.
+
+    Every class is spread over the folds to within one picture, and so are all pictures.
+    """
+    shuffled = np.argsort(np.random.PCG64(TEST_SEED).random_raw(len(labels)), kind="stable")
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[number - 1 :: folds]).astype(np.int32)
+
+
+def fold_size(total: int, number: int, folds: int) -> int:
+    """How many of `total` pictures `fold` takes.
+
+    >>> [fold_size(1_797, number, 10) for number in (1, 7, 8, 10)]
+    [180, 180, 179, 179]
+    """
+    return len(range(number - 1, total, folds))
+
+
 def stratified_sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` indices, ascending int32, that hold every class's share to within one picture.
 
