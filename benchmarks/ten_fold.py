@@ -47,9 +47,8 @@ def main(
     rows = []
     for number in range(1, folds + 1):
         rows.append(_fold(number, max_params, max_epochs, trials, race, seeds, runs))
-        print(
-            "fold {fold:>2}: {accuracy:.2%}  {params:>5,} parameters  {notation}".format(**rows[-1])
-        )
+        told = "fold {fold:>2}: {accuracy:.2%}  {params:>5,} parameters  {notation}"
+        print(told.format(**rows[-1]), flush=True)
     found = interval_of([row["accuracy"] for row in rows])
     print(f"mean {found.mean:.2%}, 95% interval {found.low:.2%} to {found.high:.2%}")
     if out:

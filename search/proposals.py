@@ -67,6 +67,7 @@ _SHARED: dict[str, Any] = {
     "augmented": False,
 }
 _STAGES: dict[str, Any] = {"sharing": "stage", "depth2": 2, "depth3": 2, "block3": "separable"}
+_DEEP: dict[str, Any] = {"depth2": 2, "augmented": True, "batch_size": 32}
 # Few channels, and all of the last small map seen by the classes.
 _FLAT: dict[str, Any] = {
     "depth1": 0,
@@ -84,7 +85,7 @@ _FLAT: dict[str, Any] = {
 FIRST: dict[str, Genome] = {
     "plain": PLAIN,
     "shared": Genome(**_SHARED, depth2=1),
-    "deep": Genome(**_SHARED, depth2=2),
+    "deep": Genome(**_SHARED | _DEEP),
     "stages": Genome(**_SHARED | _STAGES),
     "flat": Genome(**_FLAT),
     "budget-4": Genome(**HAND_MADE["budget-4"]),

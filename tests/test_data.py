@@ -35,6 +35,22 @@ def test_the_two_parts_of_the_digits_are_scikit_learns_1797_pictures(tmp_path: P
     assert np.abs(np.bincount(test.labels) - np.bincount(labels) / 5).max() < 1
 
 
+def test_a_fold_of_the_digits_is_a_tenth_and_the_rest_is_to_learn_from(tmp_path: Path) -> None:
+    info, ledger = describe("digits:fold3"), tmp_path / "ledger"
+    train = load_training_set("digits:fold3")
+    test = open_test_set("digits:fold3", purpose="verify", model="none", ledger=ledger)
+    assert (info.train_examples, info.test_examples) == (len(train.labels), len(test.labels))
+    assert (info.name, len(train.labels), len(test.labels)) == ("digits:fold3", 1_617, 180)
+    other = open_test_set("digits:fold4", purpose="verify", model="none", ledger=ledger)
+    assert not {each.tobytes() for each in test.images} & {each.tobytes() for each in other.images}
+
+
+@pytest.mark.parametrize("source", ["digits:fold0", "digits:fold11", "digits:fold", "digits:foldx"])
+def test_there_are_ten_folds(source: str) -> None:
+    with pytest.raises(UsageError, match="digits:fold1 to digits:fold10"):
+        describe(source)
+
+
 def test_the_digits_use_the_whole_scale_in_uint8_and_never_change() -> None:
     train = load_training_set("digits")
     assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int32)
