@@ -184,7 +184,8 @@ class Coordinator:
 
     @property
     def _proposals(self) -> Proposals:
-        return Proposals(self.settings.group, self.settings.after)
+        settings = self.settings
+        return Proposals(settings.group, settings.budget.max_params, settings.after)
 
     def _in_groups(self, number: int) -> bool:
         return self.settings.group > 1 and number >= self._proposals.alone

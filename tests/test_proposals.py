@@ -47,9 +47,16 @@ def test_one_later_trial_in_five_spends_a_half_a_quarter_or_an_eighth_in_turn() 
 
 def test_genomes_of_other_studies_come_before_the_hand_made_ones() -> None:
     flat = FIRST["flat"].to_json()
-    proposals = Proposals(4, {"mnist-500:7": flat})
+    proposals = Proposals(4, 500, {"mnist-500:7": flat})
     asked = [proposals.proposal(number) for number in range(proposals.alone)]
     assert [proposer for proposer, _ in asked] == ["mnist-500:7", *FIRST]
     assert asked[0][1] == flat
     assert proposals.leader_of(proposals.alone + 5) == proposals.alone + 4
     assert proposals.proposal(proposals.alone)[0] == "sampler"
+
+
+def test_what_is_only_good_when_small_is_asked_only_where_it_must_be_small() -> None:
+    asked = {cap: [name for name, _ in Proposals(max_params=cap).first] for cap in (3_999, 4_000)}
+    assert asked[3_999] == list(FIRST)
+    assert asked[4_000] == ["plain", "stages", "budget-4"]
+    assert Proposals(max_params=4_000).alone == 3
