@@ -67,7 +67,7 @@ def _print_layer(layer: Layer) -> str:
 def _parse_layers(text: str, whole: str, depth: int) -> tuple[tuple[Layer, ...], str]:
     """The layers at the start of `text`, up to a closing bracket, and what follows them."""
     layers: list[Layer] = []
-    by_code = {kind.code: kind for kind in KINDS.values() if not _OPENING.match(kind.code)}
+    by_code = {kind.code: kind for kind in KINDS.values() if kind.code not in "(["}
     while (text := text.lstrip()) and text[0] not in _CLOSING:
         if opening := _OPENING.match(text):
             layer, text = _parse_block(opening, text, whole, depth + 1)

@@ -51,14 +51,16 @@ class Repeat(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         first = trained_shapes(self.body, shape)
-        for _ in range(self.times):
-            if trained_shapes(self.body, shape) != first:
+        for _ in range(self.times - 1):
+            before, shape = shape, output_shape(self.body, shape)
+            if shape == before:  # and so in every further round
+                return shape
+            if (here := trained_shapes(self.body, shape)) != first:
                 raise ValueError(
                     "a repeated block must give what it takes, but its weights would change "
-                    f"their shapes from {first} to {trained_shapes(self.body, shape)}"
+                    f"their shapes from {first} to {here}"
                 )
-            shape = output_shape(self.body, shape)
-        return shape
+        return output_shape(self.body, shape)
 
     def normal(self, shape: Shape, previous: Layer | None) -> Layer:
         body = normal_layers(self.body, shape)

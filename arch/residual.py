@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
 
-DEEPEST = 8  # residual connections inside one another
+DEEPEST = 8  # blocks inside one another
 
 
 def too_deep() -> UsageError:
     """What is raised for deeper ones."""
-    return UsageError(f"Residual connections nest at most {DEEPEST} deep, but these go deeper.")
+    return UsageError(f"Blocks in brackets nest at most {DEEPEST} deep, but these go deeper.")
 
 
 @kind("residual", "(")

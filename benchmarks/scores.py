@@ -99,7 +99,8 @@ def _drawn(data: str, max_params: int, count: int) -> list[Candidate]:
             name: draw.random() if options is None else draw.choice(options)
             for name, options in choices().items()
         }
-        genome = Genome(**genes | {"share": 1.0})
+        genes["share"] = 1.0
+        genome = Genome(**genes)
         budget = Budget(max_params=max_params)
         architecture = decode(genome, budget, info.input_shape, info.classes)
         found.append(Candidate(architecture=architecture, recipe=genome.recipe, seed=0))
@@ -153,13 +154,17 @@ def _at(points: list[dict[str, float]], epoch: int, score: str) -> float:
 def _correlation(values: np.ndarray, worth: np.ndarray) -> dict[str, float]:
     random = np.random.default_rng(0)
     picks = random.integers(0, len(worth), (RESAMPLED, len(worth)))
-    resampled = [spearmanr(values[pick], worth[pick]).statistic for pick in picks]
+    resampled = [_rank_correlation(values[pick], worth[pick]) for pick in picks]
     low, high = np.nanpercentile(resampled, [2.5, 97.5])
     return {
-        "rho": float(spearmanr(values, worth).statistic),
+        "rho": _rank_correlation(values, worth),
         "low": float(low),
         "high": float(high),
     }
+
+
+def _rank_correlation(values: np.ndarray, worth: np.ndarray) -> float:
+    return float(np.asarray(spearmanr(values, worth))[0])
 
 
 if __name__ == "__main__":

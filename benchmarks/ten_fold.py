@@ -20,7 +20,6 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from machine import cpu
 
-from pennyweight.results.confirmed import confirmed
 from pennyweight.results.intervals import interval_of
 from pennyweight.search import search
 from pennyweight.search.confirm import Confirmation
@@ -82,8 +81,7 @@ def _fold(
         runs=runs,
     )
     confirmation = Confirmation(runs=runs, model=found.name, top=3, race=race, seeds=seeds)
-    study = confirmation.run()
-    best = confirmed(study)[0]
+    study, best = confirmation.run()
     trial = study.trials[best.trial]
     return {
         "fold": number,

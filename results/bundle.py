@@ -39,9 +39,9 @@ class Facts:
     precision: str  # of the matrix products that trained it
     seed: int
     epochs: int
-    val_accuracy: float  # fraction
-    val_low: float  # the ends of its 95% interval
-    val_high: float
+    val_accuracy: float | None  # fraction; None where it was trained on validation pictures too
+    val_low: float | None  # the ends of its 95% interval
+    val_high: float | None
     study: str
     trial: int
     versions: Mapping[str, str]
@@ -58,11 +58,9 @@ class Facts:
                 "std": [float(value) for value in self.std],
             },
             "class_names": list(self.class_names),
-            "validation": {
-                "accuracy": self.val_accuracy,
-                "low": self.val_low,
-                "high": self.val_high,
-            },
+            "validation": None
+            if self.val_accuracy is None
+            else {"accuracy": self.val_accuracy, "low": self.val_low, "high": self.val_high},
             "confirmed": self.confirmed.to_json() if self.confirmed else None,
             "training": {
                 "study": self.study,

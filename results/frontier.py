@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.results.confirmed import confirmed
+from pennyweight.results.confirmed import Confirmed
 from pennyweight.results.folder import write_whole
 from pennyweight.results.published import PUBLISHED, best_within
 from pennyweight.results.study_records import StudyRecords
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontierPoint:
-    """The network that was confirmed last in a study, and what it reached on the test set."""
+    """The network that was confirmed in a study, and what it reached on the test set."""
 
     cap: int  # most parameters
     study: str
@@ -35,9 +35,8 @@ class FrontierPoint:
     high: float
 
 
-def frontier_point(study: StudyRecords) -> FrontierPoint:
-    """The point of a study that was confirmed."""
-    found = confirmed(study)[0]
+def frontier_point(study: StudyRecords, found: Confirmed) -> FrontierPoint:
+    """The point of what was `found` in a study."""
     trial = study.trials[found.trial]
     return FrontierPoint(
         cap=study.budget["max_params"] or trial.cost["params"],

@@ -19,26 +19,32 @@ class Interval:
 
 
 def interval_of(values: Sequence[float]) -> Interval:
-    """Student's interval of the mean of `values`, the mean alone where they do not spread.
+    """Student's interval of the mean of `values`; of a single value it is unbounded.
 
     >>> interval_of([1.0, 2.0, 3.0]).high.__round__(2)
     4.48
     """
     mean, variance = _moments(values)
+    if len(values) == 1:
+        return Interval(mean, -inf, inf)
     reach = _reach(variance / len(values), len(values) - 1)
     return Interval(mean, mean - reach, mean + reach)
 
 
-def welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+def welch_interval(
+    ours: Sequence[float], theirs: Sequence[float], *, least_variance: float = 0.0
+) -> Interval:
     """The interval of mean(ours) - mean(theirs), for spreads that may differ (Welch 1947).
 
-    A mean of a single value tells nothing of its spread: the interval is then unbounded.
+    A mean of a single value tells nothing of its spread: the interval is then unbounded. Of one
+    value the variance is taken to be at least `least_variance`.
     """
     if min(len(ours), len(theirs)) < 2:
         difference = _moments(ours)[0] - _moments(theirs)[0]
         return Interval(difference, -inf, inf)
     (mean, variance), (other, other_variance) = _moments(ours), _moments(theirs)
-    first, second = variance / len(ours), other_variance / len(theirs)
+    first = max(variance, least_variance) / len(ours)
+    second = max(other_variance, least_variance) / len(theirs)
     freedom = 1.0
     if first + second:
         parts = first**2 / (len(ours) - 1) + second**2 / (len(theirs) - 1)

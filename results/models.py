@@ -127,6 +127,7 @@ def export_model(
     mean, std = normalisation(dataset.images[learned])
     correct, total = trial.val_correct or 0, trial.val_total or 1
     low, high = wilson_interval(correct, total)
+    epochs = study.budget["max_epochs"] or trial.epochs
     data = model.weights.read_bytes()
     try:
         params, statistics = (state_file.layers(data, part) for part in ("weights", "statistics"))
@@ -147,10 +148,10 @@ def export_model(
             precision=study.precision,
             seed=model.seed,
             confirmed=model.confirmed,
-            epochs=trial.epochs,
-            val_accuracy=correct / total,
-            val_low=low,
-            val_high=high,
+            epochs=epochs if model.confirmed else trial.epochs,
+            val_accuracy=None if model.whole else correct / total,
+            val_low=None if model.whole else low,
+            val_high=None if model.whole else high,
             study=study.study,
             trial=trial.trial,
             versions={**study.versions, "python": platform.python_version()},

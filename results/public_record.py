@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.confirmed import Confirmed, confirmed, race_results
+from pennyweight.results.confirmed import Confirmed, race_results
 from pennyweight.results.folder import write_whole
 from pennyweight.results.study_records import StudyRecords
 
 FORMAT = "pennyweight-record/1"
 
 
-def write_record(path: Path, study: StudyRecords, *, command: Sequence[str]) -> None:
-    """Write the network that was confirmed last; UsageError where `path` cannot be written."""
-    text = json.dumps(_record(study, confirmed(study)[0], command), indent=1, allow_nan=False)
+def write_record(
+    path: Path, study: StudyRecords, found: Confirmed, *, command: Sequence[str]
+) -> None:
+    """Write what was `found` in `study`; UsageError where `path` cannot be written."""
+    text = json.dumps(_record(study, found, command), indent=1, allow_nan=False)
     try:
         write_whole(path, f"{text}\n".encode())
     except OSError as error:
@@ -32,10 +32,11 @@ def write_record(path: Path, study: StudyRecords, *, command: Sequence[str]) -> 
         ) from error
 
 
-def _record(study: StudyRecords, best: Confirmed, command: Sequence[str]) -> dict[str, Any]:
-    trial = study.trials[best.trial]
-    runs = [run for run in study.fresh_runs if (run.trial, run.part) == (best.trial, "test")]
-    raced = race_results(study)
+def _record(study: StudyRecords, found: Confirmed, command: Sequence[str]) -> dict[str, Any]:
+    trial = study.trials[found.trial]
+    tested = [run for run in study.fresh_runs if (run.trial, run.part) == (found.trial, "test")]
+    tested.sort(key=lambda run: run.seed)
+    raced = race_results(study.fresh_runs)
     return {
         "format": FORMAT,
         "data": study.data,
@@ -45,37 +46,40 @@ def _record(study: StudyRecords, best: Confirmed, command: Sequence[str]) -> dic
         "architecture": dict(trial.architecture),
         "recipe": dict(trial.recipe),
         "precision": study.precision,
-        "epochs": runs[0].epochs,
+        "epochs": study.budget["max_epochs"],
         "whole": True,  # trained on training and validation pictures
-        "seed": best.seeds[0],
+        "seed": found.seeds[0],
         "test": {
-            "mean": best.mean,
-            "low": best.low,
-            "high": best.high,
-            "total": runs[0].total,
-            "seeds": best.seeds,
-            "correct": [run.correct for run in runs],
-            "log_loss": [run.log_loss for run in runs],
-            "train_loss": [run.train_loss for run in runs],
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "total": tested[0].total,
+            "seeds": found.seeds,
+            "correct": [run.correct for run in tested],
+            "log_loss": [run.log_loss for run in tested],
+            "train_loss": [run.train_loss for run in tested],
         },
-        "race": {
-            "validation_accuracy": {str(number): raced[number] for number in raced},
-            "notation": {str(number): study.trials[number].notation for number in raced},
-            "tied_with": best.tied_with,
-        },
+        "race": [
+            {
+                "trial": number,
+                "notation": study.trials[number].notation,
+                "validation_accuracy": [run.accuracy for run in runs],
+            }
+            for number, runs in raced.items()
+        ],
+        "tied_with": found.tied_with,
         "search": {
             "study": study.study,
-            "trial": best.trial,
+            "trial": found.trial,
             "proposer": trial.proposer,
             "settings": dict(study.settings),
             "trials": study.counts,
             "validation_accuracy": trial.val_accuracy,
             "curve": [list(point) for point in trial.curve],
             "command": study.command,
-            "wall_s": round(study.wall_s, 1),
         },
         "command": list(command),
-        "seconds": {kind: round(value, 1) for kind, value in study.worker_seconds.items()},
+        "seconds": {"wall": round(study.wall_s, 1)}  # of the search and the confirmation
+        | {kind: round(value, 1) for kind, value in study.worker_seconds.items()},
         "versions": dict(study.sessions[-1]["versions"]),
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
     }

@@ -37,6 +37,7 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
         "data": study.data,
         "budget": study.budget,
         "precision": study.precision,
+        "whole": study.whole,  # then accuracies are of validation pictures it was trained on too
         "created": study.created,
         "sessions": len(study.sessions),
         "trials": {"asked": len(study.trials), **study.counts},

@@ -7,19 +7,24 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import zoo
+from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Recipe
+
+T = TypeVar("T")
 
 _LARGEST_FILE = 10_000_000  # bytes: an architecture has a few thousand
 _OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("seed", "a whole number from 0", lambda value: type(value) is int and value >= 0),
     ("epochs", "a whole number from 1", lambda value: type(value) is int and value >= 1),
     ("data", "the name of a data set", lambda value: isinstance(value, str)),
+    ("data_fingerprint", "text", lambda value: isinstance(value, str)),
+    ("precision", "float32 or bfloat16", lambda value: value in get_args(Precision)),
     ("whole", "true or false", lambda value: isinstance(value, bool)),
 )
 
@@ -33,6 +38,8 @@ class Named:
     seed: int | None = None
     data: str | None = None
     epochs: int | None = None
+    precision: Precision | None = None
+    data_fingerprint: str | None = None  # of the training pictures and labels
     whole: bool = False  # trained on the validation pictures too
 
 
@@ -65,6 +72,11 @@ def read_arch(
     return Named(parse(text, input_shape, classes))
 
 
+def first_given(*values: T | None) -> T:
+    """The first of `values` that is not None: a flag, what a record says, what is usual."""
+    return next(value for value in values if value is not None)
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a JSON file."""
     document = _json(path)
@@ -88,6 +100,8 @@ def _from_file(path: Path) -> Named:
             seed=known["seed"],
             data=known["data"],
             epochs=known["epochs"],
+            precision=known["precision"],
+            data_fingerprint=known["data_fingerprint"],
             whole=known["whole"] or False,
         )
 

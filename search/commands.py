@@ -98,7 +98,7 @@ def search(
         Print the leaderboard as JSON.
     """
     from pennyweight.arch.budget import Budget
-    from pennyweight.search.launch import Plan, best_genomes
+    from pennyweight.search.launch import Plan
     from pennyweight.search.settings import Settings
 
     budget = Budget(
@@ -113,7 +113,7 @@ def search(
         sampler=sampler,
         seed=seed,
         precision=precision,
-        after=best_genomes(runs, after),
+        after=after,
     )
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
     if dry_run:
@@ -229,11 +229,11 @@ def confirm(
     from pennyweight.search.confirm import Confirmation
 
     confirmation = Confirmation(runs=runs, model=model, top=top, race=race, seeds=seeds)
-    records = confirmation.run(workers=workers, device=device)
+    records, found = confirmation.run(workers=workers, device=device)
     if record:
         from pennyweight.results.public_record import write_record
 
-        write_record(record, records, command=_command())
+        write_record(record, records, found, command=_command())
     shown = None if json else 10
     _show(records, rows(records), runs / confirmation.study, json=json, top=shown)
 
@@ -292,9 +292,11 @@ def frontier(
     from pennyweight.results import frontier as shown
     from pennyweight.search.frontier import Frontier
 
-    path = picture or runs / f"frontier-{data}.png"
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--picture must be a .png, .svg or .pdf file, but got {path}.")
+    path = picture or runs / f"frontier-{data.replace(':', '-')}.png"
+    if path.suffix not in (".png", ".svg", ".pdf") or (picture and not path.parent.is_dir()):
+        raise UsageError(
+            f"--picture must be a .png, .svg or .pdf file in a folder that exists, but got {path}."
+        )
     wanted = Frontier(
         data=data,
         caps=max_params,
@@ -415,7 +417,7 @@ def train(
     recipe: Path | None = None,
     max_epochs: Count | None = None,
     seed: Seed | None = None,
-    precision: Precision = PRECISION,
+    precision: Precision | None = None,
     whole: Flag = False,
     test: Flag = False,
     study: str | None = None,
@@ -438,7 +440,8 @@ def train(
     seed
         Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
     precision
-        What matrix products take: float32 or bfloat16, summed in float32 either way.
+        What matrix products take: float32 or bfloat16, summed in float32 either way; float32 if
+        nothing says otherwise.
     whole
         Train on the validation pictures too, as for a network that was chosen already.
     test
@@ -448,12 +451,13 @@ def train(
     json
         Print the result as JSON.
     """
-    from pennyweight.search.arguments import read_arch, read_recipe
+    from pennyweight.search.arguments import first_given, read_arch, read_recipe
     from pennyweight.search.single import Training, measure_trained
     from pennyweight.train.recipe import Candidate, Recipe
 
-    named = read_arch(arch, data=data or DATA)
+    named = read_arch(arch, data=first_given(data, DATA))
     whole = whole or named.whole
+    precision = first_given(precision, named.precision, PRECISION)
     chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
     if seed is None:
         seed = named.seed or 0
@@ -465,13 +469,14 @@ def train(
     usual += "-whole" if whole else ""
     training = Training(
         candidate=candidate,
-        data=data or named.data or DATA,
-        epochs=max_epochs or named.epochs or MAX_EPOCHS,
+        data=first_given(data, named.data, DATA),
+        epochs=first_given(max_epochs, named.epochs, MAX_EPOCHS),
         name=usual if study is None else study,
         runs=runs,
         command=_command(),
         precision=precision,
         whole=whole,
+        data_fingerprint=named.data_fingerprint if data is None else None,
     )
     from pennyweight.results.leaderboard import rows
 
@@ -482,6 +487,7 @@ def train(
             measured = measure_trained(runs, training.name)
     if json:
         row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
+        row |= {"whole": whole}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
-from pennyweight.results.confirmed import still_racing
+from pennyweight.results.confirmed import Confirmed, confirmed, still_racing
 from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import find_trial
@@ -34,6 +34,8 @@ from pennyweight.search.recording import fresh_record, identity, recorded_candid
 from pennyweight.train.evaluate import Evaluation, measure_on_test
 from pennyweight.train.precision import Precision
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
+
+T = TypeVar("T")
 
 RACE_FROM = 1_000  # the first fresh seed of a race
 TEST_FROM = 2_000  # and of what is put to the test
@@ -66,8 +68,8 @@ class Confirmation:
 
     def run(
         self, *, workers: int | None = None, device: Asked = "auto", progress: bool = True
-    ) -> StudyRecords:
-        """Do what is still to be done; the study's records afterwards.
+    ) -> tuple[StudyRecords, Confirmed]:
+        """Do what is still to be done; the study's records afterwards, and what was confirmed.
 
         Raises UsageError for a study without a complete trial, and RunError where a training fails.
         """
@@ -77,7 +79,7 @@ class Confirmation:
         where = find_device(device)
         check_workers(workers, where)
         if not self._pending(known, entrants):
-            return known
+            return self._found(known, entrants)
         load_shown(known.data, known, show=progress)
         folder = StudyFolder(self.runs / self.study)
         warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
@@ -88,9 +90,7 @@ class Confirmation:
             executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
             records = stack.enter_context(RecordFile.open(folder.records))
             known = load_study(self.runs, self.study)  # again, now that nobody else writes
-            watch = stack.enter_context(
-                watching(total, len(known.fresh_runs), 0, unit="trainings", show=progress)
-            )
+            watch = stack.enter_context(watching(total, 0, 0, unit="trainings", show=progress))
             started = time.monotonic()
             session = {"started": time.time(), "workers": executor.workers, "pid": os.getpid()}
             records.append("session", **session, versions=versions())
@@ -100,7 +100,17 @@ class Confirmation:
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
-        return load_study(self.runs, self.study)
+        return self._found(known, entrants)
+
+    def _found(self, known: StudyRecords, entrants: list[int]) -> tuple[StudyRecords, Confirmed]:
+        """What was confirmed, when nothing is left to be done."""
+        leader = _leader(known.fresh_runs, entrants, self._seeds(known, RACE_FROM, self.race))
+        return known, next(found for found in confirmed(known) if found.trial == leader)
+
+    def _seeds(self, known: StudyRecords, first: int, number: int) -> list[int]:
+        """Seeds from `first` on that no trial of the study was trained from."""
+        used = {trial.seed for trial in known.trials.values()}
+        return list(islice((seed for seed in count(first) if seed not in used), number))
 
     def _entrants(self, known: StudyRecords) -> list[int]:
         """The trials to race, the best first, each a candidate of its own."""
@@ -125,11 +135,8 @@ class Confirmation:
         return list(best.values())[: self.top]
 
     def _pending(self, known: StudyRecords, entrants: list[int]) -> list[Entry]:
-        used = {trial.seed for trial in known.trials.values()}
-        race, test = (
-            list(islice((seed for seed in count(first) if seed not in used), seeds))
-            for first, seeds in ((RACE_FROM, self.race), (TEST_FROM, self.seeds))
-        )
+        race = self._seeds(known, RACE_FROM, self.race)
+        test = self._seeds(known, TEST_FROM, self.seeds)
         return pending_runs(known.fresh_runs, entrants, race, test)
 
 
@@ -145,22 +152,29 @@ def pending_runs(
     Who is clearly behind after a round does not run the next. With one entrant, or when one is
     left, it is tested from the seeds `test`; after all rounds the leader is.
     """
-    accuracy = {(run.trial, run.seed, run.part): run.accuracy for run in done}
+    done = list(done)
+    missing, left = _raced(done, entrants, race)
+    known = {(run.trial, run.seed, run.part) for run in done}
+    return missing or [entry for seed in test if (entry := (left[0], seed, "test")) not in known]
+
+
+def _leader(done: Iterable[FreshRun], entrants: Sequence[int], race: Sequence[int]) -> int:
+    return _raced(done, entrants, race)[1][0]
+
+
+def _raced(
+    done: Iterable[FreshRun], entrants: Sequence[int], race: Sequence[int]
+) -> tuple[list[Entry], list[int]]:
+    """(what the round that is going on still lacks, who is in it, the leader first)."""
+    known = {(run.trial, run.seed): run for run in done if run.part == "validation"}
     left = list(entrants)
     for number, seed in enumerate(race, 1):
         if len(left) == 1:
             break
-        entries = [(trial, seed, "validation") for trial in left]
-        if missing := [entry for entry in entries if entry not in accuracy]:
-            return missing
-        left = still_racing(
-            {
-                trial: [accuracy[trial, seed, "validation"] for seed in race[:number]]
-                for trial in left
-            }
-        )
-    entries = [(left[0], seed, "test") for seed in test]
-    return [entry for entry in entries if entry not in accuracy]
+        if missing := [(trial, seed, "validation") for trial in left if (trial, seed) not in known]:
+            return missing, left
+        left = still_racing({trial: [known[trial, s] for s in race[:number]] for trial in left})
+    return [], left
 
 
 def _train(
@@ -181,7 +195,7 @@ def _train(
             write_whole(folder.fresh_model(trial, seed), outcome.model)
             reading = {"purpose": "confirm", "ledger": folder.readings}
             test = executor.submit(measure_on_test, tasks[place], outcome.model, **reading)
-            measured = test.result()
+            measured = _result(test, tasks[place])
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
         watch("fresh", fields)
@@ -216,12 +230,17 @@ def _as_completed(
             pass
         for future in done:
             place = flying.pop(future)
-            try:
-                yield place, future.result()
-            except UsageError:
-                raise
-            except Exception as error:
-                raise RunError(
-                    f"Training from seed {tasks[place].candidate.seed} failed with "
-                    f"{in_a_line(error)}: see to that, and the same command goes on from here."
-                ) from error
+            yield place, _result(future, tasks[place])
+
+
+def _result(future: Future[T], task: Task) -> T:
+    """What came of `task`; RunError says what went wrong."""
+    try:
+        return future.result()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"Training from seed {task.candidate.seed} failed with {in_a_line(error)}: see to "
+            "that, and the same command goes on from here."
+        ) from error

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.frontier import FrontierPoint, frontier_point
+from pennyweight.results.studies import find_study
 from pennyweight.search.confirm import Confirmation
 from pennyweight.search.device import Asked
-from pennyweight.search.launch import Plan, best_genomes
+from pennyweight.search.launch import Plan
 from pennyweight.search.settings import Sampler, Settings
 from pennyweight.train.precision import PRECISION, Precision
 
@@ -20,7 +21,8 @@ from pennyweight.train.precision import PRECISION, Precision
 class Frontier:
     """Searches under each of `caps`; each begins with the best of those before it.
 
-    Their studies are those that `search` makes of the same flags, and are gone on with.
+    Their studies are those that `search` makes of the same flags. One that exists already is gone
+    on with as it began.
     """
 
     data: str
@@ -40,8 +42,8 @@ class Frontier:
             raise UsageError(
                 f"--max-params must be different caps, such as 500,1k,2k, but got {self.caps}."
             )
-        for cap in self.caps:  # each is refused before the first is searched
-            self._plan(cap, [], "auto")
+        for cap in self.caps:  # refused before the first is searched
+            _ = self._plan(cap, [], "auto").known
 
     def run(
         self, *, workers: int | None, device: Asked, progress: bool = True
@@ -54,9 +56,9 @@ class Frontier:
             confirmation = Confirmation(
                 runs=self.runs, model=plan.name, top=self.top, race=self.race, seeds=self.seeds
             )
-            study = confirmation.run(workers=workers, device=device, progress=progress)
+            found = confirmation.run(workers=workers, device=device, progress=progress)
             before.append(plan.name)
-            yield frontier_point(study)
+            yield frontier_point(*found)
 
     def _plan(self, cap: int, before: list[str], device: Asked) -> Plan:
         settings = Settings(
@@ -65,8 +67,9 @@ class Frontier:
             sampler=self.sampler,
             seed=self.seed,
             precision=self.precision,
-            after=best_genomes(self.runs, before),
         )
+        if find_study(self.runs, settings.name) is None:
+            settings = replace(settings, after=tuple(before))
         return Plan.of(
             settings, group=None, trials=self.trials, study=None, runs=self.runs, device=device
         )

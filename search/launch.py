@@ -142,7 +142,7 @@ def search(
         sampler=sampler,
         seed=seed,
         precision=precision,
-        after=best_genomes(Path(runs), after),
+        after=tuple(after),
     )
     plan = Plan.of(
         settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
@@ -150,11 +150,11 @@ def search(
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
-def best_genomes(runs: Path, studies: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _best_genomes(runs: Path, studies: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
     """The genomes of the best `AFTER` complete trials of each study, by STUDY:TRIAL.
 
     Each is asked once, with all of the new budget. Raises UsageError for a study that does not
-    exist, is no search, or is of another space.
+    exist, has no complete trial, is no search, or saw pictures that are others' test set.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for name in studies:
@@ -164,7 +164,17 @@ def best_genomes(runs: Path, studies: Sequence[str]) -> dict[str, Mapping[str, A
                 f"--after needs searches of this version's space, but {name} is of another or no "
                 "search: leave it out."
             )
+        if study.data != data and study.data.partition(":")[0] == data.partition(":")[0]:
+            raise UsageError(
+                f"--after needs searches that did not see the test set of {data}, but {name} is on "
+                f"{study.data}, another part of the same pictures: leave it out."
+            )
         best = [row.trial for row in rows(study) if row.state == "complete"]
+        if not best:
+            raise UsageError(
+                f"--after needs searches with a complete trial, but {name} has none yet: go on "
+                "with it first."
+            )
         best = [trial.trial for trial in confirmed(study)] + best
         for trial in list(dict.fromkeys(best))[:AFTER]:
             genome = dict(study.trials[trial].genome) | {"share": 1.0}
@@ -213,6 +223,9 @@ class Plan:
         if (known := plan.recorded) is not None:
             settings = settings.gone_on_with(known.settings)
             group = known.settings.get("group") if group is None else group
+        elif settings.after:
+            first = _best_genomes(runs, settings.after, settings.data)
+            settings = replace(settings, first=first)
         if group is None:
             group = usual_group(settings.budget, plan.info, trials, here)
         return replace(plan, settings=replace(settings, group=group))

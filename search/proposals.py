@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,8 +117,13 @@ class Proposals:
     def first(self) -> list[tuple[str, Genome]]:
         """The proposers and genomes of the first trials."""
         after = [(name, Genome(**genes)) for name, genes in self.after.items()]  # type: ignore[arg-type]
-        small = {name for name, limit in _SMALL.items() if self.max_params >= limit}
-        return [*after, *((name, genome) for name, genome in FIRST.items() if name not in small)]
+        known = [genome for _, genome in after]
+        own = [
+            (name, genome)
+            for name, genome in FIRST.items()
+            if self.max_params < _SMALL.get(name, math.inf) and genome not in known
+        ]
+        return after + own
 
     @property
     def alone(self) -> int:
@@ -136,7 +142,7 @@ class Proposals:
     def share_of(self, number: int) -> float:
         """The share of the budget that trial `number` spends: all, but for one group in five.
 
-        >>> [Proposals().share_of(number) for number in range(5, 20)].count(1.0)
+        >>> [Proposals().share_of(number) for number in range(6, 21)].count(1.0)
         12
         """
         first = self.alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -101,9 +102,10 @@ def identity(candidate: Candidate) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on, and the machine's kind."""
+    """The versions that a result depends on, the machine's kind and its cores."""
     names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
     return {name: version(name) for name in names} | {
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
     }

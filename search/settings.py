@@ -32,8 +32,8 @@ class Settings:
     seed: int = 0  # of the sampler, the split and the candidates
     group: int = 1  # trials of one structure, which share what is compiled
     precision: Precision = PRECISION
-    # Genomes of other studies that are asked first, by STUDY:TRIAL.
-    after: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    after: tuple[str, ...] = ()  # other studies, whose best is asked first:
+    first: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # genomes by STUDY:TRIAL
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -85,20 +85,22 @@ class Settings:
         if self.precision == PRECISION:  # as in studies from before there was a choice
             del described["precision"]
         if not self.after:
-            del described["after"]
+            del described["after"], described["first"]
         return described
 
     def gone_on_with(self, recorded: Mapping[str, Any]) -> Settings:
-        """These settings for a study that has `recorded` ones: what it asked first, stays.
+        """These settings for a study that has `recorded` ones: what it was to ask first, stays.
 
-        Where both name the same other studies; those may have been gone on with since.
+        Unless other studies are named; the same ones may have been gone on with since.
         """
-        theirs = recorded.get("after", {})
-        return replace(self, after=theirs) if _studies(theirs) == _studies(self.after) else self
+        theirs = tuple(recorded.get("after", ()))
+        if self.after and set(self.after) != set(theirs):
+            return self
+        return replace(self, after=theirs, first=recorded.get("first", {}))
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        usual = {"precision": PRECISION, "after": ""}
+        usual = {"precision": PRECISION, "after": "nothing"}
         mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))
         return [
             f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
@@ -116,18 +118,15 @@ def check_name(name: str) -> None:
         )
 
 
-def _studies(after: Mapping[str, Any]) -> set[str]:
-    return {name.partition(":")[0] for name in after}
-
-
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat = {}
     for name, value in settings.items():
         if name == "after":
-            value = " ".join(value)
-        flat |= value if isinstance(value, Mapping) else {name: value}
+            value = " ".join(sorted(value))
+        if name != "first":  # which follows from `after`, and may have changed since
+            flat |= value if isinstance(value, Mapping) else {name: value}
     return flat
 
 
 def _shown(value: object) -> str:
-    return "unlimited" if value is None else str(value) or "nothing"
+    return "unlimited" if value is None else str(value)

@@ -12,7 +12,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.folder import StudyFolder, write_whole
-from pennyweight.results.models import find_model, load_data_of
+from pennyweight.results.models import load_data_of
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
@@ -48,6 +48,7 @@ class Training:
     command: list[str]
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
+    data_fingerprint: str | None = None  # that the data must have
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
@@ -78,6 +79,12 @@ class Training:
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
         dataset = load_shown(self.data, known, show=progress)
+        if self.data_fingerprint not in (None, dataset.fingerprint):
+            raise UsageError(
+                f"The record was made with other pictures: {self.data} had the fingerprint "
+                f"{self.data_fingerprint} and has {dataset.fingerprint} here. Bring back the old "
+                "ones, or name --data to train on these."
+            )
         with folder.writing(), folder.locked():
             known = self._known()  # again: who held the lock before may have gone on
             with RecordFile.open(folder.records) as records:
@@ -207,17 +214,17 @@ def measure_trained(runs: Path, name: str) -> Evaluation:
     """The trained network on the test set; the reading is written down in the study's folder."""
     from pennyweight.train.evaluate import measure_on_test
 
-    model = find_model(runs, name)
-    load_data_of(model.study)  # refused where they have changed
-    epochs = model.study.budget["max_epochs"] or 1
+    study, folder = load_study(runs, name), StudyFolder(runs / name)
+    load_data_of(study)  # refused where they have changed
+    epochs, trial = study.budget["max_epochs"] or 1, study.trials[0]
     task = Task(
-        source=model.study.data,
-        split_seed=model.study.settings["seed"],
-        candidate=recorded_candidate(model.trial),
+        source=study.data,
+        split_seed=study.settings["seed"],
+        candidate=recorded_candidate(trial),
         epochs=epochs,
         from_epoch=0,
         to_epoch=epochs,
-        whole=model.study.whole,
+        whole=study.whole,
     )
-    ledger = StudyFolder(runs / name).readings
-    return measure_on_test(task, model.weights.read_bytes(), purpose="evaluate", ledger=ledger)
+    weights = folder.model(0, trial.epochs).read_bytes()
+    return measure_on_test(task, weights, purpose="evaluate", ledger=folder.readings)

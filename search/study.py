@@ -185,7 +185,7 @@ class Coordinator:
     @property
     def _proposals(self) -> Proposals:
         settings = self.settings
-        return Proposals(settings.group, settings.budget.max_params, settings.after)
+        return Proposals(settings.group, settings.budget.max_params, settings.first)
 
     def _in_groups(self, number: int) -> bool:
         return self.settings.group > 1 and number >= self._proposals.alone

@@ -1,7 +1,9 @@
 """Confirmation: a race on validation pictures, and its winner put to the test."""
 
 import json
+from dataclasses import replace
 from itertools import count
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -77,7 +79,44 @@ def test_a_single_entrant_does_not_race() -> None:
 
 
 def test_the_leader_comes_first_and_equals_are_not_behind() -> None:
-    assert still_racing({3: [0.9, 0.9, 0.9], 1: [0.9, 0.9, 0.9], 2: [0.8, 0.8, 0.8]}) == [1, 3]
+    raced = {
+        trial: [fresh(trial, seed, "validation", correct) for seed in range(3)]
+        for trial, correct in ((3, 900), (1, 900), (2, 800))
+    }
+    assert still_racing(raced) == [1, 3]
+
+
+def test_a_picture_more_from_every_seed_is_not_clearly_ahead() -> None:
+    raced = {
+        trial: [fresh(trial, seed, "validation", correct) for seed in range(3)]
+        for trial, correct in ((0, 980), (1, 979))
+    }
+    assert still_racing(raced) == [0, 1]
+
+
+def of_study(study: StudyRecords, runs: list[FreshRun]) -> StudyRecords:
+    return replace(study, fresh_runs=tuple(runs))
+
+
+def test_who_dropped_out_is_not_tied_and_ties_are_those_of_the_race(study: StudyRecords) -> None:
+    runs = [
+        fresh(trial, seed, "validation", correct)
+        for seed in range(5)
+        for trial, correct in ((0, 980), (1, 979), (2, 800))
+        if trial < 2 or seed < 3
+    ]
+    runs += [fresh(2, 9, "test", 800), fresh(1, 9, "test", 970), fresh(0, 9, "test", 975)]
+    found = confirmed_trials(of_study(study, runs))
+    assert [(each.trial, each.tied_with) for each in found] == [(0, (1,)), (1, (0,)), (2, ())]
+
+
+def test_seeds_are_in_order_and_the_last_tested_trial_is_first(study: StudyRecords) -> None:
+    order = [(1, 11, 970), (0, 12, 960), (1, 10, 990)]
+    runs = [fresh(trial, seed, "test", correct) for trial, seed, correct in order]
+    found = confirmed_trials(of_study(study, runs))
+    assert [(each.trial, each.seeds) for each in found] == [(1, (10, 11)), (0, (12,))]
+    assert found[0].accuracies == (0.99, 0.97)
+    assert (found[1].low, found[1].high) == (0, 1), "one seed tells nothing of the spread"
 
 
 # Intervals, against values worked out by SciPy's own functions.
@@ -97,7 +136,7 @@ def test_intervals_are_those_of_scipy() -> None:
 
 
 def test_one_value_has_no_spread_and_two_lists_of_one_cannot_be_told_apart() -> None:
-    assert vars(interval_of([0.5])) == {"mean": 0.5, "low": 0.5, "high": 0.5}
+    assert vars(interval_of([0.5])) == {"mean": 0.5, "low": -inf, "high": inf}
     found = welch_interval([0.9], [0.1])
     assert found.low < 0 < found.high
 
@@ -187,6 +226,7 @@ def test_the_export_is_of_the_first_seed(tmp_path: Path, study: StudyRecords) ->
     (found,) = confirmed_trials(study)
     assert manifest["training"]["seed"] == found.seeds[0] == min(found.seeds)
     assert manifest["confirmed"]["mean"] == found.mean
+    assert manifest["validation"] is None, "it was trained on those pictures"
 
 
 def test_one_trial_can_be_confirmed_without_a_race(tmp_path: Path, study: StudyRecords) -> None:

@@ -1,16 +1,20 @@
 """The frontier: several caps, each search begun with the best of those before it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import SMALL, confirmed, copied, pennyweight, said, trained, tree
 from PIL import Image
 
+from pennyweight.arch.budget import Budget
 from pennyweight.results import frontier
+from pennyweight.results.confirmed import confirmed as confirmed_trials
 from pennyweight.results.frontier import FrontierPoint, frontier_point
 from pennyweight.results.published import PUBLISHED, best_within
 from pennyweight.results.studies import load_study
+from pennyweight.search.settings import Settings
 
 FLAGS = ["--max-epochs", "1", "--trials", "3", "--workers", "1", "--top", "1", "--seeds", "2"]
 
@@ -31,7 +35,7 @@ def test_each_cap_has_its_point_the_smallest_first(drawn: Path) -> None:
     assert [point["cap"] for point in printed["points"]] == [60, 90]
     for point in printed["points"]:
         study = load_study(drawn / "runs", f"digits-{point['cap']}-epochs1")
-        assert vars(frontier_point(study)) == point | {"study": study.study}
+        assert vars(frontier_point(study, confirmed_trials(study)[0])) == point
         assert point["params"] <= point["cap"]
         assert point["seeds"] == 2
 
@@ -44,7 +48,8 @@ def test_a_larger_cap_asks_the_best_of_the_smaller_first(drawn: Path) -> None:
     before = smaller.trials[int(number)]
     assert before.state == "complete"
     assert trial.genome == dict(before.genome) | {"share": 1.0}
-    assert next(iter(larger.settings["after"])) == trial.proposer
+    assert larger.settings["after"] == ["digits-60-epochs1"]
+    assert next(iter(larger.settings["first"])) == trial.proposer
 
 
 def test_done_once_it_is_only_shown(drawn: Path) -> None:
@@ -102,7 +107,8 @@ def test_published_networks_are_in_order_and_of_a_size() -> None:
         (["--max-params", "60,x"], "--max-params must be a whole number"),
         (["--max-params", "60,60"], "--max-params must be different caps"),
         (["--max-params", "60,2"], "--max-params must be at least"),
-        (["--picture", "a.jpg"], "--picture must be a .png, .svg or .pdf file"),
+        (["--picture", "a.jpg"], "--picture must be a .png"),
+        (["--picture", "none/a.png"], "in a folder that exists"),
         (["--trials", "0"], "--trials must be"),
     ],
 )
@@ -116,9 +122,9 @@ def test_what_cannot_be_gets_one_line_before_anything_is_searched(
 @pytest.mark.parametrize(
     ("flags", "clue"),
     [
-        (["--after", "smal"], "did you mean small"),
-        (["--after", "one"], "or no search"),
-        (["--after", "small"], "after is nothing there and small:"),
+        (["--study", "new", "--after", "smal"], "did you mean small"),
+        (["--study", "new", "--after", "one"], "or no search"),
+        (["--study", "small", "--after", "small"], "after is nothing there and small here"),
     ],
 )
 def test_a_search_begins_only_with_what_another_search_found(
@@ -127,5 +133,26 @@ def test_a_search_begins_only_with_what_another_search_found(
     folder = copied(confirmed()[0], tmp_path / "here")
     copied(trained()[0] / "runs" / "one", folder / "runs" / "one")
     before = tree(folder)
-    assert clue in said(pennyweight("search", *SMALL, *flags, cwd=folder))
+    assert clue in said(pennyweight("search", *SMALL[:-2], *flags, cwd=folder))
     assert tree(folder) == before
+
+
+def test_a_search_does_not_begin_with_what_saw_its_test_set(tmp_path: Path) -> None:
+    folder = copied(confirmed()[0], tmp_path / "here")
+    flags = ["--data", "digits:fold1", "--max-params", "60", "--after", "small"]
+    assert "another part of the same pictures" in said(pennyweight("search", *flags, cwd=folder))
+
+
+def test_a_study_goes_on_as_it_began(drawn: Path) -> None:
+    """The same command, or one without --after: what is best elsewhere may have changed since."""
+    study = load_study(drawn / "runs", "digits-90-epochs1")
+    group = study.settings["group"]
+    settings = Settings(data="digits", budget=Budget(max_params=90, max_epochs=1), group=group)
+    same = replace(settings, after=("digits-60-epochs1",))
+    other = replace(settings, after=("one",))
+    for asked in (settings, same):
+        assert asked.gone_on_with(study.settings).differences(study.settings) == []
+        assert asked.gone_on_with(study.settings).first == study.settings["first"]
+    assert other.gone_on_with(study.settings).differences(study.settings) == [
+        "after is digits-60-epochs1 there and one here"
+    ]

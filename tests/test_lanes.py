@@ -18,6 +18,7 @@ from pennyweight.arch.errors import RunError
 from pennyweight.results.folder import StudyFolder
 from pennyweight.search.device import Device
 from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.proposals import FIRST
 from pennyweight.search.settings import Settings
 from pennyweight.search.side_by_side import lanes_on
 from pennyweight.train.lanes import best_lanes, device_name
@@ -84,7 +85,8 @@ def test_a_study_measures_once_on_a_kind_of_device_and_trains_its_groups_so(
     whole = Device(kind="gpu", platforms="cpu")
     said = []
     monkeypatch.setenv("XLA_FLAGS", f"{SEVERAL}4")
-    for trials in (7, 9):
+    alone = len(FIRST)
+    for trials in (alone + 2, alone + 4):
         with LocalExecutor(device=whole) as executor:
             study = coordinate(
                 folder,
@@ -101,10 +103,10 @@ def test_a_study_measures_once_on_a_kind_of_device_and_trains_its_groups_so(
     assert measured["pictures_per_s"].keys() == {"4"}
     kinds = [kind for kind, _ in said]
     rungs = [(kind, fields.get("trial")) for kind, fields in said]
-    first = rungs.index(("rung", 5))
+    first = rungs.index(("rung", alone))
     assert kinds.index("group") < kinds.index("lanes") < first
     assert study.coordinator_seconds["measure"] > 0
     # Those of one rung of a group trained side by side, so their ledgers are equal.
-    for leader in (5, 7):
+    for leader in (alone, alone + 2):
         ledgers = [study.trials[number].rungs[0].seconds for number in (leader, leader + 1)]
         assert ledgers[0] == ledgers[1]

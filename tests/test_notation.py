@@ -174,3 +174,21 @@ def test_the_longest_architecture_still_prints_and_parses() -> None:
     a = parse(text, SHAPE, 10)
     assert parse(a.notation, SHAPE, 10) == a
     assert len(list(a.flat())) == MOST_LAYERS
+
+
+def test_blocks_nest_deep_without_taking_long() -> None:
+    deep = "c1 " + "2[" * 8 + "c1" + "]" * 8 + " A d10+"
+    started = time.process_time()
+    a = parse(deep, (8, 8, 1), 10)
+    assert len(list(a.flat())) > 2**8
+    assert time.process_time() - started < 2
+    with pytest.raises(UsageError, match="Blocks in brackets nest at most 8"):
+        parse("c1 " + "2[" * 9 + "c1" + "]" * 9 + " A d10+", (8, 8, 1), 10)
+
+
+@pytest.mark.parametrize(
+    "text", ["c8 [3c8] A d10+", "c8 3(c8) A d10+", "c8 ]", "3", "3[", "[", "2[]"]
+)
+def test_brackets_that_are_no_block_are_misunderstood(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(text, (8, 8, 1), 10)

@@ -49,7 +49,8 @@ def test_genomes_of_other_studies_come_before_the_hand_made_ones() -> None:
     flat = FIRST["flat"].to_json()
     proposals = Proposals(4, 500, {"mnist-500:7": flat})
     asked = [proposals.proposal(number) for number in range(proposals.alone)]
-    assert [proposer for proposer, _ in asked] == ["mnist-500:7", *FIRST]
+    others = [name for name in FIRST if name != "flat"]  # which is not asked twice
+    assert [proposer for proposer, _ in asked] == ["mnist-500:7", *others]
     assert asked[0][1] == flat
     assert proposals.leader_of(proposals.alone + 5) == proposals.alone + 4
     assert proposals.proposal(proposals.alone)[0] == "sampler"

@@ -42,8 +42,9 @@ from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
 GROUPED = replace(SETTINGS, group=3)
-HERE = 11  # trials of the study that most tests go on with: with the next, the sampler models
+HERE = 12  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
+IN_GROUPS = len(FIRST) + 12  # of the one whose trials come in groups of three
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def ended(base: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyF
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """A study in groups, of so many trials that a group is asked next; `copied` before its use."""
     folder = StudyFolder(tmp_path_factory.mktemp("runs") / "study")
-    coordinate(folder, HERE, settings=GROUPED)
+    coordinate(folder, IN_GROUPS, settings=GROUPED)
     return folder
 
 
@@ -81,7 +82,7 @@ def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(grouped: St
     study = loaded(grouped)
     assert [study.trials[number].frame for number in range(len(FIRST))] == [None] * len(FIRST)
     networks_differ = []
-    for leader in range(len(FIRST), HERE, 3):
+    for leader in range(len(FIRST), IN_GROUPS, 3):
         group = [study.trials[number] for number in range(leader, leader + 3)]
         for gene in structural():
             assert len({trial.genome[gene] for trial in group}) == 1
@@ -90,27 +91,27 @@ def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(grouped: St
         assert {trial.frame for trial in group} == {frame(networks).notation}
         networks_differ.append(len({trial.fingerprint for trial in group}) > 1)
     assert any(networks_differ)
-    leaders = [study.trials[number] for number in range(len(FIRST), HERE, 3)]
+    leaders = [study.trials[number] for number in range(len(FIRST), IN_GROUPS, 3)]
     assert len({tuple(t.genome[g] for g in structural()) for t in leaders}) == len(leaders)
-    check_whole(grouped, HERE, GROUPED)
+    check_whole(grouped, IN_GROUPS, GROUPED)
 
 
 def test_a_group_loses_one_trial_to_a_worker_that_dies_of_it_and_no_other(
     grouped: StudyFolder, tmp_path: Path
 ) -> None:
     undisturbed = copied(grouped, tmp_path / "undisturbed")
-    coordinate(undisturbed, HERE + 3, settings=GROUPED)
-    victim = loaded(undisturbed).trials[HERE + 1].fingerprint
+    coordinate(undisturbed, IN_GROUPS + 3, settings=GROUPED)
+    victim = loaded(undisturbed).trials[IN_GROUPS + 1].fingerprint
     failing = Failing(
         BrokenExecutor("killed"), lambda task: task.candidate.architecture.fingerprint == victim
     )
     folder = copied(grouped, tmp_path / "disturbed")
-    study = coordinate(folder, HERE + 3, executor=failing, settings=GROUPED)
-    assert study.trials[HERE + 1].state == "failed"
-    for number in (HERE, HERE + 2):
+    study = coordinate(folder, IN_GROUPS + 3, executor=failing, settings=GROUPED)
+    assert study.trials[IN_GROUPS + 1].state == "failed"
+    for number in (IN_GROUPS, IN_GROUPS + 2):
         assert study.trials[number].epochs >= RUNGS[0]
         assert study.trials[number].state in ("complete", "pruned")
-    check_whole(folder, HERE + 3, GROUPED)
+    check_whole(folder, IN_GROUPS + 3, GROUPED)
 
 
 def test_every_trial_asked_comes_to_one_end_in_records_and_database(ended: StudyFolder) -> None:
@@ -149,9 +150,11 @@ def test_the_same_seed_gives_the_same_study_and_another_seed_another(
 ) -> None:
     again = coordinate(StudyFolder(tmp_path / "again"), END)
     assert story(again) == story(loaded(ended))
-    other = coordinate(StudyFolder(tmp_path / "other"), 6, settings=replace(SETTINGS, seed=1))
-    assert other.trials[5].proposer == "sampler"
-    assert other.trials[5].genome != again.trials[5].genome
+    number = len(FIRST)
+    settings = replace(SETTINGS, seed=1)
+    other = coordinate(StudyFolder(tmp_path / "other"), number + 1, settings=settings)
+    assert other.trials[number].proposer == "sampler"
+    assert other.trials[number].genome != again.trials[number].genome
 
 
 def test_an_evolutionary_sampler_is_interrupted_and_gone_on_with_as_well(tmp_path: Path) -> None:
@@ -469,9 +472,9 @@ def test_a_group_whose_record_was_deleted_is_trained_again_alone(
     rung = max(n for n, line in enumerate(lines) if b'"kind":"rung"' in line)
     kept = [line for line in lines[: rung + 1] if b'"kind":"group"' not in line]
     folder.records.write_bytes(b"".join(kept))
-    study = coordinate(folder, HERE, settings=GROUPED)
+    study = coordinate(folder, IN_GROUPS, settings=GROUPED)
     assert study.counts["failed"] == 0
-    assert sorted(study.trials) == list(range(HERE))
+    assert sorted(study.trials) == list(range(IN_GROUPS))
 
 
 @pytest.mark.extended

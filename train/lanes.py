@@ -81,7 +81,7 @@ class Measurement:
         from pennyweight.train.together import plans, start
 
         tasks = [replace(task, from_epoch=0, state=None)]
-        training = in_place(task.source, task.split_seed, lanes).training
+        training = in_place(task.source, task.split_seed, task.whole, lanes).training
         program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
         state, traced = jax.device_put(start(program, tasks, lanes, len(training.labels_n)))
         b = program.batch_size
