@@ -44,7 +44,7 @@ from pennyweight.train.rung import Outcome, Point, Task
 GROUPED = replace(SETTINGS, group=3)
 HERE = 12  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
-IN_GROUPS = len(FIRST) + 12  # of the one whose trials come in groups of three
+IN_GROUPS = len(FIRST) + 9  # of the one whose trials come in groups of three
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,14 @@ def loaded(folder: StudyFolder) -> StudyRecords:
 # An undisturbed study.
 
 
-def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(grouped: StudyFolder) -> None:
-    study = loaded(grouped)
+def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(
+    grouped: StudyFolder, tmp_path: Path
+) -> None:
+    more = IN_GROUPS + 3
+    study = coordinate(copied(grouped, tmp_path), more, settings=GROUPED)
     assert [study.trials[number].frame for number in range(len(FIRST))] == [None] * len(FIRST)
     networks_differ = []
-    for leader in range(len(FIRST), IN_GROUPS, 3):
+    for leader in range(len(FIRST), more, 3):
         group = [study.trials[number] for number in range(leader, leader + 3)]
         for gene in structural():
             assert len({trial.genome[gene] for trial in group}) == 1
@@ -91,7 +94,7 @@ def test_groups_differ_in_widths_and_numbers_alone_and_share_a_frame(grouped: St
         assert {trial.frame for trial in group} == {frame(networks).notation}
         networks_differ.append(len({trial.fingerprint for trial in group}) > 1)
     assert any(networks_differ)
-    leaders = [study.trials[number] for number in range(len(FIRST), IN_GROUPS, 3)]
+    leaders = [study.trials[number] for number in range(len(FIRST), more, 3)]
     assert len({tuple(t.genome[g] for g in structural()) for t in leaders}) == len(leaders)
     check_whole(grouped, IN_GROUPS, GROUPED)
 
