@@ -361,7 +361,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 def test_an_interrupted_search_says_so_and_goes_on(tmp_path: Path) -> None:
     """Ctrl-C reaches every process of the terminal: nobody else may have a say."""
-    process = start("search", *SMALL, "--trials", "50", cwd=tmp_path)
+    process = start("search", *SMALL, "--trials", "500", cwd=tmp_path)
     records = StudyFolder(tmp_path / "runs" / "small").records
     while not (records.exists() and b'{"kind":"end"' in records.read_bytes()):
         assert process.poll() is None, process.communicate()
