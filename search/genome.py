@@ -66,7 +66,7 @@ class Genome:
 
     optimiser: str = _choice("adamw", "sgd")
     schedule: str = _choice("one_cycle", "cosine", "step")
-    batch_size: int = _choice(64, 32, 128, 16)
+    batch_size: int = _choice(64, 32, 128)
     learning_rate: float = _unit(0.5)
     weight_decay: float = _unit(0.4)
     label_smoothing: float = _unit(0.0)
