@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pennyweight.results.public_record import FORMAT
 from pennyweight.search.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +85,8 @@ def test_the_table_of_what_was_found_is_that_of_the_records() -> None:
     wanted = []
     for path in folder.glob("*.json"):
         found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            continue
         low, high = 100 * found["test"]["low"], 100 * found["test"]["high"]
         cap, params = found["search"]["settings"]["budget"]["max_params"], found["cost"]["params"]
         row = f"| [{found['data']}](results/records/{path.name}) | {cap:,} | {params:,} | "
@@ -95,6 +98,16 @@ def test_the_table_of_what_was_found_is_that_of_the_records() -> None:
     shown = re.search(r"<!-- records: .*? -->\n.*\n.*\n((?:\|.*\n)+)", README)
     assert shown
     assert sorted(shown[1].splitlines()) == sorted(wanted)
+
+
+def test_what_is_said_of_the_folds_is_in_their_record() -> None:
+    path = "results/records/digits-999-folds.json"
+    found = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    told = f"[{found['mean']:.2%} ({found['low']:.2%} to {found['high']:.2%})]({path})"
+    assert told in README
+    assert [row["fold"] for row in found["rows"]] == list(range(1, 11))
+    assert all(row["params"] < 1_000 for row in found["rows"])
+    assert found["mean"] >= 0.98
 
 
 def test_what_groups_save_is_as_recorded() -> None:
