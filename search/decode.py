@@ -32,7 +32,7 @@ def decode(
         for simpler, shrink in _simpler(genome, min(input_shape[:2])):
             space = _Widths(simpler, shrink, limit, input_shape, classes)
             if space.fits([1] * space.slots):
-                return space.build(space.widest())
+                return space.build(_narrowed(simpler, space.widest()))
     raise _too_tight(budget, input_shape, classes)
 
 
@@ -136,6 +136,16 @@ class _Widths:
 
     def _params(self, widths: Widths) -> int:
         return self.cost(widths).params
+
+
+def _narrowed(genome: Genome, widths: Widths) -> Widths:
+    """`widths`, or where weights are shared a part of the one there is: from 3/4 to all of it.
+
+    Without it all genomes of such a structure would be one network.
+    """
+    if genome.sharing == "none":
+        return widths
+    return [max(1, int(width * (0.75 + 0.25 * genome.width1))) for width in widths]
 
 
 def _moved(widths: Widths, up: int, down: int | None = None) -> Widths:

@@ -48,7 +48,7 @@ class Genome:
     squeeze1: bool = _choice(False, True)  # a 1x1 convolution opens the stage
     squeeze2: bool = _choice(False, True)
     squeeze3: bool = _choice(False, True)
-    width1: float = _unit(0.5)  # half to twice
+    width1: float = _unit(0.5)  # half to twice; with `sharing`, 3/4 to all of what fits
     width2: float = _unit(0.8)
     width3: float = _unit(1.0)
     growth: float = _unit(0.0)  # of the width from layer to layer of a stage: 1 to 2 times

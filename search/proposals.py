@@ -59,6 +59,7 @@ HAND_MADE: dict[str, dict[str, Any]] = {
 # at the end: the best of what was tried by hand under 4,000 parameters.
 _SHARED: dict[str, Any] = {
     "sharing": "all",
+    "width1": 1.0,
     "depth1": 0,
     "block2": "separable",
     "pool3": "max",

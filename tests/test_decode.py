@@ -200,12 +200,20 @@ def test_the_parameters_are_spent_where_they_are_the_limit(
 def test_blocks_that_share_weights_are_as_wide_as_fits(cap: int, sharing: str) -> None:
     draw = random.Random(cap)
     for _ in range(10):
-        genome = random_genome(draw, share=1.0, sharing=sharing)
+        genome = random_genome(draw, share=1.0, sharing=sharing, width1=1.0)
         decoded = decode(genome, Budget(max_params=cap), (28, 28, 1), 10)
         (width,) = {x.width for x in convolutions(decoded.layers) if x.width != 10} or {10}
         more = re.sub(rf"c{width}(?!\d)", f"c{width + 1}", decoded.notation)
         if width != 10:
             assert cost(decoded).params <= cap < cost(parse(more, (28, 28, 1), 10)).params
+
+
+def test_a_width_gene_tells_networks_that_share_weights_apart() -> None:
+    genome = Genome(sharing="all", block2="separable")
+    found = [decode(replace(genome, width1=w), Budget(), (8, 8, 1), 10) for w in (0.0, 0.5, 1.0)]
+    params = [cost(each).params for each in found]
+    assert params[0] < params[1] < params[2] <= 8_000
+    assert params[0] > 8_000 / 2
 
 
 def convolutions(layers: tuple[Any, ...]) -> list[Conv]:

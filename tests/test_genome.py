@@ -82,7 +82,7 @@ def test_every_kind_of_optimiser_and_schedule_can_be_drawn(gene: str, kinds: obj
     assert set(choices()[gene] or ()) == set(get_args(kinds))
 
 
-def test_the_names_and_ranges_are_those_of_version_2() -> None:
+def test_the_names_and_ranges_are_those_of_version_3() -> None:
     """Old studies are gone on with by these: on a change raise `settings.SPACE`, and this text."""
     units = [name for name, options in choices().items() if options is None]
     assert units == [
