@@ -159,6 +159,7 @@ def ask(study: optuna.Study, number: int, fixed: dict[str, Value]) -> Trial:
         # What `enqueue_trial` and `ask` make in two steps and with a reading of all trials.
         asked = optuna.create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": fixed})
         return Trial(study, storage.create_new_trial(study_id, asked))
+    storage.set_trial_system_attr(left, "fixed_params", fixed)
     trial = Trial(study, left)
     # The genes it got already are drawn again: without them the others would be other ones.
     trial._cached_frozen_trial.params, trial._cached_frozen_trial.distributions = {}, {}

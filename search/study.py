@@ -232,10 +232,15 @@ class Coordinator:
         return flight
 
     def _drawn(self, number: int, fixed: dict[str, Value]) -> tuple[Trial, Genome, Architecture]:
-        """A trial of a network that was not asked before, if a few attempts give one."""
+        """A trial of a network that was not asked before, if a few attempts give one.
+
+        Where a group's structure gives none, the trial gets one of its own.
+        """
         settings, info = self.settings, self.info
-        attempt = 0
+        attempt, most = 0, MOST_DRAWS if self._leads(number) else 2 * MOST_DRAWS
         while True:
+            if attempt == MOST_DRAWS:
+                fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
                 settings.sampler, settings.seed, number, attempt
             )
@@ -243,7 +248,7 @@ class Coordinator:
             genome = sampling.genome_of(trial)
             architecture = decode(genome, settings.budget, info.input_shape, info.classes)
             attempt += 1
-            if architecture.fingerprint not in self._networks or attempt == MOST_DRAWS:
+            if architecture.fingerprint not in self._networks or attempt == most:
                 sampling.keep(self._study)
                 return trial, genome, architecture
 
