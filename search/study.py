@@ -34,7 +34,7 @@ from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rungs
 
-MOST_DRAWS = 4  # of one trial, to find a network that was not asked before
+MOST_DRAWS = 8  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
 MOST_FAILURES = 5  # in a row, before the search stops

@@ -113,7 +113,7 @@ def test_what_is_said_of_the_folds_is_in_their_record() -> None:
 def test_what_groups_save_is_as_recorded() -> None:
     groups, alone = record("groups.json")["rows"]
     told = " ".join(README.split())
-    assert f"take {groups['seconds']:.0f} seconds so, and {alone['seconds']:.0f}" in told
+    assert f"took {groups['seconds']:.0f} seconds so, and {alone['seconds']:.0f}" in told
     assert groups["seconds"] <= 120
     assert groups["networks"] == alone["networks"] == record("groups.json")["trials"] == 200
     assert min(groups["complete"], alone["complete"]) >= 20
