@@ -110,6 +110,19 @@ def test_what_is_said_of_the_folds_is_in_their_record() -> None:
     assert found["mean"] >= 0.98
 
 
+def test_what_each_dimension_is_worth_is_in_its_record() -> None:
+    rows = record("dimensions-digits.json")["rows"]
+    sure = [row for row in rows if row["high"] < 0 or row["low"] > 0]
+    wanted = {
+        "| `{}` | {:+.2f} [{:+.2f}, {:+.2f}] |".format(
+            row["change"], *(100 * row[name] for name in ("worth", "low", "high"))
+        )
+        for row in sure
+    }
+    text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `.*\|$", text, re.M)) == wanted
+
+
 def test_what_groups_save_is_as_recorded() -> None:
     groups, alone = record("groups.json")["rows"]
     told = " ".join(README.split())
