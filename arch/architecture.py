@@ -22,10 +22,10 @@ from functools import cached_property
 from typing import Any
 
 from pennyweight.arch import convolution, dense, pointwise, pools, repeat, residual
+from pennyweight.arch.block import DEEPEST, too_deep
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.json_form import check_names, layers_from_json, layers_to_json
 from pennyweight.arch.layers import LARGEST, Layer, Shape, Weight, normal_layers, output_shape
-from pennyweight.arch.residual import DEEPEST, too_deep
 
 __all__ = [
     "Architecture",

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from pennyweight.arch.block import DEEPEST, too_deep
 from pennyweight.arch.errors import UsageError, close_names, shown
 from pennyweight.arch.layers import KINDS, Layer
-from pennyweight.arch.residual import DEEPEST, too_deep
 
 
 def layers_to_json(layers: Iterable[Layer]) -> list[dict[str, Any]]:

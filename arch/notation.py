@@ -14,10 +14,11 @@ import re
 from collections.abc import Iterable
 
 from pennyweight.arch.architecture import MOST_LAYERS, Architecture, limited
+from pennyweight.arch.block import DEEPEST, too_deep
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer
 from pennyweight.arch.repeat import Repeat
-from pennyweight.arch.residual import DEEPEST, Residual, too_deep
+from pennyweight.arch.residual import Residual
 
 _OPENING = re.compile(r"([0-9]{1,18})\[|\(")
 _CLOSING = ")]"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pennyweight.arch.errors import shown
+from pennyweight.arch.block import Block
 from pennyweight.arch.layers import (
-    Call,
     Layer,
     Shape,
     kind,
@@ -19,12 +18,11 @@ from pennyweight.arch.layers import (
 
 if TYPE_CHECKING:
     from pennyweight.arch.maps import Maps
-    from pennyweight.arch.network import LayerModule
 
 
 @kind("repeat", "[")
 @dataclass(frozen=True, kw_only=True)
-class Repeat(Layer):
+class Repeat(Block):
     """`body`, `times` times over with the same trained weights.
 
     The maps may shrink from time to time, but keep their channels. Each BatchNorm has statistics of
@@ -32,18 +30,8 @@ class Repeat(Layer):
     """
 
     times: int = size(least=2)
-    body: tuple[Layer, ...]
 
     in_place = True  # its body's layers have their own buffers
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.body, tuple) or not all(isinstance(x, Layer) for x in self.body):
-            raise ValueError(f"`body` of a repeat layer is layers, but got {shown(self.body)}.")
-
-    @property
-    def children(self) -> tuple[Layer, ...]:
-        return self.body
 
     @property
     def rounds(self) -> int:
@@ -67,9 +55,6 @@ class Repeat(Layer):
         if not trained_shapes(body, shape):
             raise ValueError("a repeated block needs a layer with weights to share")
         return replace(self, body=body)
-
-    def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        raise TypeError("A network runs the body of a repeated block.")
 
     def join(self, x: Maps, y: Maps) -> Maps:
         return y

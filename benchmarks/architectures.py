@@ -44,7 +44,7 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.search.decode import decode
-from pennyweight.search.genome import Genome, choices
+from pennyweight.search.genome import Genome, random_genome
 from pennyweight.search.proposals import PLAIN, Proposals
 from pennyweight.search.recording import versions
 from pennyweight.train.recipe import Recipe
@@ -99,12 +99,7 @@ def draw(count: int, seed: int) -> list[Architecture]:
     chance, proposals = random.Random(seed), Proposals()
     networks = []
     for number in range(proposals.alone, proposals.alone + count):
-        genes: dict[str, Any] = {
-            name: chance.random() if options is None else chance.choice(options)
-            for name, options in choices().items()
-        }
-        genes["share"] = proposals.share_of(number)
-        networks.append(_decoded(Genome(**genes)))
+        networks.append(_decoded(random_genome(chance, proposals.share_of(number))))
     return networks
 
 

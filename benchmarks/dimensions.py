@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from machine import cpu
+from machine import origin
 
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
@@ -29,7 +28,7 @@ from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.search.decode import decode
 from pennyweight.search.genome import Genome, choices
 from pennyweight.search.proposals import FIRST
-from pennyweight.search.recording import identity, versions
+from pennyweight.search.recording import identity
 from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate
@@ -95,10 +94,7 @@ def main(
             "epochs": epochs,
             "seeds": seeds,
             "rows": rows,
-            "command": " ".join(["benchmarks/dimensions.py", *sys.argv[1:]]),
-            "cores": os.cpu_count(),
-            "cpu": cpu(),
-            "versions": versions(),
+            **origin(),
         }
         out.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -11,26 +11,21 @@ minute on two cores.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from functools import partial
-from itertools import count, islice
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pennyweight.arch.architecture import Architecture
 from pennyweight.results.intervals import interval_of
-from pennyweight.results.models import Model, find_model, load_data_of
+from pennyweight.results.models import find_model, load_data_of
 from pennyweight.search.executors import LocalExecutor
-from pennyweight.search.recording import versions
-from pennyweight.train.data import normalisation, split
-from pennyweight.train.door import distinct_readings, open_test_set
-from pennyweight.train.evaluate import Evaluation, evaluate
-from pennyweight.train.recipe import Candidate, Recipe
-from pennyweight.train.rung import Task, train_rung, warm_up
+from pennyweight.search.recording import fresh_seeds, task_again, versions
+from pennyweight.train.door import distinct_readings
+from pennyweight.train.evaluate import measure_on_test
+from pennyweight.train.rung import train_rung, warm_up
 
 FIRST_SEED = 1_000  # those that the study used are passed over
 
@@ -49,13 +44,16 @@ def main(
     """Train rank 1 of STUDY again from fresh seeds and measure it on the test set."""
     model = find_model(runs, study)
     ledger = model.folder.readings
-    used = {trial.seed for trial in model.study.trials.values()}
-    chosen = list(islice((s for s in count(FIRST_SEED) if s not in used), seeds))
-    tasks = [_task(model, seed) for seed in chosen]
+    load_data_of(model.study)  # refused where they have changed
+    chosen = fresh_seeds(model.study, FIRST_SEED, seeds)
+    tasks = [task_again(model.study, model.trial, seed) for seed in chosen]
     warm = partial(warm_up, model.study.data, model.study.settings["seed"])
     with LocalExecutor(warm=warm) as executor:
         trained = [outcome.model for outcome in executor.map(train_rung, tasks)]
-    results = [_measure(model, weights, ledger) for weights in trained]
+    results = [
+        measure_on_test(task, weights, purpose="confirm", ledger=ledger)
+        for task, weights in zip(tasks, trained, strict=True)
+    ]
     accuracies = [result.accuracy for result in results]
     interval = interval_of(accuracies)
     print(f"{model.trial.notation}: {model.trial.cost['params']:,} parameters")
@@ -82,32 +80,6 @@ def main(
             "versions": versions(),
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _task(model: Model, seed: int) -> Task:
-    epochs = model.study.budget["max_epochs"] or 1
-    candidate = Candidate(
-        architecture=Architecture.from_json(model.trial.architecture),
-        recipe=Recipe.from_json(dict(model.trial.recipe)),
-        seed=seed,
-    )
-    return Task(
-        source=model.study.data,
-        split_seed=model.study.settings["seed"],
-        candidate=candidate,
-        epochs=epochs,
-        from_epoch=0,
-        to_epoch=epochs,
-    )
-
-
-def _measure(model: Model, weights: bytes, ledger: Path) -> Evaluation:
-    dataset = load_data_of(model.study)
-    training = dataset.images[split(dataset.labels, model.study.settings["seed"]).train]
-    identity = f"{model.trial.fingerprint} {hashlib.sha256(weights).hexdigest()[:16]}"
-    pictures = open_test_set(model.study.data, purpose="confirm", model=identity, ledger=ledger)
-    architecture = Architecture.from_json(model.trial.architecture)
-    return evaluate(architecture, weights, pictures, *normalisation(training))
 
 
 if __name__ == "__main__":

@@ -13,22 +13,19 @@ interval, and its difference from random search (Welch). `gp` needs PyTorch. Exp
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from machine import cpu
+from machine import origin
 
 from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import search
 from pennyweight.search.executors import LocalExecutor
-from pennyweight.search.recording import recorded_candidate, versions
+from pennyweight.search.recording import task_again
 from pennyweight.search.settings import Sampler
-from pennyweight.train.recipe import Candidate
-from pennyweight.train.rung import Task, train_rung
+from pennyweight.train.rung import train_rung
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -82,10 +79,7 @@ def main(
             "trials": trials,
             "epochs": epochs,
             "rows": rows,
-            "command": " ".join(["benchmarks/samplers.py", *sys.argv[1:]]),
-            "cores": os.cpu_count(),
-            "cpu": cpu(),
-            "versions": versions(),
+            **origin(),
         }
         out.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -107,7 +101,7 @@ def _row(
         if trial.state == "complete" and (best is None or _merit(trial) > _merit(best)):
             best = trial
     assert best is not None
-    tasks = [_task(study, best, 1_000 + number) for number in range(fresh)]
+    tasks = [task_again(study, best, 1_000 + number) for number in range(fresh)]
     ends = [outcome.curve[-1].val_accuracy for outcome in executor.map(train_rung, tasks)]
     return {
         "sampler": sampler,
@@ -124,21 +118,6 @@ def _row(
 
 def _merit(trial: TrialRecord) -> float:
     return trial.val_accuracy or 0.0
-
-
-def _task(study: StudyRecords, trial: TrialRecord, seed: int) -> Task:
-    candidate = recorded_candidate(trial)
-    limit = study.budget["max_epochs"] or 1
-    return Task(
-        source=study.data,
-        split_seed=study.settings["seed"],
-        candidate=Candidate(
-            architecture=candidate.architecture, recipe=candidate.recipe, seed=seed
-        ),
-        epochs=limit,
-        from_epoch=0,
-        to_epoch=limit,
-    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -24,13 +23,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import App, Parameter
-from machine import cpu
+from machine import origin
 from scipy.stats import spearmanr
 
 from pennyweight.arch.budget import Budget
 from pennyweight.search.decode import decode
-from pennyweight.search.genome import Genome, choices
-from pennyweight.search.recording import versions
+from pennyweight.search.genome import random_genome
 from pennyweight.search.settings import Settings
 from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
@@ -83,10 +81,7 @@ def main(
             "seeds": seeds,
             "rows": rows,
             "candidates": found,
-            "command": " ".join(["benchmarks/scores.py", *sys.argv[1:]]),
-            "cores": os.cpu_count(),
-            "cpu": cpu(),
-            "versions": versions(),
+            **origin(),
         }
         out.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -95,12 +90,7 @@ def _drawn(data: str, max_params: int, count: int) -> list[Candidate]:
     info, draw = describe(data), random.Random(0)
     found = []
     for _ in range(count):
-        genes: dict[str, Any] = {
-            name: draw.random() if options is None else draw.choice(options)
-            for name, options in choices().items()
-        }
-        genes["share"] = 1.0
-        genome = Genome(**genes)
+        genome = random_genome(draw)
         budget = Budget(max_params=max_params)
         architecture = decode(genome, budget, info.input_shape, info.classes)
         found.append(Candidate(architecture=architecture, recipe=genome.recipe, seed=0))

@@ -12,18 +12,16 @@ half an hour on two cores.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from machine import cpu
+from machine import origin
 
 from pennyweight.results.intervals import interval_of
 from pennyweight.search import search
 from pennyweight.search.confirm import Confirmation
-from pennyweight.search.recording import versions
 from pennyweight.train.digits import FOLDS
 
 app = App(help=__doc__, help_format="plaintext")
@@ -60,10 +58,7 @@ def main(
             "race": race,
             "rows": rows,
             **vars(found),
-            "command": " ".join(["benchmarks/ten_fold.py", *sys.argv[1:]]),
-            "cores": os.cpu_count(),
-            "cpu": cpu(),
-            "versions": versions(),
+            **origin(),
         }
         out.write_text(json.dumps(record, indent=1) + "\n")
     sys.exit(found.mean < least)

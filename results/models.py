@@ -118,12 +118,12 @@ def export_model(
     from pennyweight.results.bundle import Facts
     from pennyweight.results.export import export_bundle
     from pennyweight.train import state_file
-    from pennyweight.train.data import normalisation, split, training_part
+    from pennyweight.train.data import normalisation, split
 
     study, trial = model.study, model.trial
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
-    learned = training_part(dataset, study.settings["seed"], whole=model.whole)
+    learned = parts.learned(whole=model.whole)
     mean, std = normalisation(dataset.images[learned])
     correct, total = trial.val_correct or 0, trial.val_total or 1
     low, high = wilson_interval(correct, total)

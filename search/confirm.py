@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
@@ -30,9 +29,15 @@ from pennyweight.search.device import Asked, find_device
 from pennyweight.search.executors import LocalExecutor, check_workers
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
-from pennyweight.search.recording import fresh_record, identity, recorded_candidate, versions
+from pennyweight.search.recording import (
+    fresh_record,
+    fresh_seeds,
+    identity,
+    recorded_candidate,
+    task_again,
+    versions,
+)
 from pennyweight.train.evaluate import Evaluation, measure_on_test
-from pennyweight.train.precision import Precision
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
 T = TypeVar("T")
@@ -104,13 +109,9 @@ class Confirmation:
 
     def _found(self, known: StudyRecords, entrants: list[int]) -> tuple[StudyRecords, Confirmed]:
         """What was confirmed, when nothing is left to be done."""
-        leader = _leader(known.fresh_runs, entrants, self._seeds(known, RACE_FROM, self.race))
+        race = fresh_seeds(known, RACE_FROM, self.race)
+        leader = _raced(known.fresh_runs, entrants, race)[1][0]
         return known, next(found for found in confirmed(known) if found.trial == leader)
-
-    def _seeds(self, known: StudyRecords, first: int, number: int) -> list[int]:
-        """Seeds from `first` on that no trial of the study was trained from."""
-        used = {trial.seed for trial in known.trials.values()}
-        return list(islice((seed for seed in count(first) if seed not in used), number))
 
     def _entrants(self, known: StudyRecords) -> list[int]:
         """The trials to race, the best first, each a candidate of its own."""
@@ -135,8 +136,8 @@ class Confirmation:
         return list(best.values())[: self.top]
 
     def _pending(self, known: StudyRecords, entrants: list[int]) -> list[Entry]:
-        race = self._seeds(known, RACE_FROM, self.race)
-        test = self._seeds(known, TEST_FROM, self.seeds)
+        race = fresh_seeds(known, RACE_FROM, self.race)
+        test = fresh_seeds(known, TEST_FROM, self.seeds)
         return pending_runs(known.fresh_runs, entrants, race, test)
 
 
@@ -156,10 +157,6 @@ def pending_runs(
     missing, left = _raced(done, entrants, race)
     known = {(run.trial, run.seed, run.part) for run in done}
     return missing or [entry for seed in test if (entry := (left[0], seed, "test")) not in known]
-
-
-def _leader(done: Iterable[FreshRun], entrants: Sequence[int], race: Sequence[int]) -> int:
-    return _raced(done, entrants, race)[1][0]
 
 
 def _raced(
@@ -186,8 +183,11 @@ def _train(
     watch: Watcher,
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
-    tasks = [_task(known, *entry) for entry in entries]
-    for place, outcome in _as_completed(executor, train_rung, tasks):
+    tasks = [
+        task_again(known, known.trials[trial], seed, whole=part == "test")
+        for trial, seed, part in entries
+    ]
+    for place, outcome in _as_completed(executor, tasks):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
@@ -201,30 +201,14 @@ def _train(
         watch("fresh", fields)
 
 
-def _task(known: StudyRecords, trial: int, seed: int, part: str) -> Task:
-    epochs = known.budget["max_epochs"] or 1
-    return Task(
-        source=known.data,
-        split_seed=known.settings["seed"],
-        candidate=replace(recorded_candidate(known.trials[trial]), seed=seed),
-        epochs=epochs,
-        from_epoch=0,
-        to_epoch=epochs,
-        precision=cast(Precision, known.precision),
-        whole=part == "test",
-    )
-
-
-def _as_completed(
-    executor: LocalExecutor, call: Callable[[Task], Outcome], tasks: list[Task]
-) -> Iterator[tuple[int, Outcome]]:
+def _as_completed(executor: LocalExecutor, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
     """(place, outcome) of each task as it ends, at most one a worker handed out at a time."""
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
     while waiting or flying:
         while waiting and len(flying) < executor.workers:
             place = waiting.pop()
-            flying[executor.submit(call, tasks[place])] = place
+            flying[executor.submit(train_rung, tasks[place])] = place
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         while not (done := wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -104,6 +105,16 @@ class Genome:
 def choices() -> Mapping[str, tuple[Value, ...] | None]:
     """The genes in order: the choices of a categorical one, None for one in [0, 1]."""
     return {field.name: field.metadata["choices"] for field in dataclasses.fields(Genome)}
+
+
+def random_genome(draw: random.Random, share: Value = 1.0) -> Genome:
+    """A point of the space, uniform in every gene but the `share`, which is set."""
+    genes: dict[str, Any] = {
+        name: draw.random() if options is None else draw.choice(options)
+        for name, options in choices().items()
+    }
+    genes["share"] = share
+    return Genome(**genes)
 
 
 def structural() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.search.decode import decode, smallest_within
 from pennyweight.search.executors import worker_count
-from pennyweight.search.genome import Genome, choices
+from pennyweight.search.genome import random_genome
 from pennyweight.search.grouping import COMPILE_S, training_s
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     info, settings = plan.info, plan.settings
     shape, classes = info.input_shape, info.classes
     draw = random.Random(settings.seed)
-    genomes = [_random_genome(draw) for _ in range(_EXAMPLES)]
+    genomes = [random_genome(draw) for _ in range(_EXAMPLES)]
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
     workers = worker_count(workers, plan.device)
     epochs = _expected_epochs(settings.rungs)
@@ -72,15 +72,6 @@ def preview(plan: Plan, workers: int | None) -> Preview:
         workers=workers,
         expected_s=None if plan.device.accelerates else plan.trials * each_s / workers,
     )
-
-
-def _random_genome(draw: random.Random) -> Genome:
-    genes: dict[str, Any] = {
-        name: draw.random() if options is None else draw.choice(options)
-        for name, options in choices().items()
-    }
-    genes["share"] = 1.0
-    return Genome(**genes)
 
 
 def _expected_epochs(rungs: tuple[int, ...]) -> float:

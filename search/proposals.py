@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pennyweight.search.genome import Genome, Value, structural
@@ -114,7 +115,7 @@ class Proposals:
     max_params: int = 0
     after: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def first(self) -> list[tuple[str, Genome]]:
         """The proposers and genomes of the first trials."""
         after = [(name, Genome(**genes)) for name, genes in self.after.items()]  # type: ignore[arg-type]

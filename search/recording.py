@@ -6,16 +6,19 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from itertools import count, islice
+from typing import Any, cast
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
-from pennyweight.results.study_records import TrialRecord
+from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.genome import Genome
 from pennyweight.train.evaluate import Evaluation
+from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Candidate, Recipe
-from pennyweight.train.rung import Outcome
+from pennyweight.train.rung import Outcome, Task
 
 
 def study_record(
@@ -94,6 +97,27 @@ def recorded_candidate(record: TrialRecord) -> Candidate:
         recipe=Recipe.from_json(dict(record.recipe)),
         seed=record.seed,
     )
+
+
+def task_again(study: StudyRecords, trial: TrialRecord, seed: int, *, whole: bool = False) -> Task:
+    """The training of a recorded trial's candidate from another seed, to the epoch limit."""
+    epochs = study.budget["max_epochs"] or 1
+    return Task(
+        source=study.data,
+        split_seed=study.settings["seed"],
+        candidate=replace(recorded_candidate(trial), seed=seed),
+        epochs=epochs,
+        from_epoch=0,
+        to_epoch=epochs,
+        precision=cast(Precision, study.precision),
+        whole=whole,
+    )
+
+
+def fresh_seeds(study: StudyRecords, first: int, number: int) -> list[int]:
+    """Seeds from `first` on that no trial of the study was trained from."""
+    used = {trial.seed for trial in study.trials.values()}
+    return list(islice((seed for seed in count(first) if seed not in used), number))
 
 
 def identity(candidate: Candidate) -> str:

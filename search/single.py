@@ -19,9 +19,9 @@ from pennyweight.results.study_records import StudyRecords
 from pennyweight.search import repair
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
-    recorded_candidate,
     rung_record,
     study_record,
+    task_again,
     versions,
 )
 from pennyweight.search.settings import check_name
@@ -216,15 +216,7 @@ def measure_trained(runs: Path, name: str) -> Evaluation:
 
     study, folder = load_study(runs, name), StudyFolder(runs / name)
     load_data_of(study)  # refused where they have changed
-    epochs, trial = study.budget["max_epochs"] or 1, study.trials[0]
-    task = Task(
-        source=study.data,
-        split_seed=study.settings["seed"],
-        candidate=recorded_candidate(trial),
-        epochs=epochs,
-        from_epoch=0,
-        to_epoch=epochs,
-        whole=study.whole,
-    )
+    trial = study.trials[0]
+    task = task_again(study, trial, trial.seed, whole=study.whole)
     weights = folder.model(0, trial.epochs).read_bytes()
     return measure_on_test(task, weights, purpose="evaluate", ledger=folder.readings)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from optuna.trial import Trial
@@ -182,7 +183,7 @@ class Coordinator:
 
     # A trial from its question to its end
 
-    @property
+    @cached_property
     def _proposals(self) -> Proposals:
         settings = self.settings
         return Proposals(settings.group, settings.budget.max_params, settings.first)

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from strategies import JSON_VALUES, architectures, descriptions, respelled
 
 from pennyweight.arch.architecture import MOST_LAYERS, MOST_VALUES, Architecture
+from pennyweight.arch.block import DEEPEST
 from pennyweight.arch.convolution import Conv
 from pennyweight.arch.errors import UsageError, close_names, shown
 from pennyweight.arch.layers import KINDS, LARGEST, Layer
 from pennyweight.arch.notation import parse
 from pennyweight.arch.pointwise import Dropout, Relu
 from pennyweight.arch.pools import Flatten, MaxPool
-from pennyweight.arch.residual import DEEPEST, Residual
+from pennyweight.arch.residual import Residual
 
 GOOD: dict[str, Any] = {
     "input_shape": [8, 8, 1],

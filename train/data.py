@@ -21,7 +21,6 @@ __all__ = [
     "load_training_set",
     "normalisation",
     "split",
-    "training_part",
 ]
 
 WITHOUT_READER = ("csv", "folder", "idx", "npz")
@@ -65,13 +64,6 @@ def load_training_set(source: str, *, progress: Progress | None = None) -> Datas
             "takes two: use other data."
         )
     return dataset
-
-
-def training_part(dataset: Dataset, split_seed: int, *, whole: bool) -> np.ndarray:
-    """The indices, ascending int32, of what is trained on: the training split, or `whole` all."""
-    if whole:
-        return np.arange(len(dataset.labels), dtype=np.int32)
-    return split(dataset.labels, split_seed).train
 
 
 def normalisation(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

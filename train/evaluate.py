@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.train.data import Dataset, load_training_set, normalisation, training_part
+from pennyweight.train.data import Dataset, load_training_set, normalisation, split
 from pennyweight.train.door import Purpose, open_test_set
 from pennyweight.train.rung import Task
 
@@ -72,7 +72,7 @@ def measure_on_test(task: Task, model: bytes, *, purpose: Purpose, ledger: Path)
     The reading is written into `ledger` before any picture is read. Raises as `open_test_set` does.
     """
     dataset = load_training_set(task.source)
-    learned = training_part(dataset, task.split_seed, whole=task.whole)
+    learned = split(dataset.labels, task.split_seed).learned(whole=task.whole)
     architecture = task.candidate.architecture
     identity = f"{architecture.fingerprint} {hashlib.sha256(model).hexdigest()[:16]}"
     pictures = open_test_set(task.source, purpose=purpose, model=identity, ledger=ledger)

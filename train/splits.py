@@ -15,6 +15,10 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
 
+    def learned(self, *, whole: bool) -> np.ndarray:
+        """What is trained on: the training split, or with `whole` all."""
+        return np.arange(len(self.train) + len(self.validation)) if whole else self.train
+
 
 def split(labels: np.ndarray, seed: int) -> Split:
     """Divides the training part into what is learned from and what is chosen by.
@@ -46,7 +50,7 @@ def fold(labels: np.ndarray, number: int, folds: int) -> np.ndarray:
 
     Every class is spread over the folds to within one picture, and so are all pictures.
     """
-    shuffled = np.argsort(np.random.PCG64(TEST_SEED).random_raw(len(labels)), kind="stable")
+    shuffled = _shuffled(len(labels), TEST_SEED)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return np.sort(by_class[number - 1 :: folds]).astype(np.int32)
 
@@ -73,9 +77,7 @@ def stratified_sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     # The pictures that rounding down left over go to the largest remainders, one each.
     most_owed = np.argsort(-remainders, kind="stable")[: count - wanted.sum()]
     wanted[most_owed] += 1
-    # Not `Generator.permutation`: NumPy keeps only the raw stream the same between versions, and
-    # which pictures were ever tested on must not depend on the version.
-    order = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
+    order = _shuffled(len(labels), seed)
     chosen = [order[class_of[order] == k][:n] for k, n in enumerate(wanted)]
     return np.sort(np.concatenate(chosen)).astype(np.int32)
 
@@ -85,6 +87,12 @@ def others(chosen: np.ndarray, total: int) -> np.ndarray:
     rest = np.ones(total, dtype=bool)
     rest[chosen] = False
     return np.flatnonzero(rest).astype(np.int32)
+
+
+def _shuffled(total: int, seed: int) -> np.ndarray:
+    # Not `Generator.permutation`: NumPy keeps only the raw stream the same between versions, and
+    # which pictures were ever tested on must not depend on the version.
+    return np.argsort(np.random.PCG64(seed).random_raw(total), kind="stable")
 
 
 def _rounded_up(total: int, divisor: int) -> int:
