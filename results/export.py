@@ -14,15 +14,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError, UsageError
-from pennyweight.arch.network import Tree, abstract
+from pennyweight.arch.network import Tree
 from pennyweight.results.bundle import MANIFEST, Facts, bundle_files, is_bundle
+from pennyweight.train.classifier import Classifier
 
 TOLERANCE = 1e-4  # absolute, of a logit
 
@@ -70,7 +68,8 @@ def export_bundle(
             for name, content in files.items():
                 (bundle / name).write_bytes(content)
             found = _bundle_logits(bundle, check_images, Path(work))
-            wanted = _network_logits(architecture, params, statistics, facts, check_images)
+            network = Classifier(architecture, params, statistics, facts.mean, facts.std)
+            wanted = network.logits(check_images)
             difference = _largest_difference(wanted, found)
             _install(bundle, folder)
     except OSError as error:
@@ -144,23 +143,6 @@ def _bundle_logits(bundle: Path, images: np.ndarray, work: Path) -> np.ndarray:
         last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
         raise ExportError(f"The exported model.py fails in a fresh process: {last}")
     return np.load(work / "logits.npy", allow_pickle=False)
-
-
-def _network_logits(
-    architecture: Architecture, params: Tree, statistics: Tree, facts: Facts, images: np.ndarray
-) -> np.ndarray:
-    """The logits (n, classes) of the network that was trained."""
-    network = nnx.merge(abstract(architecture)[0], params, statistics)
-    mean_c, std_c = (
-        np.asarray(values, np.float32).reshape(1, 1, 1, -1) for values in (facts.mean, facts.std)
-    )
-
-    @jax.jit
-    def classify(images_nhwc: jax.Array) -> jax.Array:
-        return network((images_nhwc.astype(jnp.float32) / 255 - mean_c) / std_c)
-
-    with jax.default_matmul_precision("float32"):  # GPUs and TPUs would round to fewer bits
-        return np.concatenate([classify(images[i : i + 256]) for i in range(0, len(images), 256)])
 
 
 def _largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:

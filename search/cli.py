@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
 from pennyweight.arch.errors import RunError, UsageError, shown
-from pennyweight.search import commands
+from pennyweight.search import commands_look, commands_search, commands_use
 
 app = App(
     name="pennyweight",
@@ -28,18 +28,18 @@ app = App(
     suppress_keyboard_interrupt=False,  # it would end without a word
 )
 for command in (
-    commands.search,
-    commands.leaderboard,
-    commands.confirm,
-    commands.frontier,
-    commands.export,
-    commands.inspect,
-    commands.train,
+    commands_search.search,
+    commands_look.leaderboard,
+    commands_search.confirm,
+    commands_search.frontier,
+    commands_use.export,
+    commands_look.inspect,
+    commands_search.train,
 ):
     app.command(command)
 _data = App(name="data", help="The data sets that are here, and what is in them.")
-_data.command(commands.data_list, name="list")
-_data.command(commands.data_show, name="show")
+_data.command(commands_look.data_list, name="list")
+_data.command(commands_look.data_show, name="show")
 app.command(_data)
 
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.

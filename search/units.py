@@ -1,10 +1,11 @@
-"""Counts, sizes, durations and shapes as one writes them on a command line."""
+"""Counts, sizes, durations and shapes as one writes them on a command line, and common flags."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -104,3 +105,7 @@ Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]
 Group = Workers
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+After = Annotated[tuple[str, ...], Parameter(negative="")]
+Runs = Annotated[Path, Parameter(help="The folder of all studies.")]

@@ -39,31 +39,14 @@ def evaluate(
     `mean` and `std` are those of the pictures it was trained on. It is computed in float32, as an
     exported network is.
     """
-    import jax
-    import jax.numpy as jnp
-    from flax import nnx
+    from pennyweight.train.classifier import Classifier
+    from pennyweight.train.program import tally
 
-    from pennyweight.arch.network import abstract
-    from pennyweight.train import state_file
-    from pennyweight.train.program import CHUNK, tally
-
-    graph, _, _ = abstract(architecture)
-    weights, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
-    mean_c, std_c = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
-
-    @jax.jit
-    def run(images_nhwc: jax.Array, labels_n: jax.Array) -> tuple[jax.Array, jax.Array]:
-        network = nnx.merge(graph, weights, statistics)
-        with jax.default_matmul_precision("float32"):  # GPUs and TPUs would round to fewer bits
-            logits = network((images_nhwc.astype(jnp.float32) / 255 - mean_c) / std_c)
-        return tally(logits, labels_n, jnp.full(labels_n.shape, True))
-
-    correct, loss = 0, 0.0
-    for start in range(0, len(dataset.labels), CHUNK):  # the last, partial chunk compiles once more
-        chunk = slice(start, start + CHUNK)
-        counted, summed = run(dataset.images[chunk], np.asarray(dataset.labels[chunk], np.int32))
-        correct, loss = correct + int(counted), loss + float(summed)
-    return Evaluation(correct, len(dataset.labels), loss / len(dataset.labels))
+    classifier = Classifier.of_model(architecture, model, mean, std)
+    logits = classifier.logits(dataset.images)
+    everything = np.full(dataset.labels.shape, True)
+    correct, loss = tally(logits, np.asarray(dataset.labels, np.int32), everything)
+    return Evaluation(int(correct), len(dataset.labels), float(loss) / len(dataset.labels))
 
 
 def measure_on_test(task: Task, model: bytes, *, purpose: Purpose, ledger: Path) -> Evaluation:

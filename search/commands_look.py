@@ -1,0 +1,137 @@
+"""The commands that show: `leaderboard`, `inspect` and `data`."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.leaderboard import SortKey
+from pennyweight.search.output import show, show_leaderboard
+from pennyweight.search.settings import DATA
+from pennyweight.search.units import Count, Flag, InputShape, Runs
+
+
+def leaderboard(
+    study: str | None = None,
+    /,
+    *,
+    sort: SortKey = "rank",
+    top: Count | None = None,
+    pareto: Flag = False,
+    json: Flag = False,
+    csv: Flag = False,
+    markdown: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show a study's trials, the best first.
+
+    Parameters
+    ----------
+    study
+        Its name. Without it, the names of all studies.
+    sort
+        By rank, accuracy, params, macs or trial.
+    top
+        How many rows; in a terminal 20, as JSON, CSV and Markdown all.
+    pareto
+        Only trials that no other is as accurate as with fewer parameters.
+    json
+        Print one JSON document.
+    csv
+        Print comma-separated values.
+    markdown
+        Print a Markdown table.
+    """
+    from pennyweight.results.leaderboard import arrange, rows
+    from pennyweight.results.studies import load_study, study_names
+
+    if json + csv + markdown > 1:
+        raise UsageError("--json, --csv and --markdown exclude one another: choose one.")
+    if study is None:
+        names = study_names(runs)
+        if not names:
+            raise UsageError(
+                f"There is no study in {runs} yet: launch a search, or choose another --runs."
+            )
+        print(json_format.dumps({"studies": names}, indent=2) if json else "\n".join(names))
+        return
+    records = load_study(runs, study)
+    everything = json or csv or markdown
+    if top is None and not everything:
+        top = 20
+    chosen = arrange(rows(records), sort=sort, top=top, pareto=pareto)
+    if csv or markdown:
+        from pennyweight.results.tables import as_csv, as_markdown
+
+        sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
+    else:
+        show_leaderboard(records, chosen, runs / study, json=json)
+
+
+def inspect(
+    arch: str | None = None,
+    /,
+    *,
+    data: str = DATA,
+    input: InputShape | None = None,
+    classes: Count | None = None,
+    json: Flag = False,
+) -> None:
+    """Show a network layer by layer: shapes, parameters, MACs, receptive field.
+
+    Parameters
+    ----------
+    arch
+        A notation such as "c8br m2 c16br A d10+", a JSON file, or zoo:NAME. Without it, the zoo.
+    data
+        The data set that a notation is read for.
+    input
+        The input that a notation is read for, such as 28x28x1, with --classes.
+    classes
+        The number of classes.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.arguments import read_arch
+    from pennyweight.search.describe import describe_architecture, describe_zoo
+
+    if arch is None:
+        if input is not None or classes is not None:
+            raise UsageError("--input and --classes are what a notation is read for: give ARCH.")
+        shown = describe_zoo()
+    else:
+        named = read_arch(arch, data=data, input_shape=input, classes=classes)
+        shown = describe_architecture(named.architecture)
+    show(shown.to_json() if json else shown)
+
+
+def data_list(*, json: Flag = False) -> None:
+    """Show the data sets that are here.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.describe import describe_sources
+
+    shown = describe_sources()
+    show(shown.to_json() if json else shown)
+
+
+def data_show(name: str, /, *, json: Flag = False) -> None:
+    """Show a data set: pictures by class and split, and a few of them.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.search.describe import describe_pictures
+
+    shown = describe_pictures(name)
+    show(shown.to_json() if json else shown)

@@ -1,0 +1,341 @@
+"""The commands that train: `search`, `train`, `confirm` and `frontier`.
+
+Heavy imports of commands are inside of them, so that `--help` and tables answer at once.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import Asked
+from pennyweight.search.output import busy, command_line, say_next, show, show_leaderboard
+from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
+from pennyweight.search.units import (
+    After,
+    Count,
+    Duration,
+    Flag,
+    Group,
+    Runs,
+    Seed,
+    Size,
+    Sizes,
+    Workers,
+)
+from pennyweight.train.precision import PRECISION, Precision
+
+
+def search(
+    *,
+    data: str = DATA,
+    max_params: Size = MAX_PARAMS,
+    max_epochs: Count = MAX_EPOCHS,
+    max_macs: Size | None = None,
+    max_activation_bytes: Size | None = None,
+    trials: Count = TRIALS,
+    timeout: Duration | None = None,
+    sampler: Sampler = "tpe",
+    workers: Workers = None,
+    group: Group = None,
+    device: Asked = "auto",
+    study: str | None = None,
+    runs: Runs = Path("runs"),
+    seed: Seed = 0,
+    precision: Precision = PRECISION,
+    after: After = (),
+    dry_run: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Launch a search, or go on with it.
+
+    Parameters
+    ----------
+    data
+        The data set: `pennyweight data list` shows what is here.
+    max_params
+        Most trainable parameters. Sizes may be written 8000, 8k, 64KB or 64KiB.
+    max_epochs
+        Most epochs a candidate is trained for.
+    max_macs
+        Most multiply-accumulates for one picture.
+    max_activation_bytes
+        Most bytes of feature maps at once, in float32.
+    trials
+        Candidates in all: a finished study stays as it is.
+    timeout
+        Start nothing new after this time: 90s, 30m, 2h.
+    sampler
+        How candidates are proposed: tpe, nsga2, gp or random.
+    workers
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+    group
+        Trials that share a structure and what is compiled; `auto` is as many as pay.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    study
+        The study's name; by default the data set, the parameter limit, and what else is unusual.
+    seed
+        Of the sampler, the validation split and the training.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
+    after
+        Another search, whose best networks are asked first, scaled to this budget; may be repeated.
+    dry_run
+        Show what the space holds under this budget, and search nothing.
+    json
+        Print the leaderboard as JSON.
+    """
+    from pennyweight.arch.budget import Budget
+    from pennyweight.search.launch import Plan
+    from pennyweight.search.settings import Settings
+
+    budget = Budget(
+        max_params=max_params,
+        max_epochs=max_epochs,
+        max_macs=max_macs,
+        max_activation_bytes=max_activation_bytes,
+    )
+    settings = Settings(
+        data=data,
+        budget=budget,
+        sampler=sampler,
+        seed=seed,
+        precision=precision,
+        after=after,
+    )
+    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
+    if dry_run:
+        from pennyweight.search.preview import preview
+
+        shown = preview(plan, workers)
+        print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
+        return
+    found = plan.run(workers=workers, timeout_s=timeout, progress=True)
+    show_leaderboard(found.study, found.rows, plan.folder.path, json=json, top=None if json else 10)
+    if json:
+        return
+    ended = sum(row.state != "running" for row in found.rows)
+    if ended < max(trials, len(found.rows)):
+        print(f"Stopped after {ended} of {trials} trials: the same command goes on from here.")
+    exportable = any(row.val_accuracy is not None for row in found.rows)
+    say_next(["leaderboard", "export"] if exportable else ["leaderboard"], plan.name, runs)
+
+
+def train(
+    arch: str,
+    /,
+    *,
+    data: str | None = None,
+    recipe: Path | None = None,
+    max_epochs: Count | None = None,
+    seed: Seed | None = None,
+    precision: Precision | None = None,
+    whole: Flag = False,
+    test: Flag = False,
+    study: str | None = None,
+    runs: Runs = Path("runs"),
+    json: Flag = False,
+) -> None:
+    """Train one network, as a study of one trial.
+
+    Parameters
+    ----------
+    arch
+        A notation, zoo:NAME or a JSON file, such as a record: its data, recipe, epochs and seed
+        hold where no flag says otherwise.
+    data
+        The data set; digits if nothing says otherwise.
+    recipe
+        A JSON file with the training recipe; what it leaves out keeps its default.
+    max_epochs
+        How long; 15 epochs if nothing says otherwise.
+    seed
+        Of the weights, the split, the order and the augmentation; 0 if nothing says otherwise.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way; float32 if
+        nothing says otherwise.
+    whole
+        Train on the validation pictures too, as for a network that was chosen already.
+    test
+        Measure the result on the test set too, which is written down.
+    study
+        The study's name; by default `train-` and the network's fingerprint.
+    json
+        Print the result as JSON.
+    """
+    from pennyweight.search.arguments import first_given, read_arch, read_recipe
+    from pennyweight.search.single import Training, measure_trained
+    from pennyweight.train.recipe import Candidate, Recipe
+
+    named = read_arch(arch, data=first_given(data, DATA))
+    whole = whole or named.whole
+    precision = first_given(precision, named.precision, PRECISION)
+    chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
+    if seed is None:
+        seed = named.seed or 0
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
+    candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
+    usual = f"train-{named.architecture.fingerprint}-{seed}"
+    usual += "" if precision == PRECISION else f"-{precision}"
+    usual += "-whole" if whole else ""
+    training = Training(
+        candidate=candidate,
+        data=first_given(data, named.data, DATA),
+        epochs=first_given(max_epochs, named.epochs, MAX_EPOCHS),
+        name=usual if study is None else study,
+        runs=runs,
+        command=command_line(),
+        precision=precision,
+        whole=whole,
+        data_fingerprint=named.data_fingerprint if data is None else None,
+    )
+    from pennyweight.results.leaderboard import rows
+
+    records = training.run()
+    measured = None
+    if test:
+        with busy("measuring on the test set"):
+            measured = measure_trained(runs, training.name)
+    if json:
+        row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
+        row |= {"whole": whole}
+        if measured:
+            row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
+        print(json_format.dumps(row, indent=2))
+        return
+    show_leaderboard(records, rows(records), runs / training.name, json=False)
+    if measured:
+        print(f"test accuracy {measured.accuracy:.2%} ({measured.correct:,} of {measured.total:,})")
+    say_next(["export"], training.name, runs)
+
+
+def confirm(
+    model: str,
+    /,
+    *,
+    top: Count = 5,
+    race: Count = 5,
+    seeds: Count = 5,
+    record: Path | None = None,
+    workers: Workers = None,
+    device: Asked = "auto",
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train the best candidates again from fresh seeds, and measure the winner on the test set.
+
+    Parameters
+    ----------
+    model
+        STUDY to race its best trials on validation pictures, STUDY:TRIAL for one without a race.
+    top
+        How many of the best complete trials race.
+    race
+        Seeds that each of them is trained from, without the validation pictures; who is clearly
+        behind after three or more drops out.
+    seeds
+        Seeds that the winner is trained from, with the validation pictures, and tested.
+    record
+        A JSON file for the confirmed network: `pennyweight train` repeats it.
+    workers
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    json
+        Print the leaderboard as JSON.
+    """
+    from pennyweight.results.leaderboard import rows
+    from pennyweight.search.confirm import Confirmation
+
+    confirmation = Confirmation(runs=runs, model=model, top=top, race=race, seeds=seeds)
+    records, found = confirmation.run(workers=workers, device=device)
+    if record:
+        from pennyweight.results.public_record import write_record
+
+        write_record(record, records, found, command=command_line())
+    shown = None if json else 10
+    show_leaderboard(records, rows(records), runs / confirmation.study, json=json, top=shown)
+
+
+def frontier(
+    *,
+    data: str = DATA,
+    max_params: Sizes = (500, 1_000, 2_000, 4_000, 8_000),
+    max_epochs: Count = MAX_EPOCHS,
+    trials: Count = TRIALS,
+    top: Count = 3,
+    race: Count = 3,
+    seeds: Count = 5,
+    sampler: Sampler = "tpe",
+    workers: Workers = None,
+    device: Asked = "auto",
+    seed: Seed = 0,
+    precision: Precision = PRECISION,
+    picture: Path | None = None,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Search and confirm under several caps, and show accuracy against parameters.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    max_params
+        The caps, such as 500,1k,2k. Each search asks the best networks of smaller caps first.
+    max_epochs
+        Most epochs a candidate is trained for.
+    trials
+        Candidates of each search.
+    top
+        How many of each search's best race, as in `confirm`.
+    race
+        Seeds of a race.
+    seeds
+        Seeds that each winner is trained from and tested.
+    sampler
+        How candidates are proposed: tpe, nsga2, gp or random.
+    workers
+        Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+    device
+        Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    seed
+        Of the samplers, the validation split and the training.
+    precision
+        What matrix products take: float32 or bfloat16, summed in float32 either way.
+    picture
+        Where to draw it: a .png, .svg or .pdf file; by default frontier-DATA.png among the studies.
+    json
+        Print the points as JSON.
+    """
+    from pennyweight.results import frontier as shown
+    from pennyweight.search.frontier import Frontier
+
+    path = picture or runs / f"frontier-{data.replace(':', '-')}.png"
+    if path.suffix not in (".png", ".svg", ".pdf") or (picture and not path.parent.is_dir()):
+        raise UsageError(
+            f"--picture must be a .png, .svg or .pdf file in a folder that exists, but got {path}."
+        )
+    wanted = Frontier(
+        data=data,
+        caps=max_params,
+        max_epochs=max_epochs,
+        trials=trials,
+        top=top,
+        race=race,
+        seeds=seeds,
+        runs=runs,
+        sampler=sampler,
+        seed=seed,
+        precision=precision,
+    )
+    points = []
+    for point in wanted.run(workers=workers, device=device):
+        points.append(point)
+        shown.draw(path, data, points)
+    show(shown.as_json(data, points) if json else shown.as_table(data, points))
+    if not json:
+        print(f"drawn: {path}")

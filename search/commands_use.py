@@ -1,0 +1,63 @@
+"""The commands that make use of a trained network: `export`."""
+
+from __future__ import annotations
+
+import json as json_format
+import shlex
+from pathlib import Path
+
+from pennyweight.search.output import busy, command_line
+from pennyweight.search.units import Flag, Runs
+
+
+def export(
+    model: str,
+    /,
+    *,
+    out: Path | None = None,
+    force: Flag = False,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write a network as a folder of code and weights that needs no pennyweight, and check it.
+
+    Parameters
+    ----------
+    model
+        STUDY for its best trial, or STUDY:TRIAL.
+    out
+        The folder to write; by default `export` in the study's own.
+    force
+        Replace a bundle that is there already.
+    json
+        Print what was written as JSON.
+    """
+    from pennyweight.results.models import export_model, find_model
+
+    found = find_model(runs, model)
+    picked = model.partition(":")[2]
+    folder = out or found.folder.path / (f"export-{picked}" if picked else "export")
+    with busy("writing the bundle and checking it in a fresh process"):
+        checked = export_model(found, folder, command=command_line(), force=force)
+    trial = found.trial
+    if json:
+        document = {
+            "folder": str(folder),
+            "study": found.study.study,
+            "trial": trial.trial,
+            "notation": trial.notation,
+            "params": trial.cost["params"],
+            "val_accuracy": trial.val_accuracy,
+            "pictures": checked.pictures,
+            "largest_difference": checked.largest_difference,
+        }
+        print(json_format.dumps(document, indent=2))
+        return
+    reached = "" if trial.state == "complete" else f" ({trial.state}, {trial.epochs} epochs)"
+    size = f"{trial.cost['params']:,} parameters"
+    print(f"{folder}: trial {trial.trial}{reached}, {trial.notation}, {size}")
+    print(
+        f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ "
+        f"by at most {checked.largest_difference:.1g}"
+    )
+    print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
