@@ -16,14 +16,15 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
 from pennyweight.results.confirmed import Confirmed
 from pennyweight.results.model_source import model_source
+from pennyweight.train.look import Look
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
 
 MANIFEST = "manifest.json"
 
-_FORMAT = "pennyweight-bundle/"
-_VERSION = 1
+FORMAT = "pennyweight-bundle/"
+VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Facts:
     recipe: Mapping[str, Any]
     precision: str  # of the matrix products that trained it
     seed: int
+    split_seed: int  # of the validation pictures
+    whole: bool  # whether it was trained on these too
     epochs: int
     val_accuracy: float | None  # fraction; None where it was trained on validation pictures too
     val_low: float | None  # the ends of its 95% interval
@@ -47,6 +50,7 @@ class Facts:
     versions: Mapping[str, str]
     command: Sequence[str] | str
     created: float | str
+    look: Look | None = None  # of the pictures that it learned from
     confirmed: Confirmed | None = None  # what the same network reached from fresh seeds
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class Facts:
                 "mean": [float(value) for value in self.mean],
                 "std": [float(value) for value in self.std],
             },
+            "look": self.look.to_json() if self.look else None,
             "class_names": list(self.class_names),
             "validation": None
             if self.val_accuracy is None
@@ -68,6 +73,8 @@ class Facts:
                 "recipe": dict(self.recipe),
                 "precision": self.precision,
                 "seed": self.seed,
+                "split_seed": self.split_seed,
+                "whole": self.whole,
                 "epochs": self.epochs,
             },
             "versions": dict(self.versions),
@@ -97,7 +104,7 @@ def bundle_files(
         "model.py": model_source(architecture).encode(),
     }
     manifest = {
-        "format": f"{_FORMAT}{_VERSION}",
+        "format": f"{FORMAT}{VERSION}",
         "notation": architecture.notation,
         "fingerprint": architecture.fingerprint,
         "cost": cost(architecture).to_json(),
@@ -114,7 +121,7 @@ def is_bundle(folder: Path) -> bool:
     """Whether the manifest in `folder` is a bundle's, of whatever version."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["format"].startswith(_FORMAT)
+        return manifest["format"].startswith(FORMAT)
     except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return False
 

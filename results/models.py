@@ -119,6 +119,7 @@ def export_model(
     from pennyweight.results.export import export_bundle
     from pennyweight.train import state_file
     from pennyweight.train.data import normalisation, split
+    from pennyweight.train.look import look_of
 
     study, trial = model.study, model.trial
     dataset = load_data_of(study)
@@ -147,6 +148,9 @@ def export_model(
             recipe=trial.recipe,
             precision=study.precision,
             seed=model.seed,
+            split_seed=study.settings["seed"],
+            whole=model.whole,
+            look=look_of(dataset.images[learned]),
             confirmed=model.confirmed,
             epochs=epochs if model.confirmed else trial.epochs,
             val_accuracy=None if model.whole else correct / total,

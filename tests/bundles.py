@@ -70,6 +70,8 @@ def facts(architecture: Architecture) -> Facts:
         recipe={"optimiser": "adamw", "peak_learning_rate": 0.01},
         precision="float32",
         seed=7,
+        split_seed=0,
+        whole=False,
         epochs=15,
         val_accuracy=0.95,
         val_low=0.9,

@@ -1,0 +1,102 @@
+"""Reading a bundle back: every file is compared with the manifest before anything in it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION
+
+if TYPE_CHECKING:
+    from pennyweight.arch.network import Tree
+
+_LARGEST = 100_000_000  # bytes of a file: the networks here are small
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle's network, and what its manifest tells."""
+
+    architecture: Architecture
+    params: Tree
+    statistics: Tree
+    manifest: Mapping[str, Any]
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder`; UsageError where it is none, or damaged, or of a newer version."""
+    manifest = _json(_content(folder, MANIFEST), folder / MANIFEST)
+    if not isinstance(manifest, dict) or not str(manifest.get("format")).startswith(FORMAT):
+        raise UsageError(f"{folder} is no bundle: name the folder that `export` wrote.")
+    if manifest["format"] != f"{FORMAT}{VERSION}":
+        raise UsageError(
+            f"{folder} is of the form {manifest['format']}, and this version reads "
+            f"{FORMAT}{VERSION}: install a newer pennyweight."
+        )
+    files = manifest.get("files")
+    contents = {}
+    for name in ("architecture.json", "weights.safetensors"):
+        contents[name] = _content(folder, name)
+        listed = files.get(name) if isinstance(files, dict) else None
+        wanted = listed.get("sha256") if isinstance(listed, dict) else None
+        if hashlib.sha256(contents[name]).hexdigest() != wanted:
+            raise UsageError(
+                f"{folder / name} is not what {MANIFEST} says it is: export the network again."
+            )
+    described = _json(contents["architecture.json"], folder / "architecture.json")
+    architecture = Architecture.from_json(described)
+    return Bundle(architecture, *_arrays(contents["weights.safetensors"], architecture), manifest)
+
+
+def _arrays(content: bytes, architecture: Architecture) -> tuple[Tree, Tree]:
+    """(params, statistics) of exactly the shapes that the network has."""
+    try:
+        found = load(content)
+    except SafetensorError as error:
+        raise UsageError(f"The bundle's weights are damaged: {error}.") from None
+    params: Tree = {}
+    statistics: Tree = {}
+    for placed in architecture.flat():
+        for name, weight in placed.weights().items():
+            array = found.pop(f"{placed.name}.{name}", np.zeros(0))
+            if array.shape != weight.shape or array.dtype != np.float32:
+                raise UsageError(
+                    f"The bundle's weights do not fit its network at {placed.name}.{name}: "
+                    "export the network again."
+                )
+            tree = params if weight.trained else statistics
+            tree.setdefault(placed.name, {})[name] = array
+    if found:
+        raise UsageError(f"The bundle's weights hold {min(found)}, which its network has not.")
+    return params, statistics
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        with (folder / name).open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise UsageError(
+            f"The bundle {folder} lacks {name} ({error.strerror}): name a folder that `export` "
+            "wrote."
+        ) from error
+    if len(content) > _LARGEST:
+        raise UsageError(f"{folder / name} must have at most {_LARGEST:,} bytes.")
+    return content
+
+
+def _json(content: bytes, path: Path) -> Any:
+    try:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path} is no JSON: export the network again.") from None

@@ -1,0 +1,128 @@
+"""MODEL on the command line: a bundle's folder or STUDY[:TRIAL], ready to classify pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.bundle_reader import read_bundle
+from pennyweight.results.models import Model, find_model, load_data_of
+from pennyweight.results.studies import study_names
+from pennyweight.train.look import Look, look_of
+
+if TYPE_CHECKING:
+    from pennyweight.train.classifier import Classifier
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A trained network, and what there is to know of the pictures that it learned from."""
+
+    name: str  # as it was asked for
+    classifier: Classifier
+    class_names: tuple[str, ...]
+    look: Look | None
+    data: str
+    data_fingerprint: str  # of the training pictures and labels
+    split_seed: int  # which training pictures are for validation
+    whole: bool  # whether it learned from those too
+    readings: Path  # the ledger of its looks at the test set
+
+    @property
+    def identity(self) -> str:
+        """The network down to its weights, as the ledger of test readings names it."""
+        digest = hashlib.sha256()
+        for tree in (self.classifier.params, self.classifier.statistics):
+            for layer in sorted(tree):
+                for name in sorted(tree[layer]):
+                    digest.update(tree[layer][name].tobytes())
+        return f"{self.classifier.architecture.fingerprint} {digest.hexdigest()[:16]}"
+
+
+def load_model(runs: Path, name: str) -> LoadedModel:
+    """The model called `name`: a study of that name comes before a folder.
+
+    Raises UsageError for what does not exist, is damaged, or has no weights yet.
+    """
+    is_study = name.partition(":")[0] in study_names(runs)
+    if not is_study and (Path(name).is_dir() or "/" in name):
+        return _of_bundle(Path(name))
+    return _of_study(find_model(runs, name), name)
+
+
+def _of_study(model: Model, name: str) -> LoadedModel:
+    from pennyweight.arch.architecture import Architecture
+    from pennyweight.train.classifier import Classifier
+    from pennyweight.train.data import normalisation, split
+
+    study = model.study
+    dataset = load_data_of(study)
+    parts = split(dataset.labels, study.settings["seed"])
+    learned = dataset.images[parts.learned(whole=model.whole)]
+    architecture = Architecture.from_json(model.trial.architecture)
+    try:
+        content = model.weights.read_bytes()
+        classifier = Classifier.of_model(architecture, content, *normalisation(learned))
+    except ValueError as error:
+        raise UsageError(f"{model.weights}: {error} Choose another trial.") from error
+    return LoadedModel(
+        name=name,
+        classifier=classifier,
+        class_names=dataset.class_names,
+        look=look_of(learned),
+        data=study.data,
+        data_fingerprint=study.data_fingerprint,
+        split_seed=study.settings["seed"],
+        whole=model.whole,
+        readings=model.folder.readings,
+    )
+
+
+def _of_bundle(folder: Path) -> LoadedModel:
+    from pennyweight.train.classifier import Classifier
+
+    bundle = read_bundle(folder)
+    told: Any = bundle.manifest
+    try:
+        training, normalisation = told["training"], told["normalisation"]
+        look = told.get("look")
+        return LoadedModel(
+            name=str(folder),
+            classifier=Classifier(
+                bundle.architecture,
+                bundle.params,
+                bundle.statistics,
+                _floats(normalisation["mean"], bundle.architecture.input_shape[2]),
+                _floats(normalisation["std"], bundle.architecture.input_shape[2]),
+            ),
+            class_names=_names(told["class_names"], bundle.architecture.classes),
+            look=Look.from_json(look) if look else None,
+            data=str(told["data"]["name"]),
+            data_fingerprint=str(told["data"]["fingerprint"]),
+            split_seed=int(training.get("split_seed", 0)),
+            whole=bool(training.get("whole", told.get("confirmed") is not None)),
+            readings=folder / "test-readings.jsonl",
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
+        ) from error
+
+
+def _floats(values: Any, count: int) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != count:
+        raise ValueError(f"{len(numbers)} numbers for {count} channels")
+    return numbers
+
+
+def _names(values: Any, count: int) -> tuple[str, ...]:
+    names = tuple(str(value) for value in values)
+    if len(names) != count:
+        raise ValueError(f"{len(names)} names for {count} classes")
+    return names
