@@ -34,8 +34,9 @@ def test_a_notation_is_read_for_the_data_or_for_a_shape() -> None:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_a_zoo_name_brings_its_own_shape(name: str) -> None:
-    assert read_arch(f"zoo:{name}", data="no such data") == Named(ZOO[name].architecture)
+def test_a_zoo_name_brings_its_own_shape_and_recipe(name: str) -> None:
+    found = read_arch(f"zoo:{name}", data="no such data")
+    assert found == Named(ZOO[name].architecture, Recipe(**ZOO[name].recipe))
 
 
 @given(architecture=architectures())
