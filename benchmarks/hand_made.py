@@ -7,7 +7,7 @@ network from as many fresh seeds, with its own recipe or with the winner's:
 
     pennyweight train zoo:budget-4 --data mnist --max-epochs 15 --study hand
     pennyweight confirm hand:0 --seeds 10 --record hand.json
-    pennyweight train zoo:budget-4 --recipe winner-recipe.json --data mnist --study lent
+    pennyweight train zoo:budget-4 --recipe WINNER.json --data mnist --study lent
     pennyweight confirm lent:0 --seeds 10 --record lent.json
 
 Prints the mean of each over its seeds on the test set, and how much better the winner is with the

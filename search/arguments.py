@@ -77,8 +77,10 @@ def first_given(*values: T | None) -> T:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a JSON file."""
+    """The recipe in a JSON file, or that of the record it is."""
     document = _json(path)
+    if isinstance(document, dict) and "architecture" in document:
+        document = document.get("recipe")
     with _naming(path):
         return Recipe.from_json(document)
 

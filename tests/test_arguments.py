@@ -132,6 +132,13 @@ def test_a_recipe_keeps_the_defaults_of_what_it_leaves_out(tmp_path: Path) -> No
     assert read_recipe(Path(path)) == Recipe(peak_learning_rate=0.5)
 
 
+def test_the_recipe_of_a_record_is_meant_where_a_record_is_named(tmp_path: Path) -> None:
+    record = {"architecture": SMALL.to_json(), "recipe": {"peak_learning_rate": 0.25}}
+    assert read_recipe(Path(write(tmp_path, record))) == Recipe(peak_learning_rate=0.25)
+    with pytest.raises(UsageError, match="A recipe is a JSON object, but got None"):
+        read_recipe(Path(write(tmp_path, {"architecture": SMALL.to_json()})))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
