@@ -123,10 +123,10 @@ FLAGS: list[tuple[str, str]] = [
     ("train c4|A|d10 --max-epochs 0", "--max-epochs must be at least 1, but got 0."),
     # data
     ("data show digts", "There is no data set 'digts': did you mean digits"),
-    ("search --data csv:x.csv", "There is no reader for csv: data yet, but got 'csv:x.csv': use"),
-    ("search --data npz:x.npz", "There is no reader for npz: data yet"),
-    ("train c4|A|d10 --data idx:x", "There is no reader for idx: data yet"),
-    ("data show folder:x", "There is no reader for folder: data yet"),
+    ("search --data csv:x.csv", "csv: takes a file, but there is none at 'x.csv'"),
+    ("search --data npz:x.npz", "npz: takes a file, but there is none at 'x.npz'"),
+    ("train c4|A|d10 --data idx:x", "idx: takes a folder, but there is none at 'x'"),
+    ("data show folder:x", "folder: takes a folder, but there is none at 'x'"),
 ]
 
 
