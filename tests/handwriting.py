@@ -4,6 +4,7 @@ They were written before any network saw them, and are not changed to please one
 to 1 over the drawing area, y downwards.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -98,7 +99,7 @@ def _smooth(points: Sequence[Point], between: int = 8) -> Stroke:
 def _along(points: Sequence[Point]) -> list[float]:
     """How far along the curve each point is."""
     far = [0.0]
-    for one, other in zip(points, points[1:], strict=False):
+    for one, other in itertools.pairwise(points):
         far.append(far[-1] + math.dist(one, other))
     return far
 
