@@ -33,6 +33,7 @@ for command in (
     commands_search.confirm,
     commands_search.frontier,
     commands_use.export,
+    commands_use.draw,
     commands_look.inspect,
     commands_search.train,
 ):

@@ -1,4 +1,4 @@
-"""The commands that make use of a trained network: `export`."""
+"""The commands that make use of a trained network: `export` and `draw`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json as json_format
 import shlex
 from pathlib import Path
 
+from pennyweight.arch.errors import UsageError
 from pennyweight.search.output import busy, command_line
-from pennyweight.search.units import Flag, Runs
+from pennyweight.search.units import Count, Flag, Runs
 
 
 def export(
@@ -61,3 +62,53 @@ def export(
         f"by at most {checked.largest_difference:.1g}"
     )
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
+
+
+def draw(
+    model: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Count = 8765,
+    browser: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Open a page on this machine to draw on, and see what a network says while you draw.
+
+    Parameters
+    ----------
+    model
+        STUDY for its best trial, STUDY:TRIAL, or a bundle's folder. A study's best for their size
+        can be chosen on the page too.
+    host
+        The address to serve at; any but this machine's own lets others in.
+    port
+        The port to serve at, 0 for any that is free.
+    browser
+        Open the page in your browser.
+    """
+    try:
+        from pennyweight.results.drawing_server import address_of, listen, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise UsageError(
+            "draw needs Starlette and uvicorn: `pip install 'pennyweight[page]'`."
+        ) from error
+    from pennyweight.results.drawing import Choice
+
+    choice = Choice(runs, model)
+    listening = listen(host, port)
+    address = address_of(listening, host)
+
+    def ready() -> None:
+        waiting.__exit__(None, None, None)
+        print(f"Draw at {address} (Ctrl-C ends it).", flush=True)
+        if browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    waiting = busy("loading the network")
+    waiting.__enter__()
+    serve(choice, listening, host, ready=ready)
