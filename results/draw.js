@@ -245,11 +245,12 @@ function show({ probabilities, seen }) {
   rows.forEach((index, row) => {
     const item = bars.children[row], [name, track, number] = item.children;
     name.textContent = name.title = classes[index];
-    track.firstChild.style.transform = `translateX(${(share[index] - 1) * 100}%)`;
+    track.firstChild.style.transform = `translateX(${(share[index] - 1) * 101}%)`;
     number.textContent = probabilities ? percent(share[index]) : "";
     item.classList.toggle("likeliest", probabilities !== null && index === ranked[0]);
   });
   at("guess").textContent = probabilities ? classes[ranked[0]] : "–";
+  at("guess").parentElement.classList.toggle("resting", !probabilities);
   at("sure").textContent = probabilities ? percent(share[ranked[0]]) : "";
   showSeen(seen);
   say(probabilities ? ranked.slice(0, 2).map((i) => `${classes[i]}, ${percent(share[i])}`) : []);
@@ -306,7 +307,7 @@ function offer({ models }) {
 }
 
 function layOut({ data, classes, shape: [height, width] }) {
-  at("about").textContent = data;
+  at("about").textContent = `what the model learned from: ${data}`;
   at("size").textContent = `, ${width}×${height}`;
   at("seen").style.aspectRatio = `${width} / ${height}`;
   bars.classList.toggle("named", classes.some((name) => name.length > 2));

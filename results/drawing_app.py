@@ -31,6 +31,7 @@ LARGEST_BODY = 1_000_000  # bytes; the page sends a few thousand
 READING_S = 10  # for a request's body
 ANSWERING_S = 60  # the first answer of a model waits until it is compiled
 MOST_AT_ONCE = 64  # requests: a page has one under way
+_READ_ON = 16_000_000  # bytes of a body that is too large
 _THREADS = 4  # so that a model that is being loaded holds up no other
 
 _HERE = Path(__file__).parent
@@ -136,19 +137,25 @@ async def _in_time(threads: ThreadPoolExecutor, compute: Callable[[], T]) -> T:
 
 
 async def _body(request: Request) -> bytes:
-    too_large = HTTPException(413, f"A drawing may have at most {LARGEST_BODY:,} bytes.")
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or len(length) > 9 or int(length) > LARGEST_BODY:
-        raise too_large
-    content = bytearray()
+    """The body of a request. What is too much is read on for a while, and forgotten.
+
+    Who sends it would otherwise find the connection closed, and not see why.
+    """
+    content, size = bytearray(), int(request.headers.get("content-length", "0"))
     try:
-        async with asyncio.timeout(READING_S):
-            async for part in request.stream():
-                content += part
-                if len(content) > LARGEST_BODY:
-                    raise too_large
+        if size <= _READ_ON:
+            async with asyncio.timeout(READING_S):
+                size = 0
+                async for part in request.stream():
+                    size += len(part)
+                    if size > _READ_ON:
+                        break
+                    if size <= LARGEST_BODY:
+                        content += part
     except TimeoutError:
         raise HTTPException(408, f"The drawing took more than {READING_S} seconds.") from None
+    if size > LARGEST_BODY:
+        raise HTTPException(413, f"A drawing may have at most {LARGEST_BODY:,} bytes.")
     return bytes(content)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_format
 import shlex
 from pathlib import Path
@@ -101,14 +102,15 @@ def draw(
     listening = listen(host, port)
     address = address_of(listening, host)
 
-    def ready() -> None:
-        waiting.__exit__(None, None, None)
-        print(f"Draw at {address} (Ctrl-C ends it).", flush=True)
-        if browser:
-            import webbrowser
+    with contextlib.ExitStack() as waiting:
+        waiting.enter_context(busy("loading the network"))
 
-            webbrowser.open(address)
+        def ready() -> None:
+            waiting.close()
+            print(f"Draw at {address} (Ctrl-C ends it).", flush=True)
+            if browser:
+                import webbrowser
 
-    waiting = busy("loading the network")
-    waiting.__enter__()
-    serve(choice, listening, host, ready=ready)
+                webbrowser.open(address)
+
+        serve(choice, listening, host, ready=ready)
