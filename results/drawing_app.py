@@ -28,7 +28,7 @@ from pennyweight.results.drawing import Choice
 T = TypeVar("T")
 
 LARGEST_BODY = 1_000_000  # bytes; the page sends a few thousand
-READING_S = 10  # for a request's body
+READING_S = 5  # for a request's body
 ANSWERING_S = 60  # the first answer of a model waits until it is compiled
 MOST_AT_ONCE = 64  # requests: a page has one under way
 _READ_ON = 16_000_000  # bytes of a body that is too large
@@ -76,7 +76,12 @@ def drawing_app(choice: Choice, hosts: Collection[str], *, loopback: bool) -> AS
             Route("/models", models),
             Route("/classify", classify, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _refused, UsageError: _bad, Exception: _failed},
+        exception_handlers={
+            HTTPException: _refused,
+            UsageError: _bad,
+            ClientDisconnect: _gone,
+            Exception: _failed,
+        },
     )
     app.router.redirect_slashes = False
     return _Gate(app, frozenset(map(str.lower, hosts)), loopback=loopback)
@@ -121,8 +126,6 @@ class _Gate:
         self._inside += 1
         try:
             await app(scope, receive, send_with_headers)
-        except ClientDisconnect:
-            pass  # nobody is left to be answered
         finally:
             self._inside -= 1
 
@@ -182,6 +185,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _bad(_: Request, error: Exception) -> Response:
     return _error(400, str(error))
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # which nobody is left to read
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.drawing import Choice
 from pennyweight.results.drawing_app import drawing_app
 
-PATIENCE_S = 20  # in which a connection must send a whole request
+PATIENCE_S = 10  # in which a connection must send a whole request
 _GOODBYE_S = 1  # for answers under way when the server ends
 
 
