@@ -27,14 +27,15 @@ def listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65_535:
         raise UsageError(f"--port must be from 0 to 65535, but got {port}.")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError):
         raise UsageError(
             f"--host must be an address or a name of this machine, but got {shown(host)}."
         ) from None
-    listening = socket.socket(family, kind)
+    # Without the protocol asyncio would leave out TCP_NODELAY, and each answer take 40 ms longer.
+    listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # just after another ended
         listening.bind(address)

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import random
 import socket
+import statistics
 import struct
 import time
 import zlib
@@ -208,6 +209,19 @@ def test_too_many_at_once_are_told_so_and_the_rest_are_answered(served: Served) 
                 assert answer.headers["retry-after"] == "1"
         assert statuses == {200: 64, 503: 86}
         assert served.classify(DRAWING).json == alone
+
+
+def test_small_answers_are_not_held_back(served: Served) -> None:
+    """As they are for 40 ms where the system waits for more to send (Nagle's algorithm)."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    taken = []
+    with contextlib.closing(connection):
+        for _ in range(21):
+            began = time.monotonic()
+            connection.request("GET", "/draw.svg")
+            assert connection.getresponse().read()
+            taken.append(time.monotonic() - began)
+    assert statistics.median(taken) < 0.035
 
 
 def test_who_says_nothing_is_hung_up_on(served: Served) -> None:
