@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json as json_format
 import shlex
+import threading
+import webbrowser
 from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
@@ -109,8 +111,7 @@ def draw(
             waiting.close()
             print(f"Draw at {address} (Ctrl-C ends it).", flush=True)
             if browser:
-                import webbrowser
-
-                webbrowser.open(address)
+                # Some browsers are waited for to their end, and would see no page meanwhile.
+                threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
         serve(choice, listening, host, ready=ready)

@@ -70,9 +70,11 @@ def _reply(response: http.client.HTTPResponse) -> Reply:
 
 
 @contextlib.contextmanager
-def serving(model: str | Path, *flags: str, cwd: Path) -> Iterator[Served]:
+def serving(
+    model: str | Path, *flags: str, cwd: Path, **environment: str | Path
+) -> Iterator[Served]:
     """`pennyweight draw` on a free port until the end, which Ctrl-C brings, quietly."""
-    process = start("draw", model, "--port", "0", *flags, cwd=cwd)
+    process = start("draw", model, "--port", "0", *flags, cwd=cwd, **environment)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

@@ -6,6 +6,7 @@ import random
 import socket
 import statistics
 import struct
+import sys
 import time
 import zlib
 from collections import Counter
@@ -232,6 +233,24 @@ def test_who_says_nothing_is_hung_up_on(served: Served) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert link.recv(1) == b""
         assert PATIENCE_S - 1 < time.monotonic() - began < 2 * PATIENCE_S
+
+
+def test_a_browser_is_opened_that_sees_the_page(folder: Path, tmp_path: Path) -> None:
+    """One that is waited for to its end, as some are."""
+    mine = tmp_path / "browser"
+    mine.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys, urllib.request\n"
+        "page = urllib.request.urlopen(sys.argv[1], timeout=20).read()\n"
+        f"pathlib.Path({str(tmp_path)!r}, 'seen').write_bytes(page)\n"
+    )
+    mine.chmod(0o755)
+    with serving("one", "--browser", cwd=folder, BROWSER=f"{mine} %s") as served:
+        page = served.ask("GET", "/").content
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "seen").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert served.classify(DRAWING).status == 200
+    assert (tmp_path / "seen").read_bytes() == page
 
 
 def test_a_port_is_free_again_at_once() -> None:
