@@ -124,7 +124,18 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
 
 @pytest.mark.parametrize(
     "command",
-    ["", "search", "leaderboard", "export", "inspect", "train", "data", "data list", "data show"],
+    [
+        "",
+        "search",
+        "leaderboard",
+        "export",
+        "draw",
+        "inspect",
+        "train",
+        "data",
+        "data list",
+        "data show",
+    ],
 )
 def test_every_command_has_help_that_fits_80_columns(tmp_path: Path, command: str) -> None:
     ran = pennyweight(*command.split(), "--help", cwd=tmp_path)
