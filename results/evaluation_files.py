@@ -31,7 +31,7 @@ def write_figures(folder: Path, images: np.ndarray, found: Predictions) -> list[
     Raises UsageError where the folder cannot be written.
     """
     place_of = {int(index): place for place, index in enumerate(found.indices)}
-    wrong = [place_of[mistake.index] for mistake in found.mistakes[:_SHOWN]]
+    wrong = [place_of[mistake.picture] for mistake in found.mistakes[:_SHOWN]]
     some = random_places(_SHOWN, len(images))
     figures: dict[str, Figure] = {
         "confusion.png": confusion_figure(found),

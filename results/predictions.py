@@ -6,7 +6,6 @@ Shapes: n pictures, k classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ class Confusion(NamedTuple):
 class Mistake(NamedTuple):
     """A picture that was taken for another class."""
 
-    index: int  # in its part of the data
+    picture: int  # its place in its part of the data
     label: str
     predicted: str
     confidence: float  # the probability of what was predicted
@@ -49,7 +48,7 @@ class Predictions:
 
     labels: np.ndarray  # integers (n,)
     probabilities: np.ndarray  # (n, k)
-    class_names: Sequence[str]
+    class_names: tuple[str, ...]
     indices: np.ndarray  # integers (n,): each picture's place in its part of the data
 
     @cached_property
@@ -92,14 +91,16 @@ class Predictions:
         """A row for each class; a share of nothing is 0."""
         from sklearn.metrics import precision_recall_fscore_support
 
-        columns = precision_recall_fscore_support(
+        scores: Any = precision_recall_fscore_support(
             self.labels,
             self.predicted,
             labels=range(len(self.class_names)),
             zero_division=0,  # type: ignore[arg-type]
         )
-        rows = zip(self.class_names, *columns, strict=True)
-        return [ClassScore(name, *map(float, shares), int(n)) for name, *shares, n in rows]
+        rows = zip(self.class_names, *scores, strict=True)
+        return [
+            ClassScore(name, float(p), float(r), float(f1), int(n)) for name, p, r, f1, n in rows
+        ]
 
     @cached_property
     def confused(self) -> list[Confusion]:

@@ -22,7 +22,7 @@ def predictions(classes: int, count: int) -> Predictions:
     return Predictions(
         labels=random.integers(0, classes, count),
         probabilities=likely,
-        class_names=[f"class {i}" for i in range(classes)],
+        class_names=tuple(f"class {i}" for i in range(classes)),
         indices=np.arange(count),
     )
 
@@ -34,7 +34,7 @@ def test_every_count_of_the_matrix_can_be_read_where_there_is_room(classes: int)
     said = sorted(text.get_text() for text in axes.texts)
     counts = sorted(str(count) for count in found.confusion.ravel() if count)
     assert said == (counts if classes < 40 else [])
-    assert [text.get_text() for text in axes.get_yticklabels()] == found.class_names
+    assert [text.get_text() for text in axes.get_yticklabels()] == [*found.class_names]
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 11])

@@ -6,8 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from pennyweight.arch.architecture import Architecture
 from pennyweight.train.data import Dataset, load_training_set, normalisation, split
 from pennyweight.train.door import Purpose, open_test_set
@@ -39,13 +37,15 @@ def evaluate(
     `mean` and `std` are those of the pictures it was trained on. It is computed in float32, as an
     exported network is.
     """
+    import jax.numpy as jnp
+
     from pennyweight.train.classifier import Classifier
     from pennyweight.train.program import tally
 
     classifier = Classifier.of_model(architecture, model, mean, std)
-    logits = classifier.logits(dataset.images)
-    everything = np.full(dataset.labels.shape, True)
-    correct, loss = tally(logits, np.asarray(dataset.labels, np.int32), everything)
+    logits = jnp.asarray(classifier.logits(dataset.images))
+    labels = jnp.asarray(dataset.labels, jnp.int32)
+    correct, loss = tally(logits, labels, jnp.full(labels.shape, True))
     return Evaluation(int(correct), len(dataset.labels), float(loss) / len(dataset.labels))
 
 

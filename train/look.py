@@ -5,13 +5,14 @@ Shapes: n pictures, h x w pixels, c channels.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 
 Centre = Literal["mass", "box"]
 
@@ -35,18 +36,15 @@ class Look:
     @classmethod
     def from_json(cls, description: Mapping[str, Any]) -> Self:
         """Raises UsageError for what is no look."""
-        try:
+        with contextlib.suppress(TypeError):  # a field of another name or type
             look = cls(**description)
-            good = type(look.light) is bool and look.centre in get_args(Centre)
-            good = good and 0 < look.extent <= 1 and 0 < look.stroke <= 1
-        except TypeError:
-            good = False
-        if not good:
-            raise UsageError(
-                "How a network's pictures look must be light, extent, centre and stroke, but got "
-                f"{description!r}."
-            )
-        return look
+            known = type(look.light) is bool and look.centre in get_args(Centre)
+            if known and 0 < look.extent <= 1 and 0 < look.stroke <= 1:
+                return look
+        raise UsageError(
+            "How a network's pictures look must be light, extent, centre and stroke, but got "
+            f"{shown(description)}."
+        )
 
 
 def look_of(images_nhwc: np.ndarray) -> Look | None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +62,7 @@ class OwnFiles:
             seen.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
         return self.kind, self.path.stem, seen.hexdigest()[:16]
 
-    @cached_property
+    @property
     def info(self) -> DataInfo:
         """The description, from the cache where the files are as they were."""
         noted = cache_folder() / "described" / f"{'-'.join(self.key[::2])}.json"
