@@ -50,10 +50,11 @@ def load_model(runs: Path, name: str) -> LoadedModel:
     is_study = name.partition(":")[0] in study_names(runs)
     if not is_study and (Path(name).is_dir() or "/" in name):
         return _of_bundle(Path(name))
-    return _of_study(find_model(runs, name), name)
+    return load_trained(find_model(runs, name), name)
 
 
-def _of_study(model: Model, name: str) -> LoadedModel:
+def load_trained(model: Model, name: str) -> LoadedModel:
+    """The `model` of a study, under `name`; UsageError as of `load_model`."""
     from pennyweight.arch.architecture import Architecture
     from pennyweight.train.classifier import Classifier
     from pennyweight.train.data import normalisation, split

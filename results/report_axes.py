@@ -1,0 +1,60 @@
+"""How accuracies are drawn, on pages and in pictures: by their error, on a logarithmic axis.
+
+From 99.0% to 99.5% is as far as from 90% to 95%, where the best networks would be one blob else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pennyweight.results.study_records import State
+
+TICKS = (10.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95)  # percent
+
+COLOURS: dict[State, str] = {  # that can be told apart on white and on black
+    "complete": "#3b82c4",
+    "running": "#b9821b",
+    "pruned": "#8a929c",
+    "diverged": "#d9534f",
+    "failed": "#b0476b",
+    "duplicate": "#8f7ac0",
+}
+SYMBOLS: dict[State, str] = {  # by plotly's names
+    "complete": "circle",
+    "running": "triangle-up",
+    "pruned": "circle-open",
+    "diverged": "x",
+    "failed": "square-x-open",
+    "duplicate": "square-open",
+}
+FRONT_COLOUR, CONFIRMED_COLOUR, PUBLISHED_COLOUR = "#1f9d6b", "#a347b0", "#c26a1e"
+KIND_COLOURS = (  # of seconds: the workers' kinds come first
+    *("#3b82c4", "#1f9d6b", "#b9821b", "#8f7ac0", "#b0476b", "#5f7f8c"),
+    *("#8a929c", "#4c9fa8", "#c26a1e", "#a347b0", "#7a8f3c", "#d9534f"),
+)
+
+
+def error(accuracy: float, pictures: int) -> float:
+    """The error of an accuracy, in percent: at least that of half a picture of so many.
+
+    >>> error(0.98, 100).__round__(2), error(1.0, 100)
+    (2.0, 0.5)
+    """
+    return 100 * max(1 - accuracy, 0.5 / max(pictures, 1))
+
+
+def size_ticks(params: Iterable[int]) -> list[int]:
+    """Where an axis of parameters is marked: more often where it is short.
+
+    >>> size_ticks([700, 2_100]), size_ticks([700, 33_000])
+    ([800, 1000, 1500, 2000], [1000, 2000, 5000, 10000, 20000])
+    """
+    least, most = min(params := list(params)), max(params)
+    steps = (10, 20, 50) if most > 20 * least else (10, 15, 20, 30, 40, 50, 60, 80)
+    ticks = [step * 10**power // 10 for power in range(10) for step in steps]
+    return sorted({tick for tick in ticks if 0.9 * least <= tick <= 1.1 * most})
+
+
+def tick_text(accuracy: float) -> str:
+    """What is written at a tick."""
+    return f"{accuracy:g}"
