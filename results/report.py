@@ -21,9 +21,13 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 if TYPE_CHECKING:
     import numpy as np
 
-    from pennyweight.results.predictions import Predictions
+    from pennyweight.results.predictions import Mistake, Predictions
 
 T = TypeVar("T")
+
+MOST_CURVES = 100  # of the best trials
+MOST_GENES = 15
+MOST_MISTAKES = 24
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ class Examined:
     predictions: Predictions
     images: np.ndarray  # uint8 (n, h, w, c), in the order of the predictions
 
+    @property
+    def worst(self) -> list[tuple[Mistake, np.ndarray]]:
+        """The mistakes that the network was surest of, each with its picture (h, w, c)."""
+        place = {int(index): n for n, index in enumerate(self.predictions.indices)}
+        mistakes = self.predictions.mistakes[:MOST_MISTAKES]
+        return [(mistake, self.images[place[mistake.index]]) for mistake in mistakes]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Best:
@@ -71,6 +82,26 @@ class Report:
     test_readings: int | Missing  # distinct ones
     importances: Importances | Missing
     best: Best | Missing
+
+    @property
+    def examined(self) -> Examined | None:
+        """What the best network says, where that can be shown."""
+        if isinstance(self.best, Missing) or isinstance(self.best.examined, Missing):
+            return None
+        return self.best.examined
+
+    @property
+    def seconds(self) -> dict[str, Mapping[str, float]]:
+        """By kind, of the workers together and of the coordinator."""
+        return {
+            "workers": self.study.worker_seconds,
+            "coordinator": self.study.coordinator_seconds,
+        }
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of seconds, the workers' first."""
+        return list(dict.fromkeys(kind for ledger in self.seconds.values() for kind in ledger))
 
     @property
     def val_pictures(self) -> int:

@@ -9,7 +9,19 @@ from collections.abc import Iterable
 
 from pennyweight.results.study_records import State
 
-TICKS = (10.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95)  # percent
+TICKS: tuple[float, ...] = (
+    10.0,
+    50.0,
+    80.0,
+    90.0,
+    95.0,
+    98.0,
+    99.0,
+    99.5,
+    99.8,
+    99.9,
+    99.95,
+)  # percent
 
 COLOURS: dict[State, str] = {  # that can be told apart on white and on black
     "complete": "#3b82c4",
@@ -46,15 +58,17 @@ def error(accuracy: float, pictures: int) -> float:
 def size_ticks(params: Iterable[int]) -> list[int]:
     """Where an axis of parameters is marked: more often where it is short.
 
-    >>> size_ticks([700, 2_100]), size_ticks([700, 33_000])
-    ([800, 1000, 1500, 2000], [1000, 2000, 5000, 10000, 20000])
+    >>> size_ticks([700, 2_100]), size_ticks([700, 9_000]), size_ticks([700, 33_000])
+    ([800, 1000, 1500, 2000], [800, 1000, 2000, 4000, 8000], [1000, 3000, 10000, 30000])
     """
     least, most = min(params := list(params)), max(params)
-    steps = (10, 20, 50) if most > 20 * least else (10, 15, 20, 30, 40, 50, 60, 80)
+    ratio = most / max(least, 1)
+    steps = (10, 15, 20, 30, 40, 60, 80) if ratio < 4 else (10, 20, 40, 80)
+    steps = steps if ratio < 20 else (10, 30)
     ticks = [step * 10**power // 10 for power in range(10) for step in steps]
     return sorted({tick for tick in ticks if 0.9 * least <= tick <= 1.1 * most})
 
 
-def tick_text(accuracy: float) -> str:
-    """What is written at a tick."""
-    return f"{accuracy:g}"
+def size_text(params: int) -> str:
+    """What is written at a mark of `size_ticks`: 800, 1.5k."""
+    return f"{params / 1_000:g}k" if params >= 1_000 else str(params)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ import numpy as np
 
 from pennyweight.results.network_drawing import draw_network
 from pennyweight.results.published import PUBLISHED
-from pennyweight.results.report import Best, Examined, Missing, Report, fate
-from pennyweight.results.report_plots import MOST_CURVES, plots
+from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate
+from pennyweight.results.report_plots import plots
 from pennyweight.results.tables import PARETO_MARK, limits, percent, short
 from pennyweight.train.precision import PRECISION
 
 MOST_ROWS = 1_000  # of the leaderboard
-MOST_MISTAKES = 24
 MOST_CLASSES = 100  # of a confusion matrix
 LARGEST_PICTURE = 96  # pixels of a mistake's side
 
@@ -70,7 +69,7 @@ def render(report: Report) -> str:
         most_curves=MOST_CURVES,
         plots=plots(report),
         drawing=_drawing(report.best),
-        mistakes=list(_mistakes(report.best)),
+        worst=report.examined.worst if report.examined else [],
         most_classes=MOST_CLASSES,
         commands=list(_commands(report)),
         written=time.time(),
@@ -111,16 +110,6 @@ def _drawing(best: Best | Missing) -> str | None:
     if isinstance(best, Missing) or isinstance(best.architecture, Missing):
         return None
     return draw_network(best.architecture)
-
-
-def _mistakes(best: Best | Missing) -> Iterator[Mapping[str, Any]]:
-    """The most confident mistakes, each with its picture."""
-    if isinstance(best, Missing) or isinstance(best.examined, Missing):
-        return
-    examined: Examined = best.examined
-    place = {int(index): n for n, index in enumerate(examined.predictions.indices)}
-    for mistake in examined.predictions.mistakes[:MOST_MISTAKES]:
-        yield mistake._asdict() | {"image": examined.images[place[mistake.index]]}
 
 
 def _picture(image_hwc: np.ndarray) -> str:

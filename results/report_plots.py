@@ -6,17 +6,13 @@ text and lines are the page's, which knows whether it is dark.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from pennyweight.results.report import Missing, Report
+from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
 from pennyweight.results.size_plot import ACCURACY_AXIS, Figure, about, size_figure
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
-
-MOST_CURVES = 100  # of the best trials
-MOST_GENES = 15
 
 
 def plots(report: Report) -> dict[str, dict[str, Any]]:
@@ -27,7 +23,7 @@ def plots(report: Report) -> dict[str, dict[str, Any]]:
         "losses": _losses(report),
         "fates": _fates(report.study),
         "importances": _importances(report),
-        "seconds": _seconds(report.study),
+        "seconds": _seconds(report),
     }
     return {name: _checked(*figure) for name, figure in figures.items() if figure[0]}
 
@@ -178,13 +174,9 @@ def _importances(report: Report) -> Figure:
     }
 
 
-def _seconds(study: StudyRecords) -> Figure:
+def _seconds(report: Report) -> Figure:
     """Seconds by kind, of the workers together and of the coordinator."""
-    who: dict[str, Mapping[str, float]] = {
-        "coordinator": study.coordinator_seconds,
-        "workers": study.worker_seconds,
-    }
-    kinds = list(dict.fromkeys(kind for _, seconds in reversed(who.items()) for kind in seconds))
+    who = report.seconds
     traces = [
         {
             "type": "bar",
@@ -195,11 +187,11 @@ def _seconds(study: StudyRecords) -> Figure:
             "y": list(who),
             "hovertemplate": "%{y}, " + escape(kind) + ": %{x:,.1f} s<extra></extra>",
         }
-        for number, kind in enumerate(kinds)
+        for number, kind in enumerate(report.kinds)
     ]
     return traces, {
         "barmode": "stack",
         "xaxis": {"title": {"text": "seconds"}},
-        "yaxis": {"automargin": True},
+        "yaxis": {"automargin": True, "autorange": "reversed"},
         "height": 220,
     }

@@ -18,11 +18,11 @@ from pennyweight.results.report_axes import (
     SYMBOLS,
     TICKS,
     error,
+    size_text,
     size_ticks,
-    tick_text,
 )
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
-from pennyweight.results.tables import percent, short
+from pennyweight.results.tables import percent
 
 Figure = tuple[list[dict[str, Any]], dict[str, Any]]
 """Traces and layout."""
@@ -31,7 +31,7 @@ ACCURACY_AXIS = {
     "type": "log",
     "autorange": "reversed",
     "tickvals": [100 - accuracy for accuracy in TICKS],
-    "ticktext": [tick_text(accuracy) for accuracy in TICKS],
+    "ticktext": [f"{accuracy:g}" for accuracy in TICKS],
 }
 
 _LONGEST = 90  # characters of a notation beside the pointer
@@ -84,7 +84,7 @@ def size_figure(report: Report) -> Figure:
             "type": "log",
             "title": {"text": "trainable parameters"},
             "tickvals": ticks,
-            "ticktext": [short(tick) for tick in ticks],
+            "ticktext": [size_text(tick) for tick in ticks],
         },
         "yaxis": ACCURACY_AXIS | {"title": {"text": "accuracy, %"}},
     }
