@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_CURVES = 100  # of the best trials
+MOST_TRIALS = 1_000  # the best ones, in the leaderboard and as points
+MOST_CURVES = 100
 MOST_GENES = 15
 MOST_MISTAKES = 24
 
@@ -82,6 +83,11 @@ class Report:
     test_readings: int | Missing  # distinct ones
     importances: Importances | Missing
     best: Best | Missing
+
+    @property
+    def shown(self) -> list[Row]:
+        """The rows that are shown one by one: of many, the best."""
+        return self.rows[:MOST_TRIALS]
 
     @property
     def examined(self) -> Examined | None:

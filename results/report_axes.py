@@ -9,20 +9,6 @@ from collections.abc import Iterable
 
 from pennyweight.results.study_records import State
 
-TICKS: tuple[float, ...] = (
-    10.0,
-    50.0,
-    80.0,
-    90.0,
-    95.0,
-    98.0,
-    99.0,
-    99.5,
-    99.8,
-    99.9,
-    99.95,
-)  # percent
-
 COLOURS: dict[State, str] = {  # that can be told apart on white and on black
     "complete": "#3b82c4",
     "running": "#b9821b",
@@ -53,6 +39,19 @@ def error(accuracy: float, pictures: int) -> float:
     (2.0, 0.5)
     """
     return 100 * max(1 - accuracy, 0.5 / max(pictures, 1))
+
+
+def accuracy_ticks(errors: Iterable[float]) -> list[float]:
+    """The accuracies, in percent, at which an axis is marked that holds such errors.
+
+    >>> accuracy_ticks([90, 0.7]), accuracy_ticks([2.5, 0.4])
+    ([10, 50, 80, 90, 95, 98, 99], [98, 98.5, 99, 99.2, 99.4, 99.6])
+    """
+    least, most = min(errors := list(errors)), max(errors)
+    wide = (10, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98)
+    narrow = (20, 40, 60, 70, 80, 85, 90, 92, 94, 96, 97, 98, 98.5, 99, 99.2, 99.4, 99.6, 99.7)
+    ticks = wide if most > 20 * least else (*narrow, 99.8, 99.85, 99.9, 99.92, 99.94, 99.96, 99.98)
+    return [tick for tick in ticks if 0.9 * least <= 100 - tick <= 1.1 * most]
 
 
 def size_ticks(params: Iterable[int]) -> list[int]:

@@ -25,7 +25,6 @@ from pennyweight.results.report_plots import plots
 from pennyweight.results.tables import PARETO_MARK, limits, percent, short
 from pennyweight.train.precision import PRECISION
 
-MOST_ROWS = 1_000  # of the leaderboard
 MOST_CLASSES = 100  # of a confusion matrix
 LARGEST_PICTURE = 96  # pixels of a mistake's side
 
@@ -60,7 +59,7 @@ def render(report: Report) -> str:
         report=report,
         study=report.study,
         best=report.best,
-        rows=report.rows[:MOST_ROWS],
+        rows=report.shown,
         limits=limits(report.study),
         unusual=[] if report.study.precision == PRECISION else [report.study.precision],
         mark=PARETO_MARK,

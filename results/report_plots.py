@@ -11,7 +11,7 @@ from typing import Any
 
 from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
-from pennyweight.results.size_plot import ACCURACY_AXIS, Figure, about, size_figure
+from pennyweight.results.size_plot import Figure, accuracy_axis, size_figure
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
 
 
@@ -65,10 +65,19 @@ def _curves(report: Report) -> Figure:
         line = {"line": {"width": 3, "color": FRONT_COLOUR}, "marker": {"size": 6}, "opacity": 1}
         name = {"name": f"the best, trial {best.trial}"}
         traces.append({**_joined(best.state, [best], report.val_pictures), **line, **name})
+    if not traces:
+        return [], {}
     return traces, {
-        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
-        "yaxis": ACCURACY_AXIS | {"title": {"text": "validation accuracy, %"}},
+        "xaxis": _epochs(report.study),
+        "yaxis": accuracy_axis(traces, "validation accuracy, %"),
     }
+
+
+def _epochs(study: StudyRecords) -> dict[str, Any]:
+    """An axis of epochs, marked at whole ones."""
+    most = max((trial.epochs for trial in study.trials.values()), default=0)
+    axis: dict[str, Any] = {"title": {"text": "epoch"}, "rangemode": "tozero"}
+    return axis | ({"dtick": 1} if most < 10 else {})
 
 
 def _joined(state: State, trials: list[TrialRecord], pictures: int) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def _losses(report: Report) -> Figure:
         if any(value is not None for value in values)
     ]
     return traces, {
-        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
+        "xaxis": _epochs(report.study),
         "yaxis": {"title": {"text": "loss, nats"}, "rangemode": "tozero"},
         "height": 320,
     }
@@ -139,8 +148,7 @@ def _fates(study: StudyRecords) -> Figure:
             "marker": {"color": COLOURS[state]},
             "x": [trial.trial for trial in trials],
             "y": [trial.epochs for trial in trials],
-            "hovertext": [about(trial) for trial in trials],
-            "hoverinfo": "text",
+            "hovertemplate": f"trial %{{x}}: {state}, epoch %{{y}}<extra></extra>",
         }
         for state, trials in by_state.items()
         if trials
@@ -149,7 +157,7 @@ def _fates(study: StudyRecords) -> Figure:
         "barmode": "overlay",
         "bargap": 0.15,
         "xaxis": {"title": {"text": "trial, in the order asked"}},
-        "yaxis": {"title": {"text": "epochs trained"}},
+        "yaxis": _epochs(study) | {"title": {"text": "epochs trained"}},
         "height": 280,
     }
 

@@ -12,7 +12,7 @@ from pennyweight.results.report_axes import (
     CONFIRMED_COLOUR,
     FRONT_COLOUR,
     PUBLISHED_COLOUR,
-    TICKS,
+    accuracy_ticks,
     error,
     size_text,
     size_ticks,
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 def accuracy_axis(axes: Axes, label: str) -> None:
     """Make the vertical axis, of errors, one of accuracies."""
     axes.set_yscale("log")
-    low, high = sorted(axes.get_ylim())
-    ticks = [100 - accuracy for accuracy in TICKS if low <= 100 - accuracy <= high]
-    axes.set_yticks(ticks, [f"{100 - tick:g}" for tick in ticks])
+    ticks = accuracy_ticks(axes.get_ylim())
+    axes.set_yticks([100 - tick for tick in ticks], [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.invert_yaxis()
     axes.set_ylabel(label)
@@ -37,7 +36,7 @@ def accuracy_axis(axes: Axes, label: str) -> None:
 
 def draw_size(axes: Axes, report: Report) -> bool:
     """Draw it; False before the first rung."""
-    shown = [row for row in report.rows if row.val_accuracy is not None]
+    shown = [row for row in report.shown if row.val_accuracy is not None]
     pictures = report.val_pictures
     for state in STATES:
         rows = [row for row in shown if row.state == state]
@@ -48,7 +47,7 @@ def draw_size(axes: Axes, report: Report) -> bool:
                 [row.params for row in rows],
                 points if state == "complete" else [(mean, mean, mean) for mean, _, _ in points],
                 pictures,
-                {"color": COLOURS[state], "fmt": "o" if state == "complete" else "x"},
+                {"color": COLOURS[state], "fmt": "o" if state == "complete" else "."},
                 f"{state}, on validation",
             )
     front = sorted((row for row in shown if row.pareto), key=lambda row: row.params)
@@ -65,7 +64,7 @@ def draw_size(axes: Axes, report: Report) -> bool:
         axes.scatter(
             [each.params for each in theirs],
             [100 * (1 - each.accuracy) for each in theirs],
-            marker="+",
+            marker="x",
             color=PUBLISHED_COLOUR,
             label="published by others, on test",
         )

@@ -16,7 +16,7 @@ from pennyweight.results.report_axes import (
     FRONT_COLOUR,
     PUBLISHED_COLOUR,
     SYMBOLS,
-    TICKS,
+    accuracy_ticks,
     error,
     size_text,
     size_ticks,
@@ -27,24 +27,30 @@ from pennyweight.results.tables import percent
 Figure = tuple[list[dict[str, Any]], dict[str, Any]]
 """Traces and layout."""
 
-ACCURACY_AXIS = {
-    "type": "log",
-    "autorange": "reversed",
-    "tickvals": [100 - accuracy for accuracy in TICKS],
-    "ticktext": [f"{accuracy:g}" for accuracy in TICKS],
-}
-
 _LONGEST = 90  # characters of a notation beside the pointer
 
 
-def about(trial: TrialRecord, row: Row | None = None) -> str:
+def accuracy_axis(traces: Iterable[dict[str, Any]], title: str) -> dict[str, Any]:
+    """The vertical axis of traces of errors, marked with accuracies."""
+    errors = [y for trace in traces for y in trace["y"] if y is not None]
+    ticks = accuracy_ticks(errors)
+    return {
+        "type": "log",
+        "autorange": "reversed",
+        "title": {"text": title},
+        "tickvals": [100 - tick for tick in ticks],
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+
+
+def about(trial: TrialRecord, row: Row) -> str:
     """What is shown beside the pointer at a trial, in plotly's HTML."""
     notation = trial.notation
     if len(notation) > _LONGEST:
         notation = notation[: _LONGEST - 1] + "…"
     lines = [
-        f"trial {trial.trial}" + (f", rank {row.rank}" if row else ""),
-        *([f"{percent(row)} % on validation"] if row else []),
+        f"trial {trial.trial}, rank {row.rank}",
+        f"{percent(row)} % on validation",
         f"{trial.cost['params']:,} parameters, epoch {trial.epochs}",
         fate(trial) + (f": {trial.reason}" if trial.reason else ""),
         notation,
@@ -55,7 +61,7 @@ def about(trial: TrialRecord, row: Row | None = None) -> str:
 def size_figure(report: Report) -> Figure:
     """The traces and the layout of accuracy against parameters; no traces before the first rung."""
     study, pictures = report.study, report.val_pictures
-    shown = [row for row in report.rows if row.val_accuracy is not None]
+    shown = [row for row in report.shown if row.val_accuracy is not None]
     traces: list[dict[str, Any]] = []
     front = sorted((row for row in shown if row.pareto), key=lambda row: row.params)
     if front:
@@ -86,7 +92,7 @@ def size_figure(report: Report) -> Figure:
             "tickvals": ticks,
             "ticktext": [size_text(tick) for tick in ticks],
         },
-        "yaxis": ACCURACY_AXIS | {"title": {"text": "accuracy, %"}},
+        "yaxis": accuracy_axis(traces, "accuracy, %"),
     }
 
 
