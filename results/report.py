@@ -40,7 +40,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """How much each gene mattered for being among the best after the first rung."""
+    """How much of the differences in accuracy after the first rung each gene explains."""
 
     shares: Mapping[str, float]  # they add up to 1; the largest first
     trials: int  # that they were told from

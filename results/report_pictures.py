@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE, SQUARE = (8.0, 5.0), (7.0, 6.4)  # inches
+_LONGEST = 24  # characters in a legend
 
 
 def pictures(report: Report) -> Iterator[tuple[str, bytes]]:
@@ -43,7 +45,9 @@ def pictures(report: Report) -> Iterator[tuple[str, bytes]]:
 
 def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # that the font does not have
+        figure.savefig(file, format="png", dpi=150)
     return file.getvalue()
 
 
@@ -74,6 +78,8 @@ def _curves(axes: Axes, report: Report) -> bool:
 
 def _trials(axes: Axes, report: Report) -> bool:
     """How far each trial came, in the order asked."""
+    if not report.study.trials:
+        return False
     for state in STATES:
         trials = [trial for trial in report.study.trials.values() if trial.state == state]
         if trials:
@@ -82,7 +88,7 @@ def _trials(axes: Axes, report: Report) -> bool:
     axes.set_xlabel("trial, in the order asked")
     axes.set_ylabel("epochs trained")
     axes.legend(frameon=False, fontsize="small", ncols=len(STATES))
-    return bool(report.study.trials)
+    return True
 
 
 def _importances(axes: Axes, report: Report) -> bool:
@@ -92,7 +98,7 @@ def _importances(axes: Axes, report: Report) -> bool:
     genes = list(report.importances.shares.items())[:MOST_GENES][::-1]
     names = [gene.replace("_", " ") for gene, _ in genes]
     axes.barh(names, [100 * share for _, share in genes], color=COLOURS["complete"])
-    axes.set_xlabel("share of the difference, %")
+    axes.set_xlabel("share of the differences, %")
     return True
 
 
@@ -103,7 +109,7 @@ def _seconds(axes: Axes, report: Report) -> bool:
     for number, kind in enumerate(report.kinds):
         here = [seconds.get(kind, 0.0) for seconds in who.values()]
         colour = KIND_COLOURS[number % len(KIND_COLOURS)]
-        axes.barh(list(who), here, left=done, color=colour, label=kind)
+        axes.barh(list(who), here, left=done, color=colour, label=kind[:_LONGEST])
         done = [before + more for before, more in zip(done, here, strict=True)]
     axes.set_xlabel("seconds")
     axes.invert_yaxis()

@@ -76,8 +76,12 @@ def _curves(report: Report) -> Figure:
 def _epochs(study: StudyRecords) -> dict[str, Any]:
     """An axis of epochs, marked at whole ones."""
     most = max((trial.epochs for trial in study.trials.values()), default=0)
-    axis: dict[str, Any] = {"title": {"text": "epoch"}, "rangemode": "tozero"}
-    return axis | ({"dtick": 1} if most < 10 else {})
+    return {"title": {"text": "epoch"}, "rangemode": "tozero"} | _whole(most)
+
+
+def _whole(most: int) -> dict[str, Any]:
+    """Marks at whole numbers, where plotly would put some between them."""
+    return {"dtick": 1} if most < 10 else {}
 
 
 def _joined(state: State, trials: list[TrialRecord], pictures: int) -> dict[str, Any]:
@@ -156,7 +160,7 @@ def _fates(study: StudyRecords) -> Figure:
     return traces, {
         "barmode": "overlay",
         "bargap": 0.15,
-        "xaxis": {"title": {"text": "trial, in the order asked"}},
+        "xaxis": {"title": {"text": "trial, in the order asked"}} | _whole(len(study.trials)),
         "yaxis": _epochs(study) | {"title": {"text": "epochs trained"}},
         "height": 280,
     }
@@ -176,7 +180,7 @@ def _importances(report: Report) -> Figure:
         "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
     }
     return [bars], {
-        "xaxis": {"title": {"text": "share of the difference, %"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "share of the differences, %"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "automargin": True},
         "height": 26 * len(genes) + 70,
     }
