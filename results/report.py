@@ -128,6 +128,15 @@ def collect(folder: StudyFolder, study: StudyRecords, importances: Importances |
     )
 
 
+def visible(text: str) -> str:
+    """`text` with escapes for what is not seen, or turns around what follows it.
+
+    >>> visible("c8\u202e A")
+    'c8\\u202e A'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def fate(trial: TrialRecord) -> str:
     """What became of a trial, such as `pruned at rung 2`.
 
@@ -136,6 +145,8 @@ def fate(trial: TrialRecord) -> str:
     if trial.state == "complete":
         return "finished"
     number = len(trial.rungs)
+    if trial.state == "running" and number:
+        return f"still running after rung {number}"
     return f"{trial.state} at rung {number}" if number else f"{trial.state} before the first rung"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from pennyweight.results.network_drawing import draw_network
 from pennyweight.results.published import PUBLISHED
-from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate
+from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate, visible
 from pennyweight.results.report_plots import plots
 from pennyweight.results.tables import PARETO_MARK, limits, percent, short
 from pennyweight.train.precision import PRECISION
@@ -39,6 +39,7 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not Markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report
+from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report, visible
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
 from pennyweight.results.size_plot import Figure, accuracy_axis, size_figure
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
@@ -141,7 +141,7 @@ def _losses(report: Report) -> Figure:
 
 def _fates(study: StudyRecords) -> Figure:
     """How far each trial came, in the order asked."""
-    by_state = {
+    by_state: dict[State, list[TrialRecord]] = {
         state: [trial for trial in study.trials.values() if trial.state == state]
         for state in STATES
     }
@@ -150,6 +150,7 @@ def _fates(study: StudyRecords) -> Figure:
             "type": "bar",
             "name": state,
             "marker": {"color": COLOURS[state]},
+            "width": 0.85,
             "x": [trial.trial for trial in trials],
             "y": [trial.epochs for trial in trials],
             "hovertemplate": f"trial %{{x}}: {state}, epoch %{{y}}<extra></extra>",
@@ -159,7 +160,6 @@ def _fates(study: StudyRecords) -> Figure:
     ]
     return traces, {
         "barmode": "overlay",
-        "bargap": 0.15,
         "xaxis": {"title": {"text": "trial, in the order asked"}} | _whole(len(study.trials)),
         "yaxis": _epochs(study) | {"title": {"text": "epochs trained"}},
         "height": 280,
@@ -193,11 +193,11 @@ def _seconds(report: Report) -> Figure:
         {
             "type": "bar",
             "orientation": "h",
-            "name": escape(kind),
+            "name": escape(visible(kind), quote=False),
             "marker": {"color": KIND_COLOURS[number % len(KIND_COLOURS)]},
             "x": [seconds.get(kind, 0.0) for seconds in who.values()],
             "y": list(who),
-            "hovertemplate": "%{y}, " + escape(kind) + ": %{x:,.1f} s<extra></extra>",
+            "hovertemplate": "%{y}: %{x:,.1f} s",
         }
         for number, kind in enumerate(report.kinds)
     ]

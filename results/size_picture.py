@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.results.published import PUBLISHED
 from pennyweight.results.report import Report
@@ -53,8 +53,8 @@ def draw_size(axes: Axes, report: Report) -> bool:
     front = sorted((row for row in shown if row.pareto), key=lambda row: row.params)
     if front:
         errors = [error(row.val_accuracy or 0, pictures) for row in front]
-        place = {"where": "post", "color": FRONT_COLOUR, "label": "Pareto front"}
-        axes.step([row.params for row in front], errors, **place)
+        line: dict[str, Any] = {"color": FRONT_COLOUR, "label": "Pareto front"}
+        axes.plot([row.params for row in front], errors, drawstyle="steps-post", **line)
     if found := report.confirmed:
         params = [report.study.trials[each.trial].cost["params"] for each in found]
         points = [(each.mean, each.low, each.high) for each in found]

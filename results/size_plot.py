@@ -9,7 +9,7 @@ from typing import Any
 from pennyweight.results.confirmed import Confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.published import PUBLISHED
-from pennyweight.results.report import Report, fate
+from pennyweight.results.report import Report, fate, visible
 from pennyweight.results.report_axes import (
     COLOURS,
     CONFIRMED_COLOUR,
@@ -55,7 +55,7 @@ def about(trial: TrialRecord, row: Row) -> str:
         fate(trial) + (f": {trial.reason}" if trial.reason else ""),
         notation,
     ]
-    return "<br>".join(escape(line, quote=False) for line in lines)
+    return "<br>".join(escape(visible(line), quote=False) for line in lines)
 
 
 def size_figure(report: Report) -> Figure:
