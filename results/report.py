@@ -131,8 +131,8 @@ def collect(folder: StudyFolder, study: StudyRecords, importances: Importances |
 def visible(text: str) -> str:
     """`text` with escapes for what is not seen, or turns around what follows it.
 
-    >>> visible("c8\u202e A")
-    'c8\\u202e A'
+    >>> print(visible("two" + chr(10) + "lines"))
+    two\\nlines
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

@@ -29,6 +29,14 @@ LARGEST = 8_000_000  # bytes
 NUMBERS = ("rank", "trial", "val_accuracy", "params", "deployed_params", "macs", "epochs")
 
 
+CROWDED = """
+    [...document.querySelectorAll("svg.network g")].filter(step => {
+      const [name, cost] = [".name", ".cost"].map(kind => step.querySelector(kind)?.getBBox());
+      return cost && name.x + name.width > cost.x;
+    }).map(step => step.textContent)
+"""  # steps of a drawing whose name runs into what they cost
+
+
 class Parsed(HTMLParser):
     """The tags of a page, its text, and what each script and each cell holds."""
 
@@ -248,6 +256,7 @@ def test_a_real_study_opens_offline_with_every_plot(
             assert marks > 0, plot
             assert colours(page, f"#{plot}", tmp_path / "plot.png") > 10, plot
         assert colours(page, "svg.network", tmp_path / "network.png") > 10
+        assert page.evaluate(CROWDED) == []
         for image in page.locator(".mistakes img").all():
             assert image.evaluate("image => image.naturalWidth") >= 8
         assert page.locator(".mistakes img").count() > 3
