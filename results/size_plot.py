@@ -31,9 +31,15 @@ _LONGEST = 90  # characters of a notation beside the pointer
 
 
 def accuracy_axis(traces: Iterable[dict[str, Any]], title: str) -> dict[str, Any]:
-    """The vertical axis of traces of errors, marked with accuracies."""
-    errors = [y for trace in traces for y in trace["y"] if y is not None]
-    ticks = accuracy_ticks(errors)
+    """The vertical axis of traces of errors and their intervals, marked with accuracies."""
+    ends: list[float] = []
+    for trace in traces:
+        errors = [y for y in trace["y"] if y is not None]
+        bars = trace.get("error_y", {"array": (), "arrayminus": ()})
+        ends += errors
+        ends += [y + length for y, length in zip(errors, bars["array"], strict=False)]
+        ends += [y - length for y, length in zip(errors, bars["arrayminus"], strict=False)]
+    ticks = accuracy_ticks(ends)
     return {
         "type": "log",
         "autorange": "reversed",

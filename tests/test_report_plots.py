@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_complete_trials_have_their_intervals(report: Report) -> None:
     (y,), bars = trace["y"], trace["error_y"]
     assert y + bars["array"][0] == pytest.approx(100 * (1 - (row.val_low or 0)))
     assert y - bars["arrayminus"][0] == pytest.approx(100 * (1 - (row.val_high or 0)))
+
+
+def test_the_axis_is_marked_as_far_as_intervals_reach(tmp_path: Path) -> None:
+    records = replace(study(trial(0, correct=280)), fresh_runs=())
+    report = report_of(records, tmp_path)
+    low, high = report.rows[0].val_low, report.rows[0].val_high
+    assert low is not None
+    assert high is not None
+    marks = [float(mark) for mark in plots(report)["size"]["layout"]["yaxis"]["ticktext"]]
+    assert 100 * low - 1 < min(marks) < max(marks) < 100 * high + 0.3
+    assert len(marks) >= 4
 
 
 def test_published_networks_are_beside_those_of_the_same_data_alone(tmp_path: Path) -> None:
