@@ -48,7 +48,7 @@ def load_model(runs: Path, name: str) -> LoadedModel:
     Raises UsageError for what does not exist, is damaged, or has no weights yet.
     """
     folder = bundle_folder(runs, name)
-    return _of_bundle(folder, runs) if folder else _of_study(find_model(runs, name), name)
+    return _of_bundle(folder, runs) if folder else load_trained(find_model(runs, name), name)
 
 
 def bundle_folder(runs: Path, name: str) -> Path | None:
@@ -57,7 +57,8 @@ def bundle_folder(runs: Path, name: str) -> Path | None:
     return Path(name) if not is_study and (Path(name).is_dir() or "/" in name) else None
 
 
-def _of_study(model: Model, name: str) -> LoadedModel:
+def load_trained(model: Model, name: str) -> LoadedModel:
+    """The `model` of a study, under `name`; UsageError as of `load_model`."""
     from pennyweight.arch.architecture import Architecture
     from pennyweight.train.classifier import Classifier
     from pennyweight.train.data import normalisation, split

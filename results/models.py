@@ -60,15 +60,12 @@ def find_model(runs: Path, name: str) -> Model:
     known = confirmed(study)
     if colon:
         trial = find_trial(study, study_name, number)
-    elif known:
-        trial = study.trials[known[0].trial]
     else:
-        best = next((row for row in rows(study) if row.val_accuracy is not None), None)
-        if best is None:
+        trial = best_trial(study)
+        if trial is None:
             raise UsageError(
                 f"No trial of study {study_name} has finished a rung yet: go on with its search."
             )
-        trial = study.trials[best.trial]
     again = next((found for found in known if found.trial == trial.trial), None)
     model = Model(StudyFolder(runs / study_name), study, trial, again)
     if not trial.rungs or not model.weights.exists():
@@ -77,6 +74,14 @@ def find_model(runs: Path, name: str) -> Model:
             "choose one that finished a rung."
         )
     return model
+
+
+def best_trial(study: StudyRecords) -> TrialRecord | None:
+    """What was confirmed last, or else rank 1; None before the first rung."""
+    if known := confirmed(study):
+        return study.trials[known[0].trial]
+    best = next((row for row in rows(study) if row.val_accuracy is not None), None)
+    return None if best is None else study.trials[best.trial]
 
 
 def find_trial(study: StudyRecords, name: str, number: str) -> TrialRecord:

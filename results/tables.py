@@ -96,5 +96,27 @@ def percent(row: Row) -> str:
     return f"{row.val_accuracy:.2%} [{row.val_low:.1%}, {row.val_high:.1%}]".replace("%", "")
 
 
+def limits(study: StudyRecords) -> list[str]:
+    """What the study keeps to, such as `params ≤ 8,000`."""
+    return [
+        f"{name.removeprefix('max_').replace('_', ' ')} ≤ {limit:,}"
+        for name, limit in study.budget.items()
+        if limit is not None
+    ]
+
+
+def short(count: int) -> str:
+    """Three digits of a count.
+
+    >>> short(950), short(84_600), short(1_200_000)
+    ('950', '84.6k', '1.20M')
+    """
+    rounded = float(f"{count:.2e}")  # first, or 999,999 would be 1000k
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if rounded >= unit:
+            return f"{rounded / unit:#.3g}".rstrip(".") + name
+    return str(count)
+
+
 def _pipes(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

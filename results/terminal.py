@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.results.tables import PARETO_MARK, percent
+from pennyweight.results.tables import PARETO_MARK, limits, percent, short
 from pennyweight.train.precision import PRECISION
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def as_table(
             str(row.trial),
             percent(row),
             f"{row.params:,}",
-            _short(row.macs),
+            short(row.macs),
             f"{row.epochs:>2}" + ("" if row.state == "complete" else f" {row.state}"),
             row.notation,
         )
@@ -77,13 +77,8 @@ def as_text(shown: RenderableType) -> str:
 
 
 def _title(study: StudyRecords) -> str:
-    limits = [
-        f"{name.removeprefix('max_').replace('_', ' ')} ≤ {limit:,}"
-        for name, limit in study.budget.items()
-        if limit is not None
-    ]
     unusual = [] if study.precision == PRECISION else [study.precision]
-    return " · ".join([f"{study.study} on {study.data}", *limits, *unusual])
+    return " · ".join([f"{study.study} on {study.data}", *limits(study), *unusual])
 
 
 def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None) -> Iterator[str]:
@@ -136,12 +131,3 @@ def _ledger(seconds: Mapping[str, float]) -> str:
     """The sum, and what it is made of, such as `12.5 (train 10.0, compile 2.5)`."""
     kinds = ", ".join(f"{kind} {value:,.1f}" for kind, value in seconds.items() if value >= 0.05)
     return f"{sum(seconds.values()):,.1f}" + (f" ({kinds})" if kinds else "")
-
-
-def _short(count: int) -> str:
-    """Three digits of a count: 950, 84.6k, 1.20M."""
-    rounded = float(f"{count:.2e}")  # first, or 999,999 would be 1000k
-    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if rounded >= unit:
-            return f"{rounded / unit:#.3g}".rstrip(".") + name
-    return str(count)

@@ -1,4 +1,4 @@
-"""The commands that show: `leaderboard`, `inspect` and `data`."""
+"""The commands that show: `leaderboard`, `report`, `inspect` and `data`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
+from pennyweight.results.tables import short
 from pennyweight.search.output import show, show_leaderboard
 from pennyweight.search.settings import DATA
 from pennyweight.search.units import Count, Flag, InputShape, Runs
@@ -68,6 +69,35 @@ def leaderboard(
         sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
     else:
         show_leaderboard(records, chosen, runs / study, json=json)
+
+
+def report(
+    study: str,
+    /,
+    *,
+    out: Path | None = None,
+    png: Path | None = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write what a study found as one HTML file, which opens without a network.
+
+    Parameters
+    ----------
+    study
+        Its name. It may still be running.
+    out
+        The .html file to write; by default report.html in the study's own folder.
+    png
+        A folder for the plots as PNG files too.
+    """
+    from pennyweight.results.studies import load_study
+    from pennyweight.search.reporting import check_places, write_report
+
+    records = load_study(runs, study)
+    path = out or runs / study / "report.html"
+    check_places(out, png)
+    for written in write_report(runs / study, records, path, png):
+        print(f"{written}: {short(written.stat().st_size)}B")
 
 
 def inspect(

@@ -62,6 +62,11 @@ def choose(asked: Asked, platforms: str, found: Sequence[Device]) -> Device:
     )
 
 
+def stay_on_cpu() -> None:
+    """Keep this process, before it imports JAX, off what a running search has whole."""
+    os.environ["JAX_PLATFORMS"] = CPU.platforms
+
+
 def here(dev: Path = Path("/dev")) -> Iterator[Device]:
     """The accelerators for which there are both a plugin of JAX and files in `dev`."""
     from importlib.metadata import entry_points  # here, so that `--help` does not wait for it

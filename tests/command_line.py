@@ -90,6 +90,13 @@ def searched() -> tuple[Path, Ran]:
     return _once("searched", lambda folder: pennyweight("search", *SMALL, *flags, cwd=folder))
 
 
+def searched_mnist() -> tuple[Path, Ran]:
+    """A folder in which `search` made the study `small` of MNIST, as it takes a minute or more."""
+    flags = ["--max-params", "8k", "--max-epochs", "2", "--trials", "4", "--study", "small"]
+    command = ["search", "--data", "mnist", *flags, "--json"]
+    return _once("mnist", lambda folder: pennyweight(*command, cwd=folder, timeout=1_400))
+
+
 def trained() -> tuple[Path, Ran]:
     """A folder in which `train` made the study `one`, and what it printed, with --test --json."""
     flags = ["--study", "one", "--max-epochs", "2", "--test", "--json"]

@@ -39,7 +39,10 @@ from pennyweight.train.door import readings
 from pennyweight.train.recipe import Recipe
 
 WITH_SCRIPT = f"{SCRIPT.parent}:{os.environ['PATH']}"
-HEAVY = {"jax", "flax", "optax", "optuna", "sklearn", "tensorflow_datasets", "torch"}
+HEAVY = {
+    *("jax", "flax", "optax", "optuna", "sklearn", "tensorflow_datasets", "torch"),
+    *("plotly", "jinja2", "matplotlib"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,14 @@ def sealed(record: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "search --help", "leaderboard small", "leaderboard small --json", "inspect"],
+    [
+        "--help",
+        "search --help",
+        "report --help",
+        "leaderboard small",
+        "leaderboard small --json",
+        "inspect",
+    ],
 )
 def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) -> None:
     program = (
@@ -128,8 +138,11 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
         "",
         "search",
         "leaderboard",
+        "report",
         "export",
         "draw",
+        "evaluate",
+        "predict",
         "inspect",
         "train",
         "data",

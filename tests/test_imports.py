@@ -25,7 +25,10 @@ MODULES = [
     if module.name != "__main__"
 ]
 
-HEAVY = ("jax", "flax", "optax", "optuna", "sklearn", "tensorflow_datasets", "tensorflow")
+HEAVY = (
+    *("jax", "flax", "optax", "optuna", "sklearn", "tensorflow_datasets", "tensorflow"),
+    *("plotly", "jinja2", "matplotlib"),
+)
 LIGHT = {
     "pennyweight.arch": HEAVY,
     "pennyweight.train": HEAVY,
