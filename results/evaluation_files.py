@@ -30,13 +30,13 @@ def write_figures(folder: Path, images: np.ndarray, found: Predictions) -> list[
 
     Raises UsageError where the folder cannot be written.
     """
-    place_of = {int(index): place for place, index in enumerate(found.indices)}
-    wrong = [place_of[mistake.picture] for mistake in found.mistakes[:_SHOWN]]
-    some = random_places(_SHOWN, len(images))
+    some, worst = random_places(_SHOWN, len(images)), found.worst(_SHOWN)
     figures: dict[str, Figure] = {
         "confusion.png": confusion_figure(found),
         "predictions.png": pictures_figure(images, found, some, "random pictures"),
-        "mistakes.png": pictures_figure(images, found, wrong, "mistakes, the surest first"),
+        "mistakes.png": pictures_figure(
+            images, found, found.worst(_SHOWN), "mistakes, the surest first"
+        ),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

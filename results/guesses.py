@@ -72,6 +72,6 @@ def _seen(path: Path, shape: tuple[int, int, int], model: LoadedModel) -> np.nda
         raise UsageError(f"{path}: {error}") from error
 
 
-def _ranked(names: Sequence[str], likely: np.ndarray) -> tuple[tuple[str, float], ...]:
+def _ranked(names: tuple[str, ...], likely: np.ndarray) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-likely, kind="stable")
     return tuple((names[place], float(likely[place])) for place in order)

@@ -130,6 +130,11 @@ class Predictions:
             for i, sure in sorted(zip(wrong, confidence, strict=True), key=lambda pair: -pair[1])
         ]
 
+    def worst(self, most: int) -> list[int]:
+        """Where the surest mistakes are among these pictures, at most so many."""
+        place = {int(index): place for place, index in enumerate(self.indices)}
+        return [place[mistake.picture] for mistake in self.mistakes[:most]]
+
     def to_json(self) -> dict[str, Any]:
         """All of it but the probabilities; a log-loss that is not finite is null."""
         low, high = self.interval

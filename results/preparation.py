@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -150,7 +150,7 @@ def _ink(grey: np.ndarray) -> np.ndarray:
             "nothing in the picture stands out from its background: draw with more contrast."
         )
     level = _between(apart[apart > contrast / 8])
-    pieces, count = ndimage.label(apart > level, np.ones((3, 3)))
+    pieces, count = cast(tuple[np.ndarray, int], ndimage.label(apart > level, np.ones((3, 3))))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = (sizes >= _SPECK * sizes.max())[pieces] & (pieces > 0)

@@ -58,9 +58,9 @@ class Examined:
     @property
     def worst(self) -> list[tuple[Mistake, np.ndarray]]:
         """The mistakes that the network was surest of, each with its picture (h, w, c)."""
-        place = {int(index): n for n, index in enumerate(self.predictions.indices)}
-        mistakes = self.predictions.mistakes[:MOST_MISTAKES]
-        return [(mistake, self.images[place[mistake.picture]]) for mistake in mistakes]
+        places = self.predictions.worst(MOST_MISTAKES)
+        shown = zip(self.predictions.mistakes, places, strict=False)
+        return [(mistake, self.images[place]) for mistake, place in shown]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,17 +7,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report
+from pennyweight.results.figures import confusion_figure, pictures_figure
+from pennyweight.results.report import MOST_CURVES, MOST_GENES, MOST_MISTAKES, Missing, Report
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
 from pennyweight.results.size_picture import accuracy_axis, draw_size
 from pennyweight.results.study_records import STATES, State
-from pennyweight.results.wrong_pictures import draw_confusion, draw_mistakes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE, SQUARE = (8.0, 5.0), (7.0, 6.4)  # inches
+WIDE = (8.0, 5.0)  # inches
 _LONGEST = 24  # characters in a legend
 
 
@@ -29,7 +29,6 @@ def pictures(report: Report) -> Iterator[tuple[str, bytes]]:
         "trials": (_trials, (8.0, 3.2)),
         "importances": (_importances, WIDE),
         "seconds": (_seconds, (8.0, 2.8)),
-        "confusion": (draw_confusion, SQUARE),
     }
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -39,8 +38,12 @@ def pictures(report: Report) -> Iterator[tuple[str, bytes]]:
             figure = Figure(figsize=inches, layout="constrained")
             if draw(figure.subplots(), report):
                 yield f"{name}.png", _png(figure)
-        if mistakes := draw_mistakes(report):
-            yield "mistakes.png", _png(mistakes)
+        if (examined := report.examined) is None:
+            return
+        said, worst = examined.predictions, examined.predictions.worst(MOST_MISTAKES)
+        yield "confusion.png", _png(confusion_figure(said))
+        if worst:
+            yield "mistakes.png", _png(pictures_figure(examined.images, said, worst))
 
 
 def _png(figure: Figure) -> bytes:

@@ -93,8 +93,8 @@ def test_the_worst_mistakes_come_first_each_with_its_picture() -> None:
     assert sure == sorted(sure, reverse=True)
     pictures = load_training_set("digits")
     for mistake, image in worst:
-        assert (image == pictures.images[mistake.index]).all()
-        assert mistake.label == str(pictures.labels[mistake.index]) != mistake.predicted
+        assert (image == pictures.images[mistake.picture]).all()
+        assert mistake.label == str(pictures.labels[mistake.picture]) != mistake.predicted
 
 
 # What is missing

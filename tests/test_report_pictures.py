@@ -46,7 +46,7 @@ def test_each_plot_has_its_picture(report: Report) -> None:
         )
     }
     for name, picture in found.items():
-        assert picture.shape[1] >= 1_000, name
+        assert picture.shape[1] >= 800, name
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20, name
 
 
