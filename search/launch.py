@@ -301,8 +301,8 @@ class Plan:
             # Read again, under the lock: another coordinator may have been at work meanwhile.
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
-            epochs = settings.budget.max_epochs
-            with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
+            shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
+            with shown as watch:
                 Coordinator(
                     folder=folder,
                     settings=settings,

@@ -122,9 +122,10 @@ class Training:
         diverged = trial is not None and bool(trial.rungs) and repair.diverged(trial.rungs[-1])
         if start and not diverged and not folder.state(0, start).exists():
             start = 0  # a lost state is trained again; what is recorded twice counts once
-        bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
+        known = load_study(self.runs, self.name)  # with its trial
+        shown = watching(self.epochs, start, unit="epochs", known=known, show=progress)
         try:
-            with bar as watch:
+            with shown as watch:
                 warm_up(self.data, self.candidate.seed, self.whole)
                 self._train(folder, records, start, diverged, watch)
         finally:
