@@ -125,7 +125,9 @@ class Tally:
 
     def told(self, trial: int) -> tuple[int, float | None, int, str]:
         """(epochs, accuracy, parameters, notation) of a trial, as far as they are known."""
-        return self._accuracy.get(trial, (0, None)) + self._costs.get(trial, (0, ""))
+        epochs, accuracy = self._accuracy.get(trial, (0, None))
+        params, notation = self._costs.get(trial, (0, ""))
+        return epochs, accuracy, params, notation
 
     @property
     def states(self) -> str:

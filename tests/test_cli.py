@@ -98,7 +98,14 @@ def sealed(record: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "search --help", "leaderboard small", "leaderboard small --json", "inspect"],
+    [
+        "--help",
+        "search --help",
+        "dashboard --help",
+        "leaderboard small",
+        "leaderboard small --json",
+        "inspect",
+    ],
 )
 def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) -> None:
     program = (
@@ -124,7 +131,10 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
 
 @pytest.mark.parametrize(
     "command",
-    ["", "search", "leaderboard", "export", "inspect", "train", "data", "data list", "data show"],
+    [
+        *("", "search", "leaderboard", "dashboard", "export", "inspect", "train"),
+        *("data", "data list", "data show"),
+    ],
 )
 def test_every_command_has_help_that_fits_80_columns(tmp_path: Path, command: str) -> None:
     ran = pennyweight(*command.split(), "--help", cwd=tmp_path)
