@@ -17,7 +17,7 @@ from pennyweight.train.look import Look, thickness
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "MPO")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST_FILE = 50_000_000  # bytes
 LARGEST_PICTURE = 100_000_000  # pixels
 

@@ -34,6 +34,8 @@ for command in (
     commands_search.confirm,
     commands_search.frontier,
     commands_use.export,
+    commands_use.evaluate,
+    commands_use.predict,
     commands_look.inspect,
     commands_search.train,
 ):

@@ -1,12 +1,16 @@
-"""The commands that make use of a trained network: `export`."""
+"""The commands that make use of a trained network: `export`, `evaluate` and `predict`."""
 
 from __future__ import annotations
 
 import json as json_format
 import shlex
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pennyweight.search.output import busy, command_line
+from cyclopts import Parameter
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.search.output import busy, command_line, show
 from pennyweight.search.units import Flag, Runs
 
 
@@ -61,3 +65,94 @@ def export(
         f"by at most {checked.largest_difference:.1g}"
     )
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
+
+
+def evaluate(
+    model: str,
+    /,
+    *,
+    data: str | None = None,
+    split: Literal["validation", "train", "test"] = "validation",
+    out: Path | None = None,
+    mistakes: Path | None = None,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show what a network gets right and wrong: by class, and its surest mistakes.
+
+    Parameters
+    ----------
+    model
+        STUDY, STUDY:TRIAL, or a bundle's folder.
+    data
+        Other data than it learned from.
+    split
+        Which pictures. Looking at the test set is written down.
+    out
+        A folder for pictures: the confusion matrix, random predictions, mistakes.
+    mistakes
+        A CSV file for the mistakes: index, label, prediction, confidence.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.results.evaluation_files import write_figures, write_mistakes
+    from pennyweight.results.evaluation_table import EvaluationTable
+    from pennyweight.results.examine import examine
+    from pennyweight.results.loaded import load_model
+
+    with busy("classifying"):
+        loaded = load_model(runs, model)
+        found, images = examine(loaded, data=data, part=split)
+    source = data or loaded.data
+    learned = data is None and (split == "train" or (split == "validation" and loaded.whole))
+    written = write_figures(out, images, found) if out else []
+    if mistakes:
+        write_mistakes(mistakes, found)
+        written.append(mistakes)
+    if json:
+        about = {"model": model, "data": source, "split": split, "learned_from": learned}
+        show(about | found.to_json())
+        return
+    of = ", which it learned from" if learned else ""
+    show(EvaluationTable(f"{model} on the {split} pictures of {source}{of}", found))
+    for path in written:
+        print(f"written: {path}")
+
+
+def predict(
+    model: str,
+    /,
+    *images: Path,
+    show_seen: Annotated[Path | None, Parameter(name="--show")] = None,
+    json: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Say what is in pictures of one's own: files of any size, photographed or drawn.
+
+    Parameters
+    ----------
+    model
+        STUDY, STUDY:TRIAL, or a bundle's folder.
+    images
+        PNG, JPEG or WebP files, among others.
+    show_seen
+        A folder for the pictures as the network sees them.
+    json
+        Print one JSON document.
+    """
+    from pennyweight.results.guesses import guess, save_seen
+    from pennyweight.results.loaded import load_model
+
+    if not images:
+        raise UsageError("predict needs at least one picture: name PNG, JPEG or WebP files.")
+    with busy("loading the network"):
+        loaded = load_model(runs, model)
+    guesses = guess(loaded, images)
+    if show_seen:
+        save_seen(show_seen, guesses)
+    if json:
+        show({"model": model, "pictures": [each.to_json() for each in guesses]})
+        return
+    for each in guesses:
+        likely = "  ".join(f"{name} {share:.1%}" for name, share in each.ranked[:3])
+        print(f"{each.path}: {likely}")

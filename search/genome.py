@@ -68,7 +68,7 @@ class Genome:
     optimiser: str = _choice("adamw", "sgd")
     schedule: str = _choice("one_cycle", "cosine", "step")
     batch_size: int = _choice(64, 32, 128)
-    learning_rate: float = _unit(0.5)
+    learning_rate: float = _unit(0.65)  # 0.02 with AdamW
     weight_decay: float = _unit(0.4)
     label_smoothing: float = _unit(0.0)
     averaging: float = _unit(0.5)

@@ -59,5 +59,5 @@ def test_genomes_of_other_studies_come_before_the_hand_made_ones() -> None:
 def test_what_is_only_good_when_small_is_asked_only_where_it_must_be_small() -> None:
     asked = {cap: [name for name, _ in Proposals(max_params=cap).first] for cap in (3_999, 4_000)}
     assert asked[3_999] == list(FIRST)
-    assert asked[4_000] == ["plain", "stages", "budget-4"]
+    assert asked[4_000] == ["plain", "slopes", "budget-4"]
     assert Proposals(max_params=4_000).alone == 3
