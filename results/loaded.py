@@ -49,7 +49,7 @@ def load_model(runs: Path, name: str) -> LoadedModel:
     """
     is_study = name.partition(":")[0] in study_names(runs)
     if not is_study and (Path(name).is_dir() or "/" in name):
-        return _of_bundle(Path(name))
+        return _of_bundle(Path(name), runs)
     return _of_study(find_model(runs, name), name)
 
 
@@ -81,7 +81,7 @@ def _of_study(model: Model, name: str) -> LoadedModel:
     )
 
 
-def _of_bundle(folder: Path) -> LoadedModel:
+def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
     from pennyweight.train.classifier import Classifier
 
     bundle = read_bundle(folder)
@@ -104,7 +104,7 @@ def _of_bundle(folder: Path) -> LoadedModel:
             data_fingerprint=str(told["data"]["fingerprint"]),
             split_seed=int(training.get("split_seed", 0)),
             whole=bool(training.get("whole", told.get("confirmed") is not None)),
-            readings=folder / "test-readings.jsonl",
+            readings=runs / "test-readings.jsonl",  # a bundle stays as it was written
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UsageError):

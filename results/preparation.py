@@ -25,7 +25,7 @@ _WORKING_SIDE = 256  # pixels: enough for what becomes 28, and soon done
 _FITTED_SIDE = 48  # pixels, of these for the background
 _BEARS_A_CURVE = 0.6  # share of the points that lie on the paper
 _SPECK = 0.02  # of the largest piece of ink: smaller pieces are dirt
-_FAINT = 24 / 255  # contrast: below that a picture shows nothing
+_FAINT = 0.05  # contrast: below that a picture shows nothing
 _THIN = 0.7  # of the strokes that were learned: thinner ones are made thicker
 
 
@@ -59,7 +59,11 @@ def open_picture(content: bytes, name: str) -> Image:
         raise
     except UnidentifiedImageError:
         raise UsageError(f"{name} is no picture: name a PNG, JPEG or WebP file.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise UsageError(
+            f"{name} has more pixels than {LARGEST_PICTURE:,}, which are the most: scale it down."
+        ) from None
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError):
         raise UsageError(f"{name} is a damaged picture: name another.") from None
     return _opaque(picture)
 
@@ -136,7 +140,7 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     apart = grey - _background(grey)
     # Ink covers less than its background, so it makes the longer tail.
     apart = apart if (apart**3).sum() >= 0 else -apart
-    contrast = np.quantile(apart, 0.995) if apart.size >= 2_000 else apart.max()
+    contrast = ndimage.uniform_filter(apart, 3).max()  # of more than a grain of noise
     if contrast < _FAINT:
         raise UsageError(
             "nothing in the picture stands out from its background: draw with more contrast."
@@ -180,13 +184,15 @@ def _background(grey: np.ndarray) -> np.ndarray:
 
 def _between(values: np.ndarray) -> float:
     """The level that parts values into two groups best (Otsu, IEEE Trans. SMC 9, 62-66, 1979)."""
+    if np.ptp(values) < 1e-6:
+        return float(values[0]) / 2
     counts, edges = np.histogram(values, 64)
     middles = (edges[:-1] + edges[1:]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * middles)
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(edges[1:][np.nanargmax(apart[:-1])]) if len(values) > 1 else 0.0
+    return float(edges[1:][np.nanargmax(apart[:-1])])
 
 
 def _cropped(ink: np.ndarray) -> np.ndarray:

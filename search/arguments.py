@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.notation import parse
-from pennyweight.arch.zoo import zoo
+from pennyweight.arch.zoo import entry
 from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Recipe
 
@@ -31,7 +31,7 @@ _OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
 
 @dataclass(frozen=True)
 class Named:
-    """An architecture, and what a record that it came from says of its training."""
+    """An architecture, and what a record or the zoo says of its training."""
 
     architecture: Architecture
     recipe: Recipe | None = None
@@ -60,8 +60,7 @@ def read_arch(
                 f"{text} has an input shape and classes of its own: leave out --input and "
                 "--classes, which are for a notation."
             )
-        is_file = text.endswith(".json")
-        return _from_file(Path(text)) if is_file else Named(zoo(text.removeprefix("zoo:")))
+        return _from_file(Path(text)) if text.endswith(".json") else _from_zoo(text[4:])
     if (input_shape is None) != (classes is None):
         raise UsageError("--input and --classes go together: give both, or --data instead.")
     if input_shape is None or classes is None:
@@ -78,10 +77,17 @@ def first_given(*values: T | None) -> T:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a JSON file."""
+    """The recipe in a JSON file, or that of the record it is."""
     document = _json(path)
+    if isinstance(document, dict) and "architecture" in document:
+        document = document.get("recipe")
     with _naming(path):
         return Recipe.from_json(document)
+
+
+def _from_zoo(name: str) -> Named:
+    found = entry(name)
+    return Named(found.architecture, Recipe.from_json(found.recipe) if found.recipe else None)
 
 
 def _from_file(path: Path) -> Named:

@@ -148,7 +148,8 @@ def train(
     data
         The data set; digits if nothing says otherwise.
     recipe
-        A JSON file with the training recipe; what it leaves out keeps its default.
+        A JSON file with the training recipe, or a record whose recipe is meant; what it leaves out
+        keeps its default.
     max_epochs
         How long; 15 epochs if nothing says otherwise.
     seed

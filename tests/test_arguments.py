@@ -34,8 +34,9 @@ def test_a_notation_is_read_for_the_data_or_for_a_shape() -> None:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_a_zoo_name_brings_its_own_shape(name: str) -> None:
-    assert read_arch(f"zoo:{name}", data="no such data") == Named(ZOO[name].architecture)
+def test_a_zoo_name_brings_its_own_shape_and_recipe(name: str) -> None:
+    found = read_arch(f"zoo:{name}", data="no such data")
+    assert found == Named(ZOO[name].architecture, Recipe(**ZOO[name].recipe))
 
 
 @given(architecture=architectures())
@@ -129,6 +130,13 @@ def test_json_that_is_no_architecture_is_refused(
 def test_a_recipe_keeps_the_defaults_of_what_it_leaves_out(tmp_path: Path) -> None:
     path = write(tmp_path, {"peak_learning_rate": 0.5})
     assert read_recipe(Path(path)) == Recipe(peak_learning_rate=0.5)
+
+
+def test_the_recipe_of_a_record_is_meant_where_a_record_is_named(tmp_path: Path) -> None:
+    record = {"architecture": SMALL.to_json(), "recipe": {"peak_learning_rate": 0.25}}
+    assert read_recipe(Path(write(tmp_path, record))) == Recipe(peak_learning_rate=0.25)
+    with pytest.raises(UsageError, match="A recipe is a JSON object, but got None"):
+        read_recipe(Path(write(tmp_path, {"architecture": SMALL.to_json()})))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,11 @@ FLAGS: list[tuple[str, str]] = [
     ("search --precision bf16", 'Choose from: "float32", "bfloat16". Did you mean "bfloat16"?'),
     ("train c4|A|d10 --precision half", 'Invalid value "half" for --precision. Choose from'),
     ("leaderboard x --sort speed", 'Invalid value "speed" for --sort. Choose from: "rank"'),
+    ("evaluate", "evaluate needs MODEL"),
+    ("evaluate x --split all", 'Invalid value "all" for --split. Choose from: "validation"'),
+    ("predict x", "predict needs at least one picture: name PNG, JPEG or WebP files."),
+    ("predict x a.png", "There is no study 'x' in runs"),
+    ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
     ("data lst", 'Did you mean "list"?'),
     ("data show", "data show needs NAME"),
     # counts and limits

@@ -1,0 +1,78 @@
+"""A model on parts of the data: those it was trained with, and through the test set's door."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import copied, searched, trained
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.examine import examine
+from pennyweight.results.loaded import LoadedModel, load_model
+from pennyweight.train.data import load_training_set, split
+from pennyweight.train.door import readings
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LoadedModel:
+    return load_model(copied(searched()[0] / "runs", tmp_path / "runs"), "small")
+
+
+def test_validation_pictures_give_what_the_search_said(model: LoadedModel) -> None:
+    found, images = examine(model)
+    dataset = load_training_set("digits")
+    indices = split(dataset.labels, model.split_seed).validation
+    assert found.indices.tolist() == indices.tolist()
+    np.testing.assert_array_equal(images, dataset.images[indices])
+    row = searched()[1].json["rows"][0]
+    assert found.accuracy == row["val_accuracy"]
+    assert found.log_loss == pytest.approx(row["val_log_loss"], rel=1e-3)
+
+
+def test_training_and_validation_pictures_are_apart(model: LoadedModel) -> None:
+    parts = [set(examine(model, part=part)[0].indices.tolist()) for part in ("train", "validation")]
+    assert not parts[0] & parts[1]
+    assert len(parts[0] | parts[1]) == len(load_training_set("digits").labels)
+
+
+def test_the_test_set_gives_what_training_measured_and_is_written_down(tmp_path: Path) -> None:
+    folder = copied(trained()[0], tmp_path / "one")
+    model = load_model(folder / "runs", "one")
+    found, _ = examine(model, part="test")
+    assert found.accuracy == trained()[1].json["test_accuracy"]
+    purposes = [reading["purpose"] for reading in readings(model.readings)]
+    assert purposes[-1] == "evaluate"
+    examine(model, part="test")
+    assert readings(model.readings)[-1]["purpose"] == "verify"
+
+
+def test_nothing_but_the_test_part_opens_the_door(model: LoadedModel) -> None:
+    examine(model, part="train")
+    examine(model)
+    assert not model.readings.exists()
+
+
+def test_data_that_changed_are_refused_unless_named(model: LoadedModel) -> None:
+    other = dataclasses.replace(model, data_fingerprint="0" * 16)
+    with pytest.raises(UsageError, match=r"are not those that small learned from .* name --data"):
+        examine(other)
+    assert examine(other, data="digits")[0].labels.size
+
+
+def test_pictures_of_another_shape_are_refused_before_a_reading(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    classifier = dataclasses.replace(
+        model.classifier,
+        architecture=dataclasses.replace(model.classifier.architecture, input_shape=(16, 16, 1)),
+    )
+    other = dataclasses.replace(model, classifier=classifier)
+    with pytest.raises(UsageError, match=r"small takes 16x16x1 pictures in 10 classes, but digits"):
+        examine(other, part="test")
+    assert not model.readings.exists()
+
+
+def test_identities_differ_with_the_weights(model: LoadedModel) -> None:
+    changed = dataclasses.replace(model.classifier, params={})
+    assert dataclasses.replace(model, classifier=changed).identity != model.identity
