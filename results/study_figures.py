@@ -25,6 +25,7 @@ def curves_figure(study: StudyRecords) -> Figure:
     figure = Figure(figsize=(8, 3), layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
     loss.set_yscale("log")
+    _accuracy_axis(accuracy)
     for row in reversed(rows(study)):  # the best last, over the others
         points = study.trials[row.trial].curve
         scored = [(p.epoch, _error(p.val_accuracy)) for p in points if p.val_accuracy is not None]
@@ -35,7 +36,6 @@ def curves_figure(study: StudyRecords) -> Figure:
         if row.rank == 1 and losses:  # others may be millions when they diverge
             highest = max(value for _, value in losses)
             loss.set_ylim(top=min(loss.get_ylim()[1], 3 * highest))
-    _accuracy_axis(accuracy)
     _finish(accuracy, "validation accuracy, %", "epoch")
     _finish(loss, "training loss", "epoch")
     for axes in (accuracy, loss):
@@ -49,13 +49,13 @@ def sizes_figure(study: StudyRecords) -> Figure:
 
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.subplots()
+    _accuracy_axis(axes)
     complete = [row for row in rows(study) if row.state == "complete"]
     others, front = ([row for row in complete if row.pareto is pareto] for pareto in (False, True))
     _scatter(axes, others, _OTHER, "other complete trials")
     _scatter(axes, front, _BEST, "Pareto front: none is as accurate with fewer parameters")
     axes.set_xscale("log")
     _ticks(axes.xaxis, lambda value: f"{value:,.0f}")
-    _accuracy_axis(axes)
     _finish(axes, f"{study.study}: validation accuracy, %", "trainable parameters")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return figure
