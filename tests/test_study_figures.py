@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from command_line import searched
@@ -16,6 +17,16 @@ from pennyweight.results.study_figures import curves_figure, sizes_figure
 from pennyweight.results.study_records import StudyRecords
 
 BLUE = to_hex("tab:blue")
+
+
+def xy(line: Any) -> tuple[list[float], list[float]]:
+    return list(line.get_xdata()), list(line.get_ydata())
+
+
+def dots(figure: Figure) -> list[Any]:
+    """What lies in the middle of the intervals: of other trials, and of the front."""
+    containers: list[Any] = figure.axes[0].containers
+    return [container.lines[0] for container in containers]
 
 
 def drawn(figure: Figure) -> bytes:
@@ -36,8 +47,9 @@ def test_the_curves_of_every_trial_are_drawn_and_the_best_ones_are_blue() -> Non
     ):
         assert len(axes.lines) == len(found.trials)
         (blue,) = [line for line in axes.lines if to_hex(line.get_color()) == BLUE]
-        assert list(blue.get_xdata()) == [point.epoch for point in best.curve]
-        assert list(blue.get_ydata()) == pytest.approx(wanted)
+        epochs, values = xy(blue)
+        assert epochs == [point.epoch for point in best.curve]
+        assert values == pytest.approx(wanted)
 
 
 def test_complete_trials_are_drawn_by_size_and_the_front_is_blue() -> None:
@@ -49,13 +61,10 @@ def test_complete_trials_are_drawn_by_size_and_the_front_is_blue() -> None:
     )
     figure = sizes_figure(found)
     assert drawn(figure)
-    (axes,) = figure.axes
-    others, front = [container.lines[0] for container in axes.containers]
+    others, front = dots(figure)
     assert to_hex(front.get_color()) == BLUE
-    assert list(others.get_xdata()) == [300]
-    assert dict(zip(front.get_xdata(), front.get_ydata(), strict=True)) == pytest.approx(
-        {100: 20, 200: 10}
-    )
+    assert xy(others)[0] == [300]
+    assert dict(zip(*xy(front), strict=True)) == pytest.approx({100: 20, 200: 10})
 
 
 def test_accuracy_grows_upwards_on_an_axis_of_errors() -> None:
@@ -68,9 +77,10 @@ def test_accuracy_grows_upwards_on_an_axis_of_errors() -> None:
 def test_a_perfect_trial_is_drawn_too() -> None:
     figure = sizes_figure(study(trial(0, correct=100)))
     assert drawn(figure)
-    errors = figure.axes[0].containers[0].lines[0].get_ydata()
-    front = figure.axes[0].containers[1].lines[0].get_ydata()
-    assert (list(errors), 0 < front[0] < 0.1) == ([], True)
+    others, front = dots(figure)
+    assert xy(others) == ([], [])
+    (error,) = xy(front)[1]
+    assert 0 < error < 0.1
 
 
 @pytest.mark.parametrize("draw", [curves_figure, sizes_figure])
