@@ -47,10 +47,14 @@ def load_model(runs: Path, name: str) -> LoadedModel:
 
     Raises UsageError for what does not exist, is damaged, or has no weights yet.
     """
+    folder = bundle_folder(runs, name)
+    return _of_bundle(folder, runs) if folder else _of_study(find_model(runs, name), name)
+
+
+def bundle_folder(runs: Path, name: str) -> Path | None:
+    """The folder of the bundle called `name`; None where a study or its trial is meant."""
     is_study = name.partition(":")[0] in study_names(runs)
-    if not is_study and (Path(name).is_dir() or "/" in name):
-        return _of_bundle(Path(name), runs)
-    return _of_study(find_model(runs, name), name)
+    return Path(name) if not is_study and (Path(name).is_dir() or "/" in name) else None
 
 
 def _of_study(model: Model, name: str) -> LoadedModel:

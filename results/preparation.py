@@ -17,7 +17,7 @@ from pennyweight.train.look import Look, thickness
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # an MPO is opened as a JPEG
 LARGEST_FILE = 50_000_000  # bytes
 LARGEST_PICTURE = 100_000_000  # pixels
 
@@ -29,11 +29,15 @@ _FAINT = 0.05  # contrast: below that a picture shows nothing
 _THIN = 0.7  # of the strokes that were learned: thinner ones are made thicker
 
 
-def open_picture(content: bytes, name: str) -> Image:
+class BlankPictureError(UsageError):
+    """Nothing in a picture stands out from its background."""
+
+
+def open_picture(content: bytes, name: str, *, largest: int = LARGEST_PICTURE) -> Image:
     """The picture in a file's `content`, upright, in shades of grey ("L") or in colour ("RGB").
 
     What is transparent shows a background that contrasts with what is not. Raises UsageError for
-    what is no picture, is empty, or would take too much memory.
+    what is no picture, is empty, or has more than `largest` pixels.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -46,9 +50,9 @@ def open_picture(content: bytes, name: str) -> Image:
             warnings.simplefilter("ignore")  # our own limit is stricter than Pillow's warning
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = picture.size
-            if width * height > LARGEST_PICTURE:
+            if width * height > largest:
                 raise UsageError(
-                    f"{name} has {width}x{height} pixels, and {LARGEST_PICTURE:,} are the most: "
+                    f"{name} has {width}x{height} pixels, and {largest:,} are the most: "
                     "scale it down."
                 )
             # A large JPEG is decoded at a fraction of its size, as it will be scaled down anyway.
@@ -72,8 +76,8 @@ def prepare(picture: Image, shape: tuple[int, int, int], look: Look | None) -> n
     """uint8 (h, w, c) of that shape, as the network would have met the picture in training.
 
     With a `look` the ink is found, whatever its polarity, size and place, and whatever the light on
-    the paper; without one, the middle of the picture fills the frame. Raises UsageError where
-    nothing stands out from the background.
+    the paper; without one, the middle of the picture fills the frame. Raises BlankPictureError
+    where nothing stands out from the background.
     """
     if look is None:
         return _filling(picture, shape)
@@ -139,10 +143,10 @@ def _ink(grey: np.ndarray) -> np.ndarray:
 
     apart = grey - _background(grey)
     # Ink covers less than its background, so it makes the longer tail.
-    apart = apart if (apart**3).sum() >= 0 else -apart
+    apart = apart if (apart * apart * apart).sum() >= 0 else -apart  # `**` takes 50 times as long
     contrast = ndimage.uniform_filter(apart, 3).max()  # of more than a grain of noise
     if contrast < _FAINT:
-        raise UsageError(
+        raise BlankPictureError(
             "nothing in the picture stands out from its background: draw with more contrast."
         )
     level = _between(apart[apart > contrast / 8])
@@ -176,7 +180,9 @@ def _background(grey: np.ndarray) -> np.ndarray:
         if close.sum() < 2 * used:
             break
         solution = np.zeros(len(terms))
-        solution[:used], *_ = np.linalg.lstsq(points[close, :used], values[close], rcond=None)
+        # Normal equations take well under a tenth of the time, and are well posed for these terms.
+        known = points[close, :used]
+        solution[:used], *_ = np.linalg.lstsq(known.T @ known, known.T @ values[close], rcond=None)
         apart = np.abs(values - points @ solution)
         close = apart <= max(4 * np.median(apart[close]), 0.03)
     return np.tensordot(solution, terms, 1)

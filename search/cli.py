@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
 from pennyweight.arch.errors import RunError, UsageError, shown
-from pennyweight.search import commands_look, commands_search, commands_use
+from pennyweight.search import commands_look, commands_search, commands_serve, commands_use
 
 app = App(
     name="pennyweight",
@@ -36,6 +36,7 @@ for command in (
     commands_use.export,
     commands_use.evaluate,
     commands_use.predict,
+    commands_serve.draw,
     commands_look.inspect,
     commands_search.train,
 ):

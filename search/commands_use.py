@@ -123,6 +123,8 @@ def predict(
     model: str,
     /,
     *images: Path,
+    data: str | None = None,
+    submission: Path | None = None,
     show_seen: Annotated[Path | None, Parameter(name="--show")] = None,
     json: Flag = False,
     runs: Runs = Path("runs"),
@@ -135,6 +137,10 @@ def predict(
         STUDY, STUDY:TRIAL, or a bundle's folder.
     images
         PNG, JPEG or WebP files, among others.
+    data
+        Instead of files: csv:FILE, a row of levels for each picture, with --submission.
+    submission
+        The CSV file to write for --data: ImageId, counted from 1, and Label.
     show_seen
         A folder for the pictures as the network sees them.
     json
@@ -143,6 +149,22 @@ def predict(
     from pennyweight.results.guesses import guess, save_seen
     from pennyweight.results.loaded import load_model
 
+    if (data is None) != (submission is None):
+        raise UsageError(
+            "--data and --submission go together: the rows to read, and what to write."
+        )
+    if data is not None and images:
+        raise UsageError("predict takes pictures or --data: give one of the two.")
+    if data is not None and submission is not None:
+        from pennyweight.results.submission import write_submission
+
+        with busy("classifying"):
+            count = write_submission(load_model(runs, model), data, submission)
+        if json:
+            show({"submission": str(submission), "pictures": count})
+        else:
+            print(f"written: {submission}, {count:,} predictions")
+        return
     if not images:
         raise UsageError("predict needs at least one picture: name PNG, JPEG or WebP files.")
     with busy("loading the network"):

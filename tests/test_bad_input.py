@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ FLAGS: list[tuple[str, str]] = [
     ("dashboard x --port 65536", "to 65535, but got 65536."),
     ("dashboard x --port http", "--port must be a whole number"),
     ("export ../x:1", "There is no study '../x' in runs"),
+    # the drawing page
+    ("draw", "draw needs MODEL: `pennyweight draw --help` tells more."),
+    ("draw nothing", "There is no study 'nothing' in runs: there is none yet."),
+    ("draw ./nowhere", "The bundle nowhere lacks manifest.json (No such file or directory)"),
+    ("draw x --port 80x", "--port must be a whole number of at most 18 digits, but got '80x'."),
+    ("draw x --port", "--port needs a value"),
+    ("draw x --opn", "Unknown option: --opn"),
     # architectures
     ("inspect c8x", "The notation `c8x` is not understood at `x`; an example: "),
     ("inspect (c8", "leaves a bracket open; add a `)`."),
@@ -127,10 +135,10 @@ FLAGS: list[tuple[str, str]] = [
     ("train c4|A|d10 --max-epochs 0", "--max-epochs must be at least 1, but got 0."),
     # data
     ("data show digts", "There is no data set 'digts': did you mean digits"),
-    ("search --data csv:x.csv", "There is no reader for csv: data yet, but got 'csv:x.csv': use"),
-    ("search --data npz:x.npz", "There is no reader for npz: data yet"),
-    ("train c4|A|d10 --data idx:x", "There is no reader for idx: data yet"),
-    ("data show folder:x", "There is no reader for folder: data yet"),
+    ("search --data csv:x.csv", "csv: takes a file, but there is none at 'x.csv'"),
+    ("search --data npz:x.npz", "npz: takes a file, but there is none at 'x.npz'"),
+    ("train c4|A|d10 --data idx:x", "idx: takes a folder, but there is none at 'x'"),
+    ("data show folder:x", "folder: takes a folder, but there is none at 'x'"),
 ]
 
 
@@ -496,6 +504,35 @@ def test_a_bundle_is_not_written_over_something_else(studies: Path) -> None:
 @pytest.mark.parametrize("out", ["runs/one/records.jsonl", "runs/one/records.jsonl/x", "/proc/x/y"])
 def test_a_bundle_that_cannot_be_written_is_refused(studies: Path, out: str) -> None:
     assert out in refused(studies, "export", "one", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--port -1", "--port must be from 0 to 65535, but got -1."),
+        ("--port 65536", "--port must be from 0 to 65535, but got 65536."),
+        ("--host nowhere.invalid", "--host must be an address or a name of this machine, but got"),
+        ("--host 192.0.2.1", "--host must be an address or a name of this machine, but got"),
+    ],
+)
+def test_a_place_where_no_page_can_be_is_refused(studies: Path, flags: str, message: str) -> None:
+    assert message in refused(studies, "draw", "one", *flags.split())
+
+
+def test_a_port_in_use_is_refused(studies: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused(studies, "draw", "one", "--port", port)
+    assert line == f"--port {port} is in use: choose another, or 0 for any that is free."
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_the_drawing_page_without_its_extra_names_it(studies: Path, missing: str) -> None:
+    hook = studies / f"without-{missing}"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")
+    line = refused(studies, "draw", "one", PYTHONPATH=hook, PYTHONDONTWRITEBYTECODE="1")
+    assert line == "draw needs Starlette and uvicorn: `pip install 'pennyweight[page]'`."
 
 
 def test_debug_shows_where_a_refusal_comes_from(folder: Path) -> None:

@@ -132,8 +132,17 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "search", "leaderboard", "dashboard", "export", "inspect", "train"),
-        *("data", "data list", "data show"),
+        "",
+        "search",
+        "leaderboard",
+        "dashboard",
+        "export",
+        "draw",
+        "inspect",
+        "train",
+        "data",
+        "data list",
+        "data show",
     ],
 )
 def test_every_command_has_help_that_fits_80_columns(tmp_path: Path, command: str) -> None:

@@ -114,13 +114,6 @@ def test_a_description_takes_no_tensorflow_datasets_and_milliseconds(mnist: str)
     assert run.stderr == ""
 
 
-@pytest.mark.parametrize("kind", ["csv", "idx", "npz", "folder"])
-def test_a_source_without_a_reader_is_refused(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"no reader for {kind}: data yet.*digits") as refusal:
-        describe(f"{kind}:{tmp_path}")
-    assert "\n" not in str(refusal.value)
-
-
 def test_the_digits_are_always_available(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "missing"))
     assert available() == ["digits"]

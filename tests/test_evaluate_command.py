@@ -119,3 +119,25 @@ def test_predict_refuses_what_is_no_picture_in_one_line(folder: Path, tmp_path: 
         ".": "must be a picture that can be read, but: Is a directory",
     }.items():
         assert rule in said(pennyweight("predict", "small", tmp_path / name, cwd=folder))
+
+
+def test_predict_writes_a_submission_for_rows_without_labels(folder: Path) -> None:
+    dataset = load_training_set("digits")
+    validation = split(dataset.labels, 0).validation
+    rows = [",".join(map(str, image.ravel())) for image in dataset.images[validation]]
+    header = ",".join(f"pixel{i}" for i in range(64))
+    (folder / "test.csv").write_text("\n".join([header, *rows]))
+    flags = ["--data", "csv:test.csv", "--submission", "out.csv"]
+    ran = pennyweight("predict", "small", *flags, cwd=folder)
+    assert ran.out == f"written: out.csv, {len(validation):,} predictions\n"
+    with (folder / "out.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [row["ImageId"] for row in written] == [str(n) for n in range(1, len(validation) + 1)]
+    labels = dataset.labels[validation]
+    right = np.mean(
+        [int(row["Label"]) == label for row, label in zip(written, labels, strict=True)]
+    )
+    assert right == searched()[1].json["rows"][0]["val_accuracy"]
+    assert "go together" in said(pennyweight("predict", "small", *flags[:2], cwd=folder))
+    flags[1] = "digits"
+    assert "takes csv:FILE, but got" in said(pennyweight("predict", "small", *flags, cwd=folder))

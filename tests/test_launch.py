@@ -238,7 +238,7 @@ def test_a_study_with_other_settings_is_refused_and_shows_the_differences(
     [
         ({"data": "digitz"}, "did you mean digits"),
         ({"data": ""}, "data"),
-        ({"data": "csv:train.csv"}, "no reader for csv"),
+        ({"data": "csv:train.csv"}, "csv: takes a file"),
         ({"max_params": 39}, "--max-params must be at least 40 for 8x8x1 images and 10 classes"),
         ({"max_params": 0}, "--max-params must be at least 1, but got 0"),
         ({"max_epochs": 0}, "--max-epochs must be at least 1"),

@@ -7,7 +7,7 @@ import numpy as np
 from pennyweight.arch.errors import UsageError
 from pennyweight.train.cache import Progress, cached_arrays
 from pennyweight.train.digits import Digits
-from pennyweight.train.prepared import how_to_prepare
+from pennyweight.train.own_files import KINDS, OwnFiles
 from pennyweight.train.source import Batch, DataInfo, Part, Source
 from pennyweight.train.splits import Split, split
 from pennyweight.train.tfds import find_prepared, prepared_names
@@ -22,8 +22,6 @@ __all__ = [
     "normalisation",
     "split",
 ]
-
-WITHOUT_READER = ("csv", "folder", "idx", "npz")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,11 +123,8 @@ def _checked(batch: Batch, info: DataInfo) -> Batch:
 
 def _data_reader(source: str) -> Source:
     kind, colon, _ = source.partition(":")
-    if colon and kind in WITHOUT_READER:
-        raise UsageError(
-            f"There is no reader for {kind}: data yet, but got {source!r}: use "
-            f"{' or '.join(available())}, or prepare a TFDS data set {how_to_prepare('NAME')}."
-        )
+    if colon and kind in KINDS:
+        return OwnFiles.of(source)
     if source == "digits" or source.startswith("digits:fold"):
         return Digits.of(source)
     return find_prepared(source)

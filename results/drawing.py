@@ -1,0 +1,166 @@
+"""What the drawing page offers: the models of a study, and what each says of a drawing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pennyweight.arch.errors import UsageError, shown
+from pennyweight.results.bundle_reader import read_bundle
+from pennyweight.results.confirmed import confirmed
+from pennyweight.results.leaderboard import rows
+from pennyweight.results.loaded import LoadedModel, bundle_folder, load_model
+from pennyweight.results.models import Model, find_model
+from pennyweight.results.preparation import BlankPictureError, open_picture, prepare
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LARGEST_DRAWING = 1_024 * 1_024  # pixels; the page sends fewer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A model that one can choose, and what is known of it without loading it."""
+
+    name: str
+    notation: str
+    params: int
+    accuracy: float | None  # a fraction
+    measured_on: Literal["validation", "test"] | None  # None: it was not
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model says of a drawing, and how it sees it; None for both of an empty one."""
+
+    probabilities: Sequence[float] | None  # by class, adding up to 1
+    seen: np.ndarray | None  # uint8 (h, w, c)
+
+    def to_json(self) -> dict[str, Any]:
+        """With the levels of `seen` in one list, row by row."""
+        seen = self.seen
+        return {
+            "probabilities": None if self.probabilities is None else list(self.probabilities),
+            "seen": None
+            if seen is None
+            else {"shape": seen.shape, "levels": seen.ravel().tolist()},
+        }
+
+
+class Choice:
+    """The models to choose from, each loaded and compiled when it is first used.
+
+    Of a study these are its Pareto front and the model that was named; a bundle stands alone. It
+    may be used from several threads. Raises UsageError as `find_model` and `read_bundle` do.
+    """
+
+    def __init__(self, runs: Path, name: str) -> None:
+        self._runs = runs
+        folder = bundle_folder(runs, name)
+        if folder:
+            self.offers = [_offer_of_bundle(folder, name)]
+            self.named = name
+        else:
+            found = find_model(runs, name)
+            self.offers = _offers_of_study(found)
+            self.named = _name(found)
+        self._loaded: dict[str, LoadedModel] = {}
+        self._locks = {offer.name: threading.Lock() for offer in self.offers}
+
+    def load(self, name: str) -> LoadedModel:
+        """The model called `name`, compiled; UsageError for one that is not on offer."""
+        if name not in self._locks:
+            raise UsageError(f"There is no model {shown(name)} on this page: reload it.")
+        with self._locks[name]:
+            if name not in self._loaded:
+                model = load_model(self._runs, name)
+                shape = model.classifier.architecture.input_shape
+                if not np.isfinite(model.classifier.logits(np.zeros((1, *shape), np.uint8))).all():
+                    raise UsageError(f"{name} computes what is no number: choose another model.")
+                self._loaded[name] = model
+            return self._loaded[name]
+
+    def classify(self, name: str, content: bytes) -> Answer:
+        """What the model called `name` says of the picture in a file's `content`.
+
+        Raises UsageError for what is no picture, or a too large one.
+        """
+        model = self.load(name)
+        picture = open_picture(content, "The drawing", largest=LARGEST_DRAWING)
+        shape = model.classifier.architecture.input_shape
+        try:
+            if _is_plain(picture):
+                raise BlankPictureError("nothing is drawn")
+            seen = prepare(picture, shape, model.look)
+        except BlankPictureError:
+            return Answer(probabilities=None, seen=None)
+        probabilities = model.classifier.probabilities(seen[None])[0]
+        return Answer(probabilities=probabilities.tolist(), seen=seen)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page is told as it opens; loads the model that was named."""
+        model = self.load(self.named)
+        return {
+            "named": self.named,
+            "data": model.data,
+            "classes": model.class_names,
+            "shape": model.classifier.architecture.input_shape,
+            "models": [vars(offer) for offer in self.offers],
+        }
+
+
+def _offers_of_study(found: Model) -> list[Offer]:
+    """From the smallest to the best, without those whose weights are gone."""
+    again = {each.trial: each for each in confirmed(found.study)}
+    front = {row.trial for row in rows(found.study) if row.pareto} | {found.trial.trial}
+    models = [
+        Model(found.folder, found.study, found.study.trials[trial], again.get(trial))
+        for trial in front
+    ]
+    offers = [_offer_of_trial(model) for model in models if model.weights.exists()]
+    return sorted(offers, key=lambda offer: (offer.params, offer.accuracy or 0))
+
+
+def _offer_of_trial(model: Model) -> Offer:
+    trial, tested = model.trial, model.confirmed
+    return Offer(
+        name=_name(model),
+        notation=trial.notation,
+        params=trial.cost["params"],
+        accuracy=tested.mean if tested else trial.val_accuracy,
+        measured_on="test" if tested else "validation" if trial.val_accuracy is not None else None,
+    )
+
+
+def _name(model: Model) -> str:
+    return f"{model.folder.path.name}:{model.trial.trial}"
+
+
+def _offer_of_bundle(folder: Path, name: str) -> Offer:
+    bundle = read_bundle(folder)
+    try:
+        tested, validated = (bundle.manifest.get(part) for part in ("confirmed", "validation"))
+        accuracy = tested["mean"] if tested else validated["accuracy"] if validated else None
+        return Offer(
+            name=name,
+            notation=bundle.architecture.notation,
+            params=int(bundle.manifest["cost"]["params"]),
+            accuracy=None if accuracy is None else float(accuracy),
+            measured_on="test" if tested else "validation" if validated else None,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
+        ) from error
+
+
+def _is_plain(picture: Image) -> bool:
+    """Whether all of it has one colour."""
+    ends = np.asarray(picture.getextrema()).reshape(-1, 2)
+    return bool((ends[:, 0] == ends[:, 1]).all())

@@ -1,0 +1,62 @@
+"""The commands that serve a page on this machine: `draw`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import webbrowser
+from pathlib import Path
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.search.output import busy
+from pennyweight.search.units import Count, Flag, Runs
+
+
+def draw(
+    model: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Count = 8765,
+    browser: Flag = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Open a page on this machine to draw on, and see what a network says while you draw.
+
+    Parameters
+    ----------
+    model
+        STUDY for its best trial, STUDY:TRIAL, or a bundle's folder. A study's best for their size
+        can be chosen on the page too.
+    host
+        The address to serve at; any but this machine's own lets others in.
+    port
+        The port to serve at, 0 for any that is free.
+    browser
+        Open the page in your browser.
+    """
+    try:
+        from pennyweight.results.drawing_server import address_of, listen, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise UsageError(
+            "draw needs Starlette and uvicorn: `pip install 'pennyweight[page]'`."
+        ) from error
+    from pennyweight.results.drawing import Choice
+
+    choice = Choice(runs, model)
+    listening = listen(host, port)
+    address = address_of(listening, host)
+
+    with contextlib.ExitStack() as waiting:
+        waiting.enter_context(busy("loading the network"))
+
+        def ready() -> None:
+            waiting.close()
+            print(f"Draw at {address} (Ctrl-C ends it).", flush=True)
+            if browser:
+                # Some browsers are waited for to their end, and would see no page meanwhile.
+                threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+        serve(choice, listening, host, ready=ready)

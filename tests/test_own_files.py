@@ -1,0 +1,323 @@
+"""Data in files of one's own: read to the pixel, or refused in one line."""
+
+import gzip
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.train.data import describe, load_training_set
+from pennyweight.train.door import open_test_set
+from pennyweight.train.own_files import KINDS
+from pennyweight.train.splits import held_out_test
+
+COUNT, SIDE, CLASSES = 60, 4, 3
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (COUNT, SIDE, SIDE), dtype=np.uint8)
+LABELS = np.arange(COUNT) % CLASSES
+TEST_IMAGES = RANDOM.integers(0, 256, (12, SIDE, SIDE), dtype=np.uint8)
+TEST_LABELS = np.arange(12) % CLASSES
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PENNYWEIGHT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def csv_text(images: np.ndarray, labels: Any) -> str:
+    rows = [
+        f"{label},{','.join(map(str, image.ravel()))}"
+        for image, label in zip(images, labels, strict=True)
+    ]
+    return "\n".join(["label," + ",".join(f"pixel{i}" for i in range(SIDE**2)), *rows]) + "\n"
+
+
+def write_csv(place: Path, *, test: bool) -> str:
+    (place / "train.csv").write_text(csv_text(IMAGES, LABELS))
+    return f"csv:{place / 'train.csv'}"
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx(place: Path, *, test: bool) -> str:
+    (place / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (place / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(LABELS.astype(np.uint8))))
+    if test:
+        (place / "t10k-images.idx3-ubyte").write_bytes(idx(TEST_IMAGES))
+        (place / "t10k-labels-idx1-ubyte").write_bytes(idx(TEST_LABELS.astype(np.uint8)))
+    return f"idx:{place}"
+
+
+def write_npz(place: Path, *, test: bool) -> str:
+    arrays: dict[str, Any] = {"x_train": IMAGES, "y_train": LABELS}
+    if test:
+        arrays |= {"x_test": TEST_IMAGES[..., None], "y_test": TEST_LABELS[:, None]}
+    np.savez_compressed(place / "a.npz", **arrays)
+    return f"npz:{place / 'a.npz'}"
+
+
+def write_folder(place: Path, *, test: bool) -> str:
+    parts = [("train", IMAGES, LABELS), ("test", TEST_IMAGES, TEST_LABELS)]
+    for part, images, labels in parts if test else [("", IMAGES, LABELS)]:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = place / part / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number:03d}.png")
+    return f"folder:{place}"
+
+
+WRITERS: dict[str, Callable[..., str]] = {
+    "csv": write_csv,
+    "idx": write_idx,
+    "npz": write_npz,
+    "folder": write_folder,
+}
+
+
+def as_set(images: np.ndarray, labels: np.ndarray) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)}
+
+
+def test_there_is_a_writer_for_every_kind() -> None:
+    assert set(WRITERS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_without_a_test_part_a_stratified_fifth_is_held_out(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    place.mkdir()
+    source = WRITERS[kind](place, test=False)
+    info = describe(source)
+    assert (info.input_shape, info.class_names) == ((SIDE, SIDE, 1), ("0", "1", "2"))
+    assert (info.train_examples, info.test_examples) == (48, 12)
+    training = load_training_set(source)
+    testing = open_test_set(source, purpose="evaluate", model="m", ledger=tmp_path / "ledger")
+    parts = [as_set(part.images, part.labels) for part in (training, testing)]
+    assert [len(part) for part in parts] == [48, 12]
+    assert parts[0] | parts[1] == as_set(IMAGES, LABELS)
+    if kind != "folder":  # whose pictures come by class
+        held_out = held_out_test(LABELS)
+        np.testing.assert_array_equal(testing.images[..., 0], IMAGES[held_out])
+
+
+@pytest.mark.parametrize("kind", sorted(set(WRITERS) - {"csv"}))
+def test_a_test_part_of_its_own_stays_one(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    place.mkdir()
+    source = WRITERS[kind](place, test=True)
+    assert (describe(source).train_examples, describe(source).test_examples) == (COUNT, 12)
+    training = load_training_set(source)
+    testing = open_test_set(source, purpose="evaluate", model="m", ledger=tmp_path / "ledger")
+    assert as_set(training.images, training.labels) == as_set(IMAGES, LABELS)
+    assert as_set(testing.images, testing.labels) == as_set(TEST_IMAGES, TEST_LABELS)
+
+
+def test_files_that_change_are_read_again(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, test=False)
+    before = load_training_set(source).fingerprint
+    path = tmp_path / "train.csv"
+    path.write_text(csv_text(255 - IMAGES, LABELS))
+    os.utime(path, ns=(1, 1))
+    assert load_training_set(source).fingerprint != before
+
+
+def test_the_cached_description_is_that_of_the_files(tmp_path: Path, cache: Path) -> None:
+    source = write_npz(tmp_path, test=True)
+    first = describe(source)
+    (noted,) = (cache / "described").iterdir()
+    assert describe(source) == first
+    noted.write_text("{}")  # damaged: found out again
+    assert describe(source) == first
+
+
+def test_classes_of_a_csv_may_be_words_in_any_column_and_quotes(tmp_path: Path) -> None:
+    names = ["owl", "cat, big", "dog"]
+    header = ",".join([*(f"p{i}" for i in range(4)), "label"])
+    rows = [f'{i},{i + 1},{i + 2},{i + 3},"{names[i % 3]}"' for i in range(30)]
+    (tmp_path / "words.csv").write_text("\n".join([header, *rows]))
+    source = f"csv:{tmp_path / 'words.csv'}"
+    assert describe(source).class_names == ("cat, big", "dog", "owl")
+    training = load_training_set(source)
+    for image, label in zip(training.images, training.labels, strict=True):
+        assert training.class_names[label] == names[image[0, 0, 0] % 3]
+
+
+def test_numbers_are_ordered_as_numbers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=(LABELS + 1) * 5)
+    assert describe(f"npz:{tmp_path / 'a.npz'}").class_names == ("5", "10", "15")
+
+
+def test_colours_in_a_folder_make_all_pictures_coloured(tmp_path: Path) -> None:
+    write_folder(tmp_path, test=False)
+    red = Image.new("RGB", (SIDE, SIDE), (250, 10, 20))
+    red.save(tmp_path / "0" / "zz.png")
+    training = load_training_set(f"folder:{tmp_path}")
+    assert training.images.shape[1:] == (SIDE, SIDE, 3)
+    grey = sum((image[..., 0] == image[..., 2]).all() for image in training.images)
+    assert grey >= len(training.labels) - 1
+
+
+def spoil(text: str, line: int, change: Callable[[list[str]], list[str]]) -> str:
+    lines = text.splitlines()
+    lines[line] = ",".join(change(lines[line].split(",")))
+    return "\n".join(lines)
+
+
+WHOLE = csv_text(IMAGES, LABELS)
+SPOILT_CSV: dict[str, tuple[str | bytes, str]] = {
+    "no label": (spoil(WHOLE, 0, lambda f: ["digit", *f[1:]]), "square picture.*no column `label`"),
+    "no header": (WHOLE.split("\n", 1)[1], "must begin with the columns' names"),
+    "two labels": (spoil(WHOLE, 0, lambda f: ["label", "label", *f[2:]]), "one column `label`"),
+    "short row": (
+        spoil(WHOLE, 9, lambda f: f[:-1]),
+        "full rows, but: the number of columns changed",
+    ),
+    "long row": (
+        spoil(WHOLE, 9, lambda f: [*f, "1"]),
+        "full rows, but: the number of columns changed",
+    ),
+    "short rows": ("\n".join(line + ",1" for line in WHOLE.splitlines()[1:]), "columns' names"),
+    "too bright": (
+        spoil(WHOLE, 3, lambda f: [*f[:5], "256", *f[6:]]),
+        "picture 3 has 256 as pixel 5",
+    ),
+    "negative": (spoil(WHOLE, 3, lambda f: [*f[:5], "-1", *f[6:]]), "picture 3 has -1 as pixel 5"),
+    "fraction": (spoil(WHOLE, 3, lambda f: [*f[:5], "0.5", *f[6:]]), "could not convert"),
+    "huge": (spoil(WHOLE, 3, lambda f: [*f[:5], "99999999", *f[6:]]), "could not convert"),
+    "word": (spoil(WHOLE, 3, lambda f: [*f[:5], "x", *f[6:]]), "could not convert"),
+    "unlabelled row": (spoil(WHOLE, 3, lambda f: ["", *f[1:]]), "a label in every row"),
+    "not square": (
+        "\n".join(",".join(line.split(",")[:-1]) for line in WHOLE.splitlines()),
+        "each pixel of a square picture, such as 784 for 28x28, but has 15",
+    ),
+    "no rows": (WHOLE.splitlines()[0], "a row for each picture, but has none"),
+    "empty": ("", "square picture"),
+    "few": ("\n".join(WHOLE.splitlines()[:9]), "at least 20 pictures, but has 8"),
+    "bytes": (b"label,\xff\xfe", "is no UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT_CSV)
+def test_a_csv_that_is_not_right_is_refused(what: str, tmp_path: Path) -> None:
+    content, rule = SPOILT_CSV[what]
+    path = tmp_path / "a.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UsageError, match=rule) as refusal:
+        describe(f"csv:{path}")
+    assert str(path) in str(refusal.value)
+
+
+def test_rows_with_another_number_of_fields_than_the_header_are_refused(tmp_path: Path) -> None:
+    lines = WHOLE.splitlines()
+    (tmp_path / "a.csv").write_text("\n".join([lines[0], *(line + ",1" for line in lines[1:])]))
+    with pytest.raises(UsageError, match="each of its 17 columns, but its rows have 18"):
+        describe(f"csv:{tmp_path / 'a.csv'}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        (
+            "train-images-idx3-ubyte",
+            b"\0\0\x0b\x03" + bytes(40),
+            "magic number 00000803, but begins",
+        ),
+        ("train-images-idx3-ubyte", b"", "begins with nothing"),
+        ("train-images-idx3-ubyte", idx(IMAGES)[:-1], "damaged or was cut off"),
+        ("train-images-idx3-ubyte", idx(IMAGES)[:7], "damaged or was cut off"),
+        ("train-images-idx3-ubyte", idx(IMAGES) + b"1", "damaged or was cut off"),
+        ("train-images-idx3-ubyte", idx(IMAGES[:-1]), "has 59 pictures, but .* has 60 labels"),
+        ("train-labels-idx1-ubyte.gz", gzip.compress(idx(IMAGES), mtime=0)[:-9], "must be gzipped"),
+        ("train-labels-idx1-ubyte.gz", b"no gzip", "must be gzipped"),
+    ],
+    ids=str,
+)
+def test_idx_files_that_are_not_right_are_refused(
+    name: str, content: bytes, rule: str, tmp_path: Path
+) -> None:
+    source = write_idx(tmp_path, test=False)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rule):
+        describe(source)
+
+
+@pytest.mark.parametrize("gone", ["images", "labels"])
+def test_idx_files_come_in_pairs(gone: str, tmp_path: Path) -> None:
+    source = write_idx(tmp_path, test=True)
+    next(iter(tmp_path.glob(f"t10k-{gone}*"))).unlink()
+    with pytest.raises(UsageError, match=f"needs the file with its {gone} beside it"):
+        describe(source)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "rule"),
+    [
+        ({"a": IMAGES}, "must hold the arrays x_train and y_train or .* but holds a"),
+        ({"x": IMAGES / 255, "y": LABELS}, "whole levels from 0 to 255, but holds float64"),
+        ({"x": IMAGES + np.int64(1), "y": LABELS}, "whole levels .* int64 from 1 to 256"),
+        ({"x": IMAGES, "y": LABELS[:-1]}, "and a label for each"),
+        ({"x": IMAGES[0], "y": LABELS}, "and a label for each"),
+        ({"x": IMAGES[:0], "y": LABELS[:0]}, "and a label for each"),
+        ({"x": IMAGES, "y": LABELS / 2}, "labels as whole numbers or text, not float64"),
+        ({"x": np.array([{}], object), "y": LABELS[:1]}, "but it holds Python objects"),
+    ],
+    ids=str,
+)
+def test_an_npz_that_is_not_right_is_refused(
+    arrays: dict[str, Any], rule: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "a.npz", allow_pickle=True, **arrays)
+    with pytest.raises(UsageError, match=rule):
+        describe(f"npz:{tmp_path / 'a.npz'}")
+
+
+def test_a_torn_npz_is_refused(tmp_path: Path) -> None:
+    write_npz(tmp_path, test=False)
+    whole = (tmp_path / "a.npz").read_bytes()
+    for content in (b"", b"PK", whole[: len(whole) // 2], whole[:100] + b"x" * 9 + whole[109:]):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(UsageError, match="must be an NPZ file of plain arrays"):
+            describe(f"npz:{tmp_path / 'a.npz'}")
+
+
+def test_folders_that_are_not_right_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="must hold a folder of pictures"):
+        describe(f"folder:{tmp_path}")
+    source = write_folder(tmp_path, test=False)
+    Image.new("L", (9, 5)).save(tmp_path / "1" / "odd.png")
+    with pytest.raises(UsageError, match=r"All pictures must be of one size, but .* and .* 9x5"):
+        describe(source)
+    (tmp_path / "1" / "odd.png").write_text("no picture")
+    with pytest.raises(UsageError, match=r"odd.png must be a picture, but is damaged or none"):
+        describe(source)
+
+
+def test_a_class_that_only_the_test_part_has_is_named(tmp_path: Path) -> None:
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS + 1}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(UsageError, match="test pictures of the class '3', which no training"):
+        describe(f"npz:{tmp_path / 'a.npz'}")
+
+
+def test_test_pictures_of_another_shape_are_refused(tmp_path: Path) -> None:
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, :3], "y_test": LABELS}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(UsageError, match="test pictures of the training pictures' shape"):
+        describe(f"npz:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_there_is_said(kind: str, tmp_path: Path) -> None:
+    wanted = "file" if kind in ("csv", "npz") else "folder"
+    for place in ("", str(tmp_path / "nothing")):
+        with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted}, but there is none at"):
+            describe(f"{kind}:{place}")

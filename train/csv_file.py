@@ -1,0 +1,107 @@
+"""Pictures in a CSV file: a header, a `label` column, and a column for each pixel."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import warnings
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from pennyweight.arch.errors import UsageError, shown
+
+LABEL = "label"
+_LONGEST_HEADER = 2_000_000  # characters
+
+
+def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint8 pictures (n, side, side, 1) in the rows' order, and their labels as text (n,).
+
+    The labels are None where there is no such column: then every column is a pixel. Raises
+    UsageError for what is no such file.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = _header(path, file)
+            at = names.index(LABEL) if LABEL in names else None
+            side = _side(path, names, at)
+            codes: dict[str, int] = {}
+            values = _numbers(path, file, at, codes)
+    except OSError as error:
+        raise UsageError(f"{path} must be a CSV file, but: {error.strerror or error}.") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} must be a CSV file, but it is no UTF-8 text.") from None
+    if values.shape[1] != len(names):
+        raise UsageError(
+            f"{path} must have a field for each of its {len(names)} columns, but its rows have "
+            f"{values.shape[1]}."
+        )
+    pixels = values if at is None else np.delete(values, at, axis=1)
+    _check_levels(path, pixels)
+    images = pixels.astype(np.uint8).reshape(-1, side, side, 1)
+    return images, None if at is None else np.array(list(codes))[values[:, at]]
+
+
+def _header(path: Path, file: TextIO) -> list[str]:
+    line = file.readline(_LONGEST_HEADER)
+    names = [name.strip() for name in next(csv.reader(io.StringIO(line)), [])]
+    if len(names) > 1 and all(name.lstrip("-").isdigit() for name in names):
+        raise UsageError(
+            f"{path} must begin with the columns' names, such as `{LABEL},pixel0,pixel1`, but "
+            f"begins with {shown(line[:20])}."
+        )
+    if names.count(LABEL) > 1:
+        raise UsageError(f"{path} must have one column `{LABEL}`, but has {names.count(LABEL)}.")
+    return names
+
+
+def _side(path: Path, names: list[str], at: int | None) -> int:
+    pixels = len(names) - (at is not None)
+    side = math.isqrt(pixels)
+    if not pixels or side * side != pixels:
+        without = "" if at is not None else f" and no column `{LABEL}`"
+        raise UsageError(
+            f"{path} must have a column for each pixel of a square picture, such as 784 for 28x28, "
+            f"but has {pixels:,}{without}: the others belong in another file."
+        )
+    return side
+
+
+def _numbers(path: Path, file: TextIO, at: int | None, codes: dict[str, int]) -> np.ndarray:
+    """All fields as int16 (n, columns); labels, in column `at`, as what `codes` gets for them."""
+
+    def code(label: str) -> int:
+        return codes.setdefault(label.strip(), len(codes))
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a file without rows: ours is clearer
+            values = np.loadtxt(
+                file,
+                np.int16,
+                delimiter=",",
+                converters=None if at is None else {at: code},
+                quotechar='"',
+                ndmin=2,
+            )
+    except ValueError as error:
+        reason = str(error).split(";")[0].removesuffix(".")
+        raise UsageError(f"{path} must hold whole numbers in full rows, but: {reason}.") from None
+    if not len(values):
+        raise UsageError(f"{path} must have a row for each picture, but has none.")
+    if "" in codes:
+        raise UsageError(f"{path} must have a label in every row, but one has none.")
+    return values
+
+
+def _check_levels(path: Path, pixels: np.ndarray) -> None:
+    lowest, highest = pixels.min(), pixels.max()
+    if lowest < 0 or highest > 255:
+        row, pixel = np.argwhere((pixels < 0) | (pixels > 255))[0]
+        raise UsageError(
+            f"{path} must hold levels from 0 to 255, but picture {row + 1} has "
+            f"{pixels[row, pixel]} as pixel {pixel + 1}."
+        )

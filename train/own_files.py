@@ -1,0 +1,171 @@
+"""Data in files of one's own: `csv:FILE`, `idx:FOLDER`, `npz:FILE` and `folder:FOLDER`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.train.cache import cache_folder
+from pennyweight.train.csv_file import LABEL, read_csv
+from pennyweight.train.idx_files import idx_files, read_idx
+from pennyweight.train.npz_file import read_npz
+from pennyweight.train.picture_folder import parts_of, picture_files, read_pictures
+from pennyweight.train.source import Batch, DataInfo, Part
+from pennyweight.train.splits import held_out_test, others
+
+KINDS = ("csv", "idx", "npz", "folder")
+_FEWEST = 20  # pictures: with fewer there is nothing to hold out
+
+
+class Contents(NamedTuple):
+    """What files hold: pictures with their labels, and a test part where there is one."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray] | None
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """Reads files of one kind. Without a test part a stratified fifth is held out, as for digits.
+
+    What they hold is described once: finding out takes reading them.
+    """
+
+    kind: str
+    path: Path
+
+    @classmethod
+    def of(cls, source: str) -> OwnFiles:
+        """The reader of a source such as `csv:train.csv`; UsageError where nothing is there."""
+        kind, _, place = source.partition(":")
+        path = Path(place).expanduser()
+        wanted = "file" if kind in ("csv", "npz") else "folder"
+        if not place or not (path.is_file() if wanted == "file" else path.is_dir()):
+            raise UsageError(
+                f"{kind}: takes a {wanted}, but there is none at {place or 'nothing'!r}."
+            )
+        return cls(kind, path)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Which version of which files: their names, sizes and times."""
+        seen = hashlib.sha256(str(self.path.resolve()).encode())
+        for path in self._files():
+            status = path.stat()
+            seen.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return self.kind, self.path.stem, seen.hexdigest()[:16]
+
+    @cached_property
+    def info(self) -> DataInfo:
+        """The description, from the cache where the files are as they were."""
+        noted = cache_folder() / "described" / f"{'-'.join(self.key[::2])}.json"
+        try:
+            told = json.loads(noted.read_text())
+            told |= {name: tuple(told[name]) for name in ("input_shape", "class_names")}
+            return DataInfo(**told | {"name": self._name})
+        except (OSError, ValueError, TypeError, KeyError):
+            described = self._describe()
+        try:
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            noted.write_text(json.dumps(asdict(described)))
+        except OSError:
+            pass  # then it is found out again
+        return described
+
+    def read_part(self, part: Part) -> Iterator[Batch]:
+        """One batch with all of `part`."""
+        contents = self._read()
+        numbers = self._numbers(contents)
+        if contents.test is not None:
+            images = contents.test[0] if part == "test" else contents.train[0]
+            yield images, numbers[1 if part == "test" else 0]
+            return
+        held_out = held_out_test(numbers[0])
+        kept = held_out if part == "test" else others(held_out, len(numbers[0]))
+        yield contents.train[0][kept], numbers[0][kept]
+
+    @property
+    def _name(self) -> str:
+        return f"{self.kind}:{self.path}"
+
+    def _files(self) -> list[Path]:
+        if self.kind in ("csv", "npz"):
+            return [self.path]
+        if self.kind == "idx":
+            return sorted(path for path in self.path.iterdir() if path.is_file())
+        train, test = parts_of(self.path)
+        return picture_files(train) + (picture_files(test) if test else [])
+
+    def _read(self) -> Contents:
+        if self.kind == "csv":
+            images, labels = read_csv(self.path)
+            if labels is None:
+                raise UsageError(f"{self.path} must have a column `{LABEL}` to be learned from.")
+            return Contents((images, labels), None)
+        if self.kind == "npz":
+            return Contents(*read_npz(self.path))
+        if self.kind == "folder":
+            train, test = parts_of(self.path)
+            return Contents(read_pictures(train), read_pictures(test) if test else None)
+        pairs = {part: idx_files(self.path, part) for part in ("train", "test")}
+        if pairs["train"] is None:
+            raise UsageError(
+                f"{self.path} must hold train-images-idx3-ubyte and train-labels-idx1-ubyte, "
+                "gzipped or not, but holds neither."
+            )
+        test = pairs["test"]
+        return Contents(read_idx(*pairs["train"]), read_idx(*test) if test else None)
+
+    def _describe(self) -> DataInfo:
+        contents = self._read()
+        shapes = {part[0].shape[1:] for part in contents if part is not None}
+        if len(shapes) > 1:
+            raise UsageError(
+                f"{self.path} must hold test pictures of the training pictures' shape."
+            )
+        total = len(contents.train[1])
+        if total < _FEWEST:
+            raise UsageError(f"{self.path} must hold at least {_FEWEST} pictures, but has {total}.")
+        numbers = self._numbers(contents)
+        test = len(held_out_test(numbers[0])) if contents.test is None else len(numbers[1])
+        names = self._class_names(contents)
+        return DataInfo(
+            name=self._name,
+            input_shape=contents.train[0].shape[1:],
+            classes=len(names),
+            class_names=names,
+            train_examples=total - (test if contents.test is None else 0),
+            test_examples=test,
+        )
+
+    def _class_names(self, contents: Contents) -> tuple[str, ...]:
+        """The labels in order: of numbers if all are, as text otherwise."""
+        found = {str(label) for label in np.unique(contents.train[1])}
+        by_number = all(label.isdigit() for label in found)
+        return tuple(sorted(found, key=int if by_number else str))
+
+    def _numbers(self, contents: Contents) -> list[np.ndarray]:
+        """The labels of each part as int32 places in the class names."""
+        place = {name: number for number, name in enumerate(self._class_names(contents))}
+        numbers: list[np.ndarray] = []
+        for part in contents:
+            if part is None:
+                continue
+            labels, inverse = np.unique(part[1], return_inverse=True)
+            known: list[Any] = [place.get(str(label)) for label in labels]
+            if None in known:
+                strange = labels[known.index(None)]
+                raise UsageError(
+                    f"{self.path} has test pictures of the class {str(strange)!r}, which no "
+                    "training picture is of."
+                )
+            numbers.append(np.array(known, np.int32)[inverse])
+        return numbers
