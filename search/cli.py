@@ -30,7 +30,7 @@ app = App(
 for command in (
     commands_search.search,
     commands_look.leaderboard,
-    commands_look.dashboard,
+    commands_serve.dashboard,
     commands_search.confirm,
     commands_search.frontier,
     commands_use.export,

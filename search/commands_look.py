@@ -1,4 +1,4 @@
-"""The commands that show: `leaderboard`, `dashboard`, `inspect` and `data`."""
+"""The commands that show: `leaderboard`, `inspect` and `data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
 from pennyweight.search.output import show, show_leaderboard
 from pennyweight.search.settings import DATA
-from pennyweight.search.units import Count, Flag, InputShape, Port, Runs
+from pennyweight.search.units import Count, Flag, InputShape, Runs
 
 
 def leaderboard(
@@ -68,35 +68,6 @@ def leaderboard(
         sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
     else:
         show_leaderboard(records, chosen, runs / study, json=json)
-
-
-def dashboard(
-    study: str,
-    /,
-    *,
-    host: str = "127.0.0.1",
-    port: Port = 8080,
-    runs: Runs = Path("runs"),
-) -> None:
-    """Show a study in optuna-dashboard, a page for the browser, until Ctrl-C.
-
-    Parameters
-    ----------
-    study
-        Its name. It may be running: the page follows it, and cannot change it.
-    host
-        The address to serve at; this one is for programs of this machine alone.
-    port
-        The port to serve at; 0 is any that is free.
-    """
-    from pennyweight.search.dashboard import serve
-
-    def ready(address: str) -> None:
-        print(f"{study} is shown at {address}")
-        print("The page has a copy, which follows the study; nothing done there changes the study.")
-        print("Ctrl-C ends it.", flush=True)
-
-    serve(runs, study, host, port, ready)
 
 
 def inspect(

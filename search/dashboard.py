@@ -121,7 +121,7 @@ def serve(runs: Path, name: str, host: str, port: int, ready: Callable[[str], No
         import optuna_dashboard  # noqa: F401
     except ImportError:
         raise UsageError(
-            "dashboard needs optuna-dashboard: `pip install pennyweight[dashboard]`."
+            "dashboard needs optuna-dashboard: `pip install 'pennyweight[dashboard]'`."
         ) from None
     with (
         tempfile.TemporaryDirectory(prefix="pennyweight-") as folder,

@@ -105,7 +105,6 @@ Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]
 Group = Workers
-Port = Annotated[int, _parameter(count, "PORT")]
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 After = Annotated[tuple[str, ...], Parameter(negative="")]

@@ -191,7 +191,7 @@ def test_without_the_extra_it_is_named(folder: Path, tmp_path: Path) -> None:
     hook = "import sys; sys.modules['optuna_dashboard'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(hook)
     line = said(pennyweight("dashboard", "small", cwd=folder, PYTHONPATH=tmp_path))
-    assert line == "dashboard needs optuna-dashboard: `pip install pennyweight[dashboard]`."
+    assert line == "dashboard needs optuna-dashboard: `pip install 'pennyweight[dashboard]'`."
 
 
 @needs_chromium
