@@ -34,9 +34,7 @@ def write_figures(folder: Path, images: np.ndarray, found: Predictions) -> list[
     figures: dict[str, Figure] = {
         "confusion.png": confusion_figure(found),
         "predictions.png": pictures_figure(images, found, some, "random pictures"),
-        "mistakes.png": pictures_figure(
-            images, found, found.worst(_SHOWN), "mistakes, the surest first"
-        ),
+        "mistakes.png": pictures_figure(images, found, worst, "mistakes, the surest first"),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.results.predictions import Predictions
 
@@ -45,6 +45,15 @@ class EvaluationTable:
                 for index, label, wrong, sure in found.mistakes[:_MISTAKES]
             )
             yield Text(f"surest mistakes of {len(found.mistakes):,}: {'; '.join(worst)}")
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """As a notebook shows it."""
+        from rich.table import Table
+
+        parts = Table.grid()
+        for part in self.__rich_console__():
+            parts.add_row(part)
+        return parts._repr_mimebundle_([], [])
 
     def _classes(self) -> Table:
         table = _table("class", "precision %", "recall %", "F1 %", "pictures")

@@ -37,6 +37,12 @@ class Rung:
     seconds: Mapping[str, float]  # of the worker, by kind
     worker: int | str
 
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was no longer a number, which records have no number for."""
+        last = self.curve[-1]
+        return last.train_loss is None or last.val_log_loss is None
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:

@@ -30,7 +30,7 @@ def as_table(
     from rich.text import Text
 
     table = Table(
-        title=Text(_title(study), style="bold not italic"),
+        title=Text(title_of(study), style="bold not italic"),
         caption=Text("\n".join(_footer(study, rows, test_readings)), style="not italic not dim"),
         title_justify="left",
         caption_justify="left",
@@ -76,7 +76,8 @@ def as_text(shown: RenderableType) -> str:
     return "\n".join(line.rstrip() for line in printed.get().splitlines())
 
 
-def _title(study: StudyRecords) -> str:
+def title_of(study: StudyRecords) -> str:
+    """The study, its data and its limits, in one line."""
     unusual = [] if study.precision == PRECISION else [study.precision]
     return " · ".join([f"{study.study} on {study.data}", *limits(study), *unusual])
 

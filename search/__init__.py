@@ -9,11 +9,12 @@
 
 In a notebook, where no guard is needed, a cell that ends in `found` shows the leaderboard.
 
-`search` launches a study or goes on with it and returns `Found`; `Training` trains one network as a
-study of one trial; `UsageError` is what both raise for anything that cannot be. `Settings` and
-`Genome` are what a study is and what is proposed in it. Names load when they are first used
-(PEP 562), so importing this imports neither JAX nor Optuna. A function that shares its module's
-name is imported from that module: `from pennyweight.search.decode import decode`.
+`search` launches a study or goes on with it and returns `Found`, and so does `train`, which trains
+one network as a study of one trial (a `Training`); `UsageError` is what both raise for anything
+that cannot be. `Settings` and `Genome` are what a study is and what is proposed in it. Names load
+when they are first used (PEP 562), so importing this imports neither JAX nor Optuna. A function
+that shares its module's name is imported from that module:
+`from pennyweight.search.decode import decode`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from pennyweight.search.genome import Genome
     from pennyweight.search.launch import Found, search
     from pennyweight.search.settings import Settings
-    from pennyweight.search.single import Training
+    from pennyweight.search.single import Training, train
 
-__all__ = ["Found", "Genome", "Settings", "Training", "UsageError", "search"]
+__all__ = ["Found", "Genome", "Settings", "Training", "UsageError", "search", "train"]
 
 _HOMES = {
     "pennyweight.arch.errors": ("UsageError",),
     "pennyweight.search.genome": ("Genome",),
     "pennyweight.search.launch": ("Found", "search"),
     "pennyweight.search.settings": ("Settings",),
-    "pennyweight.search.single": ("Training",),
+    "pennyweight.search.single": ("Training", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

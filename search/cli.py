@@ -31,6 +31,7 @@ for command in (
     commands_search.search,
     commands_look.leaderboard,
     commands_look.report,
+    commands_serve.dashboard,
     commands_search.confirm,
     commands_search.frontier,
     commands_use.export,

@@ -168,30 +168,18 @@ def train(
     """
     from pennyweight.search.arguments import first_given, read_arch, read_recipe
     from pennyweight.search.single import Training, measure_trained
-    from pennyweight.train.recipe import Candidate, Recipe
 
-    named = read_arch(arch, data=first_given(data, DATA))
-    whole = whole or named.whole
-    precision = first_given(precision, named.precision, PRECISION)
-    chosen = read_recipe(recipe) if recipe else named.recipe or Recipe()
-    if seed is None:
-        seed = named.seed or 0
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
-    candidate = Candidate(architecture=named.architecture, recipe=chosen, seed=seed)
-    usual = f"train-{named.architecture.fingerprint}-{seed}"
-    usual += "" if precision == PRECISION else f"-{precision}"
-    usual += "-whole" if whole else ""
-    training = Training(
-        candidate=candidate,
-        data=first_given(data, named.data, DATA),
-        epochs=first_given(max_epochs, named.epochs, MAX_EPOCHS),
-        name=usual if study is None else study,
-        runs=runs,
-        command=command_line(),
+    training = Training.of(
+        read_arch(arch, data=first_given(data, DATA)),
+        data=data,
+        recipe=read_recipe(recipe) if recipe else None,
+        max_epochs=max_epochs,
+        seed=seed,
         precision=precision,
         whole=whole,
-        data_fingerprint=named.data_fingerprint if data is None else None,
+        study=study,
+        runs=runs,
+        command=command_line(),
     )
     from pennyweight.results.leaderboard import rows
 
@@ -201,8 +189,8 @@ def train(
         with busy("measuring on the test set"):
             measured = measure_trained(runs, training.name)
     if json:
-        row = vars(rows(records)[0]) | {"study": training.name, "precision": precision}
-        row |= {"whole": whole}
+        row = vars(rows(records)[0]) | {"study": training.name, "precision": training.precision}
+        row |= {"whole": training.whole}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

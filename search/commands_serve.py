@@ -1,4 +1,4 @@
-"""The commands that serve a page on this machine: `draw`."""
+"""The commands that serve a page on this machine: `draw` and `dashboard`."""
 
 from __future__ import annotations
 
@@ -60,3 +60,32 @@ def draw(
                 threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
         serve(choice, listening, host, ready=ready)
+
+
+def dashboard(
+    study: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Count = 8080,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show a study in optuna-dashboard, a page for the browser, until Ctrl-C.
+
+    Parameters
+    ----------
+    study
+        Its name. It may be running: the page follows it, and cannot change it.
+    host
+        The address to serve at; any but this machine's own lets others look.
+    port
+        The port to serve at, 0 for any that is free.
+    """
+    from pennyweight.search.dashboard import serve
+
+    def ready(address: str) -> None:
+        print(f"{study} is shown at {address}")
+        print("The page has a copy, which follows the study; nothing done there changes the study.")
+        print("Ctrl-C ends it.", flush=True)
+
+    serve(runs, study, host, port, ready)

@@ -95,7 +95,8 @@ class Confirmation:
             executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
             records = stack.enter_context(RecordFile.open(folder.records))
             known = load_study(self.runs, self.study)  # again, now that nobody else writes
-            watch = stack.enter_context(watching(total, 0, 0, unit="trainings", show=progress))
+            shown = watching(total, 0, unit="trainings", known=known, show=progress)
+            watch = stack.enter_context(shown)
             started = time.monotonic()
             session = {"started": time.time(), "workers": executor.workers, "pid": os.getpid()}
             records.append("session", **session, versions=versions())

@@ -37,7 +37,11 @@ from pennyweight.search.settings import (
 from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from pennyweight.results.examine import Part
     from pennyweight.results.export import Verification
+    from pennyweight.results.predictions import Predictions
     from pennyweight.train.data import DataInfo
 
 AFTER = 2  # trials of another study are asked first
@@ -46,7 +50,7 @@ SHOWN = 20  # rows of a leaderboard, unless asked for more
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found so far; in a notebook it shows the leaderboard."""
+    """What a search or a training has found so far; in a notebook it shows the leaderboard."""
 
     study: StudyRecords
     runs: Path
@@ -72,6 +76,16 @@ class Found:
 
         model = find_model(self.runs, self.name)
         return export_model(model, Path(folder), command=_command(), force=force)
+
+    def examine(self, part: Part = "validation") -> tuple[Predictions, np.ndarray]:
+        """What rank 1 says of a part of its data, and the pictures (n, h, w, c).
+
+        Each reading of the test set is written down. Of a confirmed study it is the confirmed one.
+        """
+        from pennyweight.results.examine import examine
+        from pennyweight.results.loaded import load_model
+
+        return examine(load_model(self.runs, self.name), part=part)
 
     def __repr__(self) -> str:
         asked = len(self.study.trials)
@@ -301,8 +315,8 @@ class Plan:
             # Read again, under the lock: another coordinator may have been at work meanwhile.
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
-            epochs = settings.budget.max_epochs
-            with watching(self.trials, ended, epochs, known=known, show=progress) as watch:
+            shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
+            with shown as watch:
                 Coordinator(
                     folder=folder,
                     settings=settings,

@@ -1,23 +1,24 @@
-"""What one sees of a running search: a bar in a terminal or a notebook, lines elsewhere."""
+"""What one sees of a running search: a screen in a terminal, a line in a cell, lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.search.pace import Pace, rounded
+from pennyweight.search.tally import Tally, Unit
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from pennyweight.results.study_records import StudyRecords, TrialRecord
+    from pennyweight.results.study_records import StudyRecords
     from pennyweight.train.data import Dataset
 
-Unit = Literal["trials", "epochs", "trainings"]
 Watcher = Callable[[str, dict[str, Any]], None]
 
 
@@ -25,36 +26,35 @@ Watcher = Callable[[str, dict[str, Any]], None]
 def watching(
     total: int,
     done: int,
-    epochs: int,
     *,
     unit: Unit = "trials",
     known: StudyRecords | None = None,
+    deadline: float | None = None,
     show: bool = True,
 ) -> Iterator[Watcher]:
     """A watcher of records for `total` trials, or the epochs of one, of which `done` have ended.
 
-    A study that is gone on with is `known`. Everything goes to stderr: stdout is the result's.
+    A study that is gone on with is `known`; nothing new begins after the `deadline` (of
+    `time.monotonic`). Everything goes to stderr: stdout is the result's.
     """
     console = _console()
-    tally = _Tally(total, done, epochs, unit)
-    for trial in known.trials.values() if known else ():
-        tally.recall(trial)
+    tally = Tally(total, done, unit, known)
+    evidence, compiles = _EVIDENCE[unit], unit == "epochs"
+    pace = Pace(total, done, evidence=evidence, compiles=compiles, deadline=deadline)
     if not show:
         yield lambda kind, fields: None
     elif console.is_jupyter:
-        yield _in_cell(tally)
+        yield _in_cell(tally, pace)
     elif not console.is_terminal:
         print(f"{done}/{total} {unit} done, going on", file=sys.stderr, flush=True)
-        yield tally.line
+        yield partial(_line, tally, pace)
     else:
-        with _bar(unit) as progress:
-            bar = progress.add_task(tally.summary(), total=total, completed=done)
-
-            def watch(kind: str, fields: dict[str, Any]) -> None:
-                tally.note(kind, fields)
-                progress.update(bar, completed=tally.ended, description=tally.summary())
-
+        with _screen(console, tally, pace, known) as watch:
             yield watch
+
+
+_EVIDENCE: dict[Unit, int] = {"trials": 5, "epochs": 1, "trainings": 2}
+"""How many must have ended before the time left is guessed."""
 
 
 @contextlib.contextmanager
@@ -91,16 +91,61 @@ def load_shown(source: str, known: StudyRecords | None, *, show: bool) -> Datase
         return load_training_set(source, progress=decoded)
 
 
-def _in_cell(tally: _Tally) -> Watcher:
+@contextlib.contextmanager
+def _screen(
+    console: Console, tally: Tally, pace: Pace, known: StudyRecords | None
+) -> Iterator[Watcher]:
+    from rich.live import Live
+
+    from pennyweight.results.terminal import title_of
+    from pennyweight.search.screen import Screen
+
+    screen = Screen(tally, pace, title_of(known) if known else "")
+    # What is printed meanwhile stays where it was printed to: rich would move it to stderr.
+    with Live(screen, console=console, redirect_stdout=False):
+        try:
+            yield screen.note
+        finally:
+            screen.close()
+
+
+def _in_cell(tally: Tally, pace: Pace) -> Watcher:
     """A watcher that keeps one line of a notebook cell up to date (rich's needs ipywidgets)."""
     shown = importlib.import_module("IPython.display")  # where there are cells, there is IPython
-    handle = shown.display(shown.HTML(tally.html()), display_id=True)
+
+    def html() -> Any:
+        bar = f'<progress max="{tally.total}" value="{tally.ended}"></progress>'
+        left = "" if pace.left_s is None else f", about {rounded(pace.left_s)} left"
+        counted = f"{tally.ended}/{tally.total} {tally.unit}, {pace.elapsed_s:.0f} s{left}"
+        return shown.HTML(f"{bar} {counted}. {tally.summary}")
+
+    handle = shown.display(html(), display_id=True)
 
     def watch(kind: str, fields: dict[str, Any]) -> None:
         tally.note(kind, fields)
-        handle.update(shown.HTML(tally.html()))
+        pace.note(tally.ended)
+        handle.update(html())
 
     return watch
+
+
+def _line(tally: Tally, pace: Pace, kind: str, fields: dict[str, Any]) -> None:
+    """Print one line for each trial or training that ended, or for each epoch."""
+    tally.note(kind, fields)
+    shown = ""
+    if kind == "rung" and tally.unit == "epochs":
+        shown = f"epochs  {tally.summary}"
+    elif kind == "fresh":
+        shown = tally.summary
+    elif kind == "end" and tally.unit == "trials":
+        trial = fields["trial"]
+        epoch, accuracy, params, notation = tally.told(trial)
+        reached = f"{fields['reason']}:" if accuracy is None else f"accuracy {accuracy:7.2%}"
+        shown = f"trial {trial:<4} {fields['state']:9} epoch {epoch:<3} {reached} "
+        shown += f"{params:6,} parameters  {notation}"
+    if shown:
+        counted = f"{pace.elapsed_s:6.0f}s {tally.ended:4}/{tally.total}"
+        print(f"{counted} {shown}", file=sys.stderr, flush=True)
 
 
 def _console() -> Console:
@@ -119,87 +164,3 @@ def _bar(unit: str) -> Progress:
         TextColumn("{task.description}"),
     )
     return Progress(*columns, console=_console())
-
-
-class _Tally:
-    """Counts what the records say."""
-
-    def __init__(self, total: int, done: int, epochs: int, unit: Unit) -> None:
-        self.total, self.ended, self.epochs, self.unit = total, done, epochs, unit
-        self._states: Counter[str] = Counter()
-        self._accuracy: dict[int, tuple[int, float]] = {}
-        self._costs: dict[int, tuple[int, str]] = {}
-        self._fresh: dict[str, Any] | None = None  # the last training from a fresh seed
-        self._started = time.monotonic()
-
-    def recall(self, trial: TrialRecord) -> None:
-        """Take in a trial of an earlier session."""
-        self._costs[trial.trial] = trial.cost["params"], trial.notation
-        if trial.val_accuracy is not None:
-            self._accuracy[trial.trial] = trial.epochs, trial.val_accuracy
-        if trial.state != "running":
-            self._states[trial.state] += 1
-
-    def note(self, kind: str, fields: dict[str, Any]) -> None:
-        """Take in one record."""
-        if kind == "trial":
-            self._costs[fields["trial"]] = fields["cost"]["params"], fields["notation"]
-        elif kind == "rung":
-            accuracy = fields["val_correct"] / fields["val_total"]
-            self._accuracy[fields["trial"]] = fields["epoch"], accuracy
-            if self.unit == "epochs":
-                self.ended = fields["epoch"]
-        elif kind == "fresh":
-            self.ended += 1
-            self._fresh = fields
-        elif kind == "end" and self.unit == "trials":
-            self.ended += 1
-            self._states[fields["state"]] += 1
-
-    def summary(self) -> str:
-        """What happened so far, in one line."""
-        parts = [f"{count} {state}" for state, count in sorted(self._states.items())]
-        if self.unit == "epochs":
-            parts += [f"accuracy {accuracy:.2%}" for _, accuracy in self._accuracy.values()]
-            return ", ".join(parts)
-        if self._fresh is not None:
-            accuracy = self._fresh["correct"] / self._fresh["total"]
-            return "trial {trial}, seed {seed}: {part} accuracy".format(**self._fresh) + (
-                f" {accuracy:.2%}"
-            )
-        finished = [(a, t) for t, (epoch, a) in self._accuracy.items() if epoch == self.epochs]
-        if finished:
-            accuracy, trial = max(finished)
-            parts.append(f"best {accuracy:.2%} with {self._costs.get(trial, (0,))[0]:,} parameters")
-        return ", ".join(parts)
-
-    def html(self) -> str:
-        """What happened so far, with a bar."""
-        return (
-            f'<progress max="{self.total}" value="{self.ended}"></progress> '
-            f"{self.ended}/{self.total} {self.unit}, {self._clock():.0f} s. {self.summary()}"
-        )
-
-    def _clock(self) -> float:
-        return time.monotonic() - self._started
-
-    def line(self, kind: str, fields: dict[str, Any]) -> None:
-        """Print one line for each trial that ended, or for each epoch."""
-        self.note(kind, fields)
-        clock = f"{self._clock():6.0f}s {self.ended:4}/{self.total}"
-        if kind == "rung" and self.unit == "epochs":
-            print(f"{clock} epochs  {self.summary()}", file=sys.stderr, flush=True)
-        if kind == "fresh":
-            print(f"{clock} {self.summary()}", file=sys.stderr, flush=True)
-        if kind != "end" or self.unit == "epochs":
-            return
-        trial = fields["trial"]
-        epoch, accuracy = self._accuracy.get(trial, (0, None))
-        params, notation = self._costs.get(trial, (0, ""))
-        reached = f"accuracy {accuracy:7.2%}" if accuracy is not None else f"{fields['reason']}:"
-        print(
-            f"{clock} trial {trial:<4} {fields['state']:9} epoch {epoch:<3} {reached} "
-            f"{params:6,} parameters  {notation}",
-            file=sys.stderr,
-            flush=True,
-        )

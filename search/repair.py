@@ -34,13 +34,7 @@ def study_in_line(folder: Path, settings: Settings, known: StudyRecords) -> optu
 
 def score(rung: Rung) -> float:
     """What Optuna is told of a rung: the accuracy, 0 where it diverged."""
-    return 0.0 if diverged(rung) or rung.val_correct is None else rung.val_correct / rung.val_total
-
-
-def diverged(rung: Rung) -> bool:
-    """Whether a loss was no longer a number, which records have no number for."""
-    last = rung.curve[-1]
-    return last.train_loss is None or last.val_log_loss is None
+    return 0.0 if rung.diverged or rung.val_correct is None else rung.val_correct / rung.val_total
 
 
 def tell(study: optuna.Study, trial: Trial, state: str, value: float | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
@@ -16,7 +17,8 @@ from pennyweight.results.models import load_data_of
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search import repair
+from pennyweight.search.arguments import Named, first_given, read_arch
+from pennyweight.search.launch import Found
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
     rung_record,
@@ -24,9 +26,9 @@ from pennyweight.search.recording import (
     task_again,
     versions,
 )
-from pennyweight.search.settings import check_name
+from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
 from pennyweight.train.precision import PRECISION, Precision, check_precision
-from pennyweight.train.recipe import Candidate
+from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung, warm_up
 
 if TYPE_CHECKING:
@@ -71,6 +73,46 @@ class Training:
                 f"`batch_size` of the recipe must be at most the training split of {self.data} "
                 f"(of {info.train_examples} pictures in all), but got {batch}."
             )
+
+    @classmethod
+    def of(
+        cls,
+        named: Named,
+        *,
+        data: str | None,
+        recipe: Recipe | None,
+        max_epochs: int | None,
+        seed: int | None,
+        precision: Precision | None,
+        whole: bool,
+        study: str | None,
+        runs: Path,
+        command: list[str],
+    ) -> Training:
+        """What is not given is as the record says that `named` is from, or as usual."""
+        whole = whole or named.whole
+        precision = first_given(precision, named.precision, PRECISION)
+        seed = first_given(seed, named.seed, 0)
+        if not 0 <= seed < 2**31:
+            raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {seed}.")
+        usual = f"train-{named.architecture.fingerprint}-{seed}"
+        usual += "" if precision == PRECISION else f"-{precision}"
+        usual += "-whole" if whole else ""
+        return cls(
+            candidate=Candidate(
+                architecture=named.architecture,
+                recipe=first_given(recipe, named.recipe, Recipe()),
+                seed=seed,
+            ),
+            data=first_given(data, named.data, DATA),
+            epochs=first_given(max_epochs, named.epochs, MAX_EPOCHS),
+            name=usual if study is None else study,
+            runs=runs,
+            command=command,
+            precision=precision,
+            whole=whole,
+            data_fingerprint=named.data_fingerprint if data is None else None,
+        )
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
@@ -119,12 +161,13 @@ class Training:
             "session", started=time.time(), workers=1, versions=versions(), pid=os.getpid()
         )
         start = trial.epochs if trial else 0
-        diverged = trial is not None and bool(trial.rungs) and repair.diverged(trial.rungs[-1])
+        diverged = trial is not None and bool(trial.rungs) and trial.rungs[-1].diverged
         if start and not diverged and not folder.state(0, start).exists():
             start = 0  # a lost state is trained again; what is recorded twice counts once
-        bar = watching(self.epochs, start, self.epochs, unit="epochs", show=progress)
+        known = load_study(self.runs, self.name)  # with its trial
+        shown = watching(self.epochs, start, unit="epochs", known=known, show=progress)
         try:
-            with bar as watch:
+            with shown as watch:
                 warm_up(self.data, self.candidate.seed, self.whole)
                 self._train(folder, records, start, diverged, watch)
         finally:
@@ -208,6 +251,41 @@ class Training:
             for name in here | there
             if here.get(name) != there.get(name)
         ]
+
+
+def train(
+    arch: str | Architecture,
+    data: str | None = None,
+    *,
+    recipe: Recipe | None = None,
+    max_epochs: int | None = None,
+    seed: int | None = None,
+    precision: Precision | None = None,
+    whole: bool = False,
+    study: str | None = None,
+    runs: str | Path = "runs",
+    progress: bool = True,
+) -> Found:
+    """Train one network, as `pennyweight train` does; go on with it if the study exists.
+
+    `arch` may be a notation, zoo:NAME or a JSON file such as a record, whose data, recipe, epochs
+    and seed then hold where nothing else is given. Raises UsageError for anything that cannot be.
+    """
+    is_text = isinstance(arch, str)
+    named = read_arch(arch, data=first_given(data, DATA)) if is_text else Named(arch)
+    training = Training.of(
+        named,
+        data=data,
+        recipe=recipe,
+        max_epochs=max_epochs,
+        seed=seed,
+        precision=precision,
+        whole=whole,
+        study=study,
+        runs=Path(runs),
+        command=["python"],
+    )
+    return Found(training.run(progress=progress), training.runs, training.name)
 
 
 def measure_trained(runs: Path, name: str) -> Evaluation:

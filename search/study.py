@@ -178,7 +178,7 @@ class Coordinator:
             repair.tell(self._study, flight.trial, record.state, flight.score)
             return False
         if record.rungs:
-            return self._survives(flight, diverged=repair.diverged(record.rungs[-1]))
+            return self._survives(flight, diverged=record.rungs[-1].diverged)
         return self._admitted(flight)
 
     # A trial from its question to its end

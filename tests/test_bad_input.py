@@ -102,6 +102,10 @@ FLAGS: list[tuple[str, str]] = [
     ("leaderboard nothing", "There is no study 'nothing' in runs: there is none yet."),
     ("leaderboard nothing --runs nowhere", "There is no study 'nothing' in nowhere"),
     ("leaderboard x --json --csv", "--json, --csv and --markdown exclude one another: choose one."),
+    ("dashboard nothing", "There is no study 'nothing' in runs: there is none yet."),
+    ("dashboard x --port -1", "--port must be from 0 (any that is free) to 65535, but got -1."),
+    ("dashboard x --port 65536", "to 65535, but got 65536."),
+    ("dashboard x --port http", "--port must be a whole number"),
     ("export ../x:1", "There is no study '../x' in runs"),
     # the drawing page
     ("draw", "draw needs MODEL: `pennyweight draw --help` tells more."),

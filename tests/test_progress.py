@@ -1,15 +1,15 @@
-"""What one sees of a running search: lines, or a bar in a terminal, and on stderr alone."""
+"""What one sees of a running search where there is no terminal: lines, and on stderr alone.
 
-import os
-import pty
+What a terminal shows is in `test_screen.py`.
+"""
+
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import searched, trained
+from terminals import in_terminal
 
 from pennyweight.results.studies import load_study
 from pennyweight.search.progress import decoding, watching
@@ -45,7 +45,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_without_a_terminal_each_trial_that_ends_is_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with watching(3, 0, 3) as watch:
+    with watching(3, 0) as watch:
         for record in SEARCH:
             watch(*record)
     pruned, complete, failed = [line for line in lines(capsys) if " trial " in line]
@@ -62,7 +62,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line(
 def test_without_a_terminal_each_epoch_of_a_training_is_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with watching(3, 1, 3, unit="epochs") as watch:
+    with watching(3, 1, unit="epochs") as watch:
         for record in (rung(0, 2, 80), rung(0, 3, 90), end(0)):
             watch(*record)
     assert [line for line in lines(capsys) if "accuracy" in line] == [
@@ -74,7 +74,7 @@ def test_without_a_terminal_each_epoch_of_a_training_is_a_line(
 def test_what_is_gone_on_with_is_remembered(capsys: pytest.CaptureFixture[str]) -> None:
     """The size of a trial stands in its first record, which an earlier session wrote."""
     known = load_study(searched()[0] / "runs", "small")
-    with watching(4, 2, 1, known=known) as watch:
+    with watching(4, 2, known=known) as watch:
         watch(*end(2))
     trial = known.trials[2]
     line = lines(capsys)[-1]
@@ -84,7 +84,7 @@ def test_what_is_gone_on_with_is_remembered(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_who_wants_no_progress_sees_none(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching(3, 0, 3, show=False) as watch, decoding("mnist", show=False) as decoded:
+    with watching(3, 0, show=False) as watch, decoding("mnist", show=False) as decoded:
         for record in SEARCH:
             watch(*record)
         decoded(1, 2)
@@ -103,56 +103,16 @@ def test_decoding_is_told_once_and_only_where_it_happens(
     assert lines(capsys) == ["decoding 60,000 pictures of mnist, once for this machine"]
 
 
-def in_terminal(program: str, folder: Path) -> tuple[str, str]:
-    """(stdout, what the terminal got) of a program whose stderr is a terminal of 80 columns."""
-    ours, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        text=True,
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        try:
-            while part := os.read(ours, 65_536):
-                shown += part
-        except OSError:  # how a terminal's end is told on Linux
-            pass
-        os.close(ours)
-        assert process.stdout is not None
-        out = process.stdout.read()
-    assert process.returncode == 0, shown
-    return out, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-
-
-def test_a_terminal_shows_a_bar_with_the_best_so_far(tmp_path: Path) -> None:
-    program = (
-        "from pennyweight.search.progress import watching\n"
-        "with watching(3, 0, 3) as watch:\n"
-        f"    for record in {SEARCH!r}:\n"
-        "        watch(*record)\n"
-    )
-    out, shown = in_terminal(program, tmp_path)
-    assert out == ""
-    last = shown.replace("\r", "\n").strip().splitlines()[-1]
-    assert "3/3 trials" in last
-    assert "1 complete, 1 failed, 1 pruned, best 95.00% with 7,919 parameters" in last
-    assert "━" in last
-
-
 def test_a_terminal_shows_how_far_the_decoding_is(tmp_path: Path) -> None:
     program = (
         "from pennyweight.search.progress import decoding\n"
         "with decoding('mnist') as decoded:\n"
         "    decoded(30_000, 60_000)\n"
     )
-    out, shown = in_terminal(program, tmp_path)
-    assert out == ""
-    assert "30000/60000 pictures" in shown
-    assert "decoding mnist, once" in shown
+    shown = in_terminal(program, tmp_path)
+    assert (shown.status, shown.out) == (0, "")
+    assert "30000/60000 pictures" in shown.screens[-1][-1]
+    assert "decoding" in shown.screens[-1][-1]
 
 
 def test_a_real_training_tells_its_epochs() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import NETWORK, copied, pennyweight, start, trained, tree
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.notation import parse
 from pennyweight.results.folder import StudyFolder
@@ -15,7 +16,7 @@ from pennyweight.results.leaderboard import rows
 from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.single import Training
+from pennyweight.search.single import Training, train
 from pennyweight.train.recipe import Candidate, Recipe
 
 ARCHITECTURE = parse(NETWORK, (8, 8, 1), 10)
@@ -202,3 +203,44 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
     assert again.status == 0, again.err
     assert {**again.json, "seconds": 0} == {**ran.json, "seconds": 0}
     assert [r["kind"] for r in read_records(records)].count("rung") == ran.json["epochs"]
+
+
+# From Python
+
+
+@pytest.mark.parametrize("arch", [NETWORK, ARCHITECTURE], ids=["notation", "architecture"])
+def test_python_means_by_the_same_what_the_command_line_means(
+    arch: str | Architecture, runs: Path
+) -> None:
+    """Otherwise it would refuse to go on with the study, which is finished."""
+    before = tree(runs)
+    found = train(arch, "digits", max_epochs=2, study="one", runs=runs, progress=False)
+    assert tree(runs) == before
+    assert found.name == "one"
+    assert found.best == rows(load_study(runs, "one"))[0]
+
+
+def test_a_network_is_trained_from_python(tmp_path: Path, done: StudyRecords) -> None:
+    found = train(NETWORK, max_epochs=2, runs=tmp_path, progress=False)
+    assert found.name == f"train-{ARCHITECTURE.fingerprint}-0"
+    assert found.study.trials[0].curve == done.trials[0].curve
+    with pytest.raises(UsageError, match="batch_size is 64 there and 32 here"):
+        train(NETWORK, max_epochs=2, runs=tmp_path, recipe=Recipe(batch_size=32))
+
+
+def test_what_was_trained_says_what_is_on_the_validation_pictures(runs: Path) -> None:
+    found = train(NETWORK, max_epochs=2, study="one", runs=runs, progress=False)
+    readings = StudyFolder(runs / "one").count_readings()
+    predictions, images = found.examine()
+    assert images.shape == (288, 8, 8, 1)
+    assert predictions.accuracy == found.best.val_accuracy
+    assert found.examine("test")[0].probabilities.shape == (360, 10)
+    assert StudyFolder(runs / "one").count_readings() == readings + 1
+
+
+def test_python_refuses_what_the_command_line_refuses(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not understood"):
+        train("c8x", runs=tmp_path)
+    with pytest.raises(UsageError, match="--seed must be from 0 to 2147483647, but got -1"):
+        train(NETWORK, seed=-1, runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
