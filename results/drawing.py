@@ -16,7 +16,8 @@ from pennyweight.results.confirmed import confirmed
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.loaded import LoadedModel, bundle_folder, load_model
 from pennyweight.results.models import Model, find_model
-from pennyweight.results.preparation import BlankPictureError, open_picture, prepare
+from pennyweight.results.preparation import BlankPictureError, prepare
+from pennyweight.train.picture_file import open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,8 +6,6 @@ Whatever is asked, the answer is short and comes in time, and the next one is no
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pennyweight.arch.errors import UsageError, in_a_line, shown
 from pennyweight.results.drawing import Choice
+from pennyweight.results.hosts import may_answer
 
 T = TypeVar("T")
 
@@ -85,23 +84,6 @@ def drawing_app(choice: Choice, hosts: Collection[str], *, loopback: bool) -> AS
     )
     app.router.redirect_slashes = False
     return _Gate(app, frozenset(map(str.lower, hosts)), loopback=loopback)
-
-
-def may_answer(host: str, hosts: Collection[str], *, loopback: bool) -> bool:
-    """Whether a request for `host`, as its header says, is meant for this server.
-
-    >>> [may_answer(host, (), loopback=True) for host in ("[::1]:80", "localhost", "10.0.0.1")]
-    [True, True, False]
-    """
-    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(:[0-9]{1,5})?", host)
-    name = found[1].lower().removesuffix(".") if found else ""
-    if name == "localhost" or name in hosts:
-        return True
-    try:
-        address = ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return address.is_loopback or not loopback
 
 
 class _Gate:

@@ -6,13 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.loaded import LoadedModel
 from pennyweight.results.predictions import Predictions
 from pennyweight.train.data import DataInfo, describe, load_training_set, split
 from pennyweight.train.door import open_test_set
 
-Part = Literal["validation", "train", "test"]
+Part = Literal["validation", "train", "test", "all"]
 
 
 def examine(
@@ -20,29 +20,30 @@ def examine(
 ) -> tuple[Predictions, np.ndarray]:
     """What `model` says of a part of `data`, and the pictures (n, h, w, c).
 
-    Of its own data, where nothing else is named, the parts are as in its training. Reading the test
-    set is written down. Raises UsageError for data of another shape or other classes.
+    Of its own data, where nothing else is named, the parts are as in its training; "all" is
+    training and validation pictures. Reading the test set is written down. Raises UsageError for
+    data of another shape or other classes, and where its own data have changed.
     """
     source = model.data if data is None else data
-    _check(model, describe(source))
+    numbers = _numbers(model, describe(source))
+    pictures = load_training_set(source)
+    if data is None and pictures.fingerprint != model.data_fingerprint:
+        raise UsageError(
+            f"The data {source} are not those that {model.name} learned from (fingerprint "
+            f"{model.data_fingerprint}, and here {pictures.fingerprint}): name --data to use them "
+            "nevertheless."
+        )
+    parts = split(pictures.labels, model.split_seed)
+    indices = {"validation": parts.validation, "train": parts.train}.get(part)
     if part == "test":
         pictures = open_test_set(
-            source, purpose="evaluate", model=model.identity, ledger=model.readings
+            source, purpose="evaluate", model=model.classifier.identity, ledger=model.readings
         )
+    if indices is None:
         indices = np.arange(len(pictures.labels))
-    else:
-        pictures = load_training_set(source)
-        if data is None and pictures.fingerprint != model.data_fingerprint:
-            raise UsageError(
-                f"The data {source} are not those that {model.name} learned from (fingerprint "
-                f"{model.data_fingerprint}, and here {pictures.fingerprint}): name --data to use "
-                "them nevertheless."
-            )
-        parts = split(pictures.labels, model.split_seed)
-        indices = parts.validation if part == "validation" else parts.train
     images = pictures.images[indices]
     predictions = Predictions(
-        labels=np.asarray(pictures.labels[indices]),
+        labels=numbers[pictures.labels[indices]],
         probabilities=model.classifier.probabilities(images),
         class_names=model.class_names,
         indices=indices,
@@ -50,12 +51,26 @@ def examine(
     return predictions, images
 
 
-def _check(model: LoadedModel, info: DataInfo) -> None:
-    takes = (model.classifier.architecture.input_shape, len(model.class_names))
-    has = (info.input_shape, info.classes)
+def learned_from(model: LoadedModel, data: str | None, part: Part) -> bool:
+    """Whether pictures of this part are among those that the model learned from."""
+    if part == "test" or (part == "validation" and not model.whole):
+        return False
+    return data is None or load_training_set(data).fingerprint == model.data_fingerprint
+
+
+def _numbers(model: LoadedModel, info: DataInfo) -> np.ndarray:
+    """For each class of the data, which of the model's it is; UsageError where there is none."""
+    takes, has = model.classifier.architecture.input_shape, info.input_shape
     if takes != has:
-        shapes = ["x".join(map(str, shape)) for shape, _ in (takes, has)]
+        wanted, found = ("x".join(map(str, shape)) for shape in (takes, has))
         raise UsageError(
-            f"{model.name} takes {shapes[0]} pictures in {takes[1]} classes, but {info.name} "
-            f"has {shapes[1]} in {has[1]}: use other data."
+            f"{model.name} takes {wanted} pictures, but {info.name} has {found}: use other data."
         )
+    place = {name: number for number, name in enumerate(model.class_names)}
+    for name in info.class_names:
+        if name not in place:
+            raise UsageError(
+                f"{model.name} tells apart {', '.join(model.class_names)}, but {info.name} has "
+                f"pictures of {shown(name)}: use other data."
+            )
+    return np.array([place[name] for name in info.class_names])

@@ -11,7 +11,8 @@ import numpy as np
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.loaded import LoadedModel
-from pennyweight.results.preparation import LARGEST_FILE, open_picture, prepare
+from pennyweight.results.preparation import COARSE, prepare
+from pennyweight.train.picture_file import LARGEST_FILE, open_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def _seen(path: Path, shape: tuple[int, int, int], model: LoadedModel) -> np.nda
         raise UsageError(
             f"{path} must be a picture that can be read, but: {error.strerror}."
         ) from error
-    picture = open_picture(content, str(path))
+    picture = open_picture(content, str(path), coarse=COARSE)
     try:
         return prepare(picture, shape, model.look)
     except UsageError as error:

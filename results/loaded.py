@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle_reader import read_bundle
+from pennyweight.results.folder import StudyFolder
 from pennyweight.results.models import Model, find_model, load_data_of
 from pennyweight.results.studies import study_names
 from pennyweight.train.look import Look, look_of
@@ -30,16 +30,6 @@ class LoadedModel:
     split_seed: int  # which training pictures are for validation
     whole: bool  # whether it learned from those too
     readings: Path  # the ledger of its looks at the test set
-
-    @property
-    def identity(self) -> str:
-        """The network down to its weights, as the ledger of test readings names it."""
-        digest = hashlib.sha256()
-        for tree in (self.classifier.params, self.classifier.statistics):
-            for layer in sorted(tree):
-                for name in sorted(tree[layer]):
-                    digest.update(tree[layer][name].tobytes())
-        return f"{self.classifier.architecture.fingerprint} {digest.hexdigest()[:16]}"
 
 
 def load_model(runs: Path, name: str) -> LoadedModel:
@@ -109,7 +99,7 @@ def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
             data_fingerprint=str(told["data"]["fingerprint"]),
             split_seed=int(training.get("split_seed", 0)),
             whole=bool(training.get("whole", told.get("confirmed") is not None)),
-            readings=runs / "test-readings.jsonl",  # a bundle stays as it was written
+            readings=_ledger(runs, str(training.get("study"))),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UsageError):
@@ -117,6 +107,12 @@ def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
         raise UsageError(
             f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
         ) from error
+
+
+def _ledger(runs: Path, study: str) -> Path:
+    """The study's that it was exported from, where that is here: a bundle stays as it is."""
+    here = study in study_names(runs)
+    return StudyFolder(runs / study).readings if here else runs / "test-readings.jsonl"
 
 
 def _floats(values: Any, count: int) -> tuple[float, ...]:

@@ -5,8 +5,6 @@ One way for all: `predict` reads files through it, and the drawing page what was
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -17,9 +15,7 @@ from pennyweight.train.look import Look, thickness
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # an MPO is opened as a JPEG
-LARGEST_FILE = 50_000_000  # bytes
-LARGEST_PICTURE = 100_000_000  # pixels
+COARSE = 1_024  # pixels across, to which a large JPEG may be opened
 
 _WORKING_SIDE = 256  # pixels: enough for what becomes 28, and soon done
 _FITTED_SIDE = 48  # pixels, of these for the background
@@ -31,45 +27,6 @@ _THIN = 0.7  # of the strokes that were learned: thinner ones are made thicker
 
 class BlankPictureError(UsageError):
     """Nothing in a picture stands out from its background."""
-
-
-def open_picture(content: bytes, name: str, *, largest: int = LARGEST_PICTURE) -> Image:
-    """The picture in a file's `content`, upright, in shades of grey ("L") or in colour ("RGB").
-
-    What is transparent shows a background that contrasts with what is not. Raises UsageError for
-    what is no picture, is empty, or has more than `largest` pixels.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not content:
-        raise UsageError(f"{name} is empty: name a PNG, JPEG or WebP picture.")
-    if len(content) > LARGEST_FILE:
-        raise UsageError(f"{name} has more than {LARGEST_FILE:,} bytes: name a smaller picture.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit is stricter than Pillow's warning
-            picture = Image.open(io.BytesIO(content), formats=FORMATS)
-            width, height = picture.size
-            if width * height > largest:
-                raise UsageError(
-                    f"{name} has {width}x{height} pixels, and {largest:,} are the most: "
-                    "scale it down."
-                )
-            # A large JPEG is decoded at a fraction of its size, as it will be scaled down anyway.
-            picture.draft(None, (4 * _WORKING_SIDE, 4 * _WORKING_SIDE))
-            picture.load()
-            picture = ImageOps.exif_transpose(picture)
-    except UsageError:
-        raise
-    except UnidentifiedImageError:
-        raise UsageError(f"{name} is no picture: name a PNG, JPEG or WebP file.") from None
-    except Image.DecompressionBombError:
-        raise UsageError(
-            f"{name} has more pixels than {LARGEST_PICTURE:,}, which are the most: scale it down."
-        ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError):
-        raise UsageError(f"{name} is a damaged picture: name another.") from None
-    return _opaque(picture)
 
 
 def prepare(picture: Image, shape: tuple[int, int, int], look: Look | None) -> np.ndarray:
@@ -90,33 +47,6 @@ def prepare(picture: Image, shape: tuple[int, int, int], look: Look | None) -> n
     levels = _placed(small, (height, width), look)
     levels = levels if look.light else 255 - levels
     return levels.round().astype(np.uint8)[:, :, None]
-
-
-def _opaque(picture: Image) -> Image:
-    from PIL import Image
-
-    if picture.mode in ("1", "L", "I", "I;16", "I;16B", "F"):
-        return _eight_bits(picture)
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    rgba = np.asarray(picture, np.float64)
-    alpha = rgba[..., 3]
-    lightness = (rgba[..., :3].mean(2) * alpha).sum() / max(alpha.sum(), 1)
-    paper = (255, 255, 255, 255) if lightness < 128 else (0, 0, 0, 255)
-    return Image.alpha_composite(Image.new("RGBA", picture.size, paper), picture).convert("RGB")
-
-
-def _eight_bits(picture: Image) -> Image:
-    """Shades of grey of any depth as 8 bits; Pillow would cut off what is brighter than 255."""
-    from PIL import Image
-
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
-    levels = np.nan_to_num(np.asarray(picture, np.float64))
-    lowest, highest = levels.min(), levels.max()
-    scaled = (levels - lowest) / (highest - lowest or 1) * 255
-    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def _filling(picture: Image, shape: tuple[int, int, int]) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pennyweight.arch.architecture import Architecture
@@ -77,6 +78,7 @@ class Report:
     """A study, looked at from all sides."""
 
     name: str  # of the study's folder, as commands take it
+    runs: Path  # the folder of all studies
     study: StudyRecords
     rows: list[Row]  # by rank
     confirmed: list[Confirmed]
@@ -119,6 +121,7 @@ def collect(folder: StudyFolder, study: StudyRecords, importances: Importances |
     """The report of the study in `folder`. The test set is not read."""
     return Report(
         name=folder.path.name,
+        runs=folder.path.parent,
         study=study,
         rows=rows(study),
         confirmed=confirmed(study),

@@ -87,13 +87,14 @@ def shell(command: Any) -> str:
 def _commands(report: Report) -> Iterator[tuple[str, str]]:
     """What each command does, and the command."""
     study, name = report.study, report.name
-    if study.command:
+    runs = [] if report.runs == Path("runs") else ["--runs", str(report.runs)]
+    if isinstance(study.command, str) or len(study.command) > 1:  # from Python it says no more
         yield "made this study; the same command goes on with it", shell(study.command)
-    yield "shows the leaderboard", shell(["pennyweight", "leaderboard", name])
+    yield "shows the leaderboard", shell(["pennyweight", "leaderboard", name, *runs])
     if not isinstance(report.best, Missing):
-        yield "takes the best network with you", shell(["pennyweight", "export", name])
+        yield "takes the best network with you", shell(["pennyweight", "export", name, *runs])
         yield "trains it again, with its recipe as recipe.json", shell(_training(report))
-    yield "writes this report", shell(["pennyweight", "report", name])
+    yield "writes this report", shell(["pennyweight", "report", name, *runs])
 
 
 def _training(report: Report) -> list[str]:

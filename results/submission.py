@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
@@ -25,9 +27,12 @@ def write_submission(model: LoadedModel, source: str, out: Path) -> int:
         wanted, found = ("x".join(map(str, each)) for each in (shape, images.shape[1:]))
         raise UsageError(f"{model.name} takes {wanted} pictures, but {place} has {found}.")
     chosen = model.classifier.logits(images).argmax(1)
-    rows = (f"{number},{model.class_names[k]}" for number, k in enumerate(chosen, 1))
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("ImageId", "Label"))
+    rows.writerows((number, model.class_names[k]) for number, k in enumerate(chosen, 1))
     try:
-        write_whole(out, "\n".join(["ImageId,Label", *rows, ""]).encode())
+        write_whole(out, text.getvalue().encode())
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written: {error.strerror or error}. Name another --submission."

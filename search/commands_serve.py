@@ -8,6 +8,7 @@ import webbrowser
 from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy
 from pennyweight.search.units import Count, Flag, Runs
 
@@ -45,6 +46,7 @@ def draw(
         ) from error
     from pennyweight.results.drawing import Choice
 
+    stay_on_cpu()
     choice = Choice(runs, model)
     listening = listen(host, port)
     address = address_of(listening, host)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy, command_line, show
 from pennyweight.search.units import Flag, Runs
 
@@ -72,7 +73,7 @@ def evaluate(
     /,
     *,
     data: str | None = None,
-    split: Literal["validation", "train", "test"] = "validation",
+    split: Literal["validation", "train", "test", "all"] | None = None,
     out: Path | None = None,
     mistakes: Path | None = None,
     json: Flag = False,
@@ -87,7 +88,8 @@ def evaluate(
     data
         Other data than it learned from.
     split
-        Which pictures. Looking at the test set is written down.
+        Which pictures: validation, train, test, or all but the test pictures; validation if
+        nothing says otherwise, and all of other data. Looking at the test set is written down.
     out
         A folder for pictures: the confusion matrix, random predictions, mistakes.
     mistakes
@@ -97,14 +99,16 @@ def evaluate(
     """
     from pennyweight.results.evaluation_files import write_figures, write_mistakes
     from pennyweight.results.evaluation_table import EvaluationTable
-    from pennyweight.results.examine import examine
+    from pennyweight.results.examine import examine, learned_from
     from pennyweight.results.loaded import load_model
 
+    stay_on_cpu()
     with busy("classifying"):
         loaded = load_model(runs, model)
+        source = loaded.data if data is None else data
+        split = split or ("validation" if source == loaded.data else "all")
         found, images = examine(loaded, data=data, part=split)
-    source = data or loaded.data
-    learned = data is None and (split == "train" or (split == "validation" and loaded.whole))
+        learned = learned_from(loaded, data, split)
     written = write_figures(out, images, found) if out else []
     if mistakes:
         write_mistakes(mistakes, found)
@@ -158,6 +162,7 @@ def predict(
     if data is not None and submission is not None:
         from pennyweight.results.submission import write_submission
 
+        stay_on_cpu()
         with busy("classifying"):
             count = write_submission(load_model(runs, model), data, submission)
         if json:
@@ -167,6 +172,7 @@ def predict(
         return
     if not images:
         raise UsageError("predict needs at least one picture: name PNG, JPEG or WebP files.")
+    stay_on_cpu()
     with busy("loading the network"):
         loaded = load_model(runs, model)
     guesses = guess(loaded, images)

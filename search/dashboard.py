@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.hosts import may_answer
 from pennyweight.results.studies import load_study
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def serve(runs: Path, name: str, host: str, port: int, ready: Callable[[str], No
     ):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the folder would be left
         copy = StudyCopy(runs, name, Path(folder) / "study.db")
-        with _listening(host, port, _reading(copy, Path(folder) / "study.db")) as server:
+        app = _guarded(_reading(copy, Path(folder) / "study.db"), host)
+        with _listening(host, port, app) as server:
             ready(f"http://{host}:{server.server_port}/")
             server.serve_forever()
 
@@ -151,6 +153,20 @@ def _reading(copy: StudyCopy, path: Path) -> WSGIApplication:
         with contextlib.suppress(UsageError, OSError):  # as it was, where it cannot be read now
             copy.refresh()
         return page(environ, start_response)
+
+    return answer
+
+
+def _guarded(app: WSGIApplication, host: str) -> WSGIApplication:
+    """The application for requests that are meant for this machine (see `results.hosts`)."""
+    loopback = host == "localhost" or host.startswith("127.")
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if may_answer(environ.get("HTTP_HOST", ""), {host.lower()}, loopback=loopback):
+            return app(environ, start_response)
+        status = HTTPStatus.MISDIRECTED_REQUEST
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", "application/json")])
+        return [json.dumps({"reason": "This page is not at that address."}).encode()]
 
     return answer
 

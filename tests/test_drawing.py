@@ -15,9 +15,10 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.drawing import LARGEST_DRAWING, Choice
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import rows
-from pennyweight.results.preparation import open_picture, prepare
+from pennyweight.results.preparation import prepare
 from pennyweight.results.studies import load_study
 from pennyweight.train.look import Look
+from pennyweight.train.picture_file import open_picture
 
 THREE = drawn(3, "plain")
 LOOK = Look(light=True, extent=0.7, centre="mass", stroke=0.1)

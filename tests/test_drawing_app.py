@@ -12,7 +12,8 @@ from drawing_pages import Reply, Served, answer_on, encoded, png, serving
 from handwriting import drawn
 from PIL import Image
 
-from pennyweight.results.drawing_app import LARGEST_BODY, READING_S, may_answer
+from pennyweight.results.drawing_app import LARGEST_BODY, READING_S
+from pennyweight.results.hosts import may_answer
 
 ROOT = Path(__file__).parents[1]
 DRAWING = png(drawn(3, "plain").strokes)

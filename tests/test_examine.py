@@ -8,10 +8,10 @@ import pytest
 from command_line import copied, searched, trained
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.examine import examine
+from pennyweight.results.examine import examine, learned_from
 from pennyweight.results.loaded import LoadedModel, load_model
-from pennyweight.train.data import load_training_set, split
-from pennyweight.train.door import readings
+from pennyweight.train.data import describe, load_training_set, split
+from pennyweight.train.door import distinct_readings, readings
 
 
 @pytest.fixture
@@ -39,12 +39,11 @@ def test_training_and_validation_pictures_are_apart(model: LoadedModel) -> None:
 def test_the_test_set_gives_what_training_measured_and_is_written_down(tmp_path: Path) -> None:
     folder = copied(trained()[0], tmp_path / "one")
     model = load_model(folder / "runs", "one")
-    found, _ = examine(model, part="test")
+    assert [reading["purpose"] for reading in readings(model.readings)] == ["evaluate"]
+    found, _ = examine(model, part="test")  # as training did
     assert found.accuracy == trained()[1].json["test_accuracy"]
-    purposes = [reading["purpose"] for reading in readings(model.readings)]
-    assert purposes[-1] == "evaluate"
-    examine(model, part="test")
-    assert readings(model.readings)[-1]["purpose"] == "verify"
+    assert [reading["purpose"] for reading in readings(model.readings)] == ["evaluate", "verify"]
+    assert distinct_readings(model.readings) == 1
 
 
 def test_nothing_but_the_test_part_opens_the_door(model: LoadedModel) -> None:
@@ -68,11 +67,37 @@ def test_pictures_of_another_shape_are_refused_before_a_reading(
         architecture=dataclasses.replace(model.classifier.architecture, input_shape=(16, 16, 1)),
     )
     other = dataclasses.replace(model, classifier=classifier)
-    with pytest.raises(UsageError, match=r"small takes 16x16x1 pictures in 10 classes, but digits"):
+    with pytest.raises(UsageError, match=r"small takes 16x16x1 pictures, but digits has 8x8x1"):
         examine(other, part="test")
     assert not model.readings.exists()
 
 
 def test_identities_differ_with_the_weights(model: LoadedModel) -> None:
     changed = dataclasses.replace(model.classifier, params={})
-    assert dataclasses.replace(model, classifier=changed).identity != model.identity
+    assert changed.identity != model.classifier.identity
+
+
+def test_labels_are_matched_by_name_and_strange_ones_are_refused(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    dataset = load_training_set("digits")
+    some = (dataset.labels == 8) | (dataset.labels == 3)
+    np.savez(tmp_path / "a.npz", images=dataset.images[some], labels=dataset.labels[some])
+    source = f"npz:{tmp_path / 'a.npz'}"
+    found, images = examine(model, data=source, part="all")
+    assert len(images) == len(found.labels) == describe(source).train_examples
+    assert set(found.labels.tolist()) == {3, 8}
+    other = dataclasses.replace(model, class_names=(*"0123456", "7", "x", "y"))
+    with pytest.raises(UsageError, match=r"small tells apart 0, 1, .* has pictures of '8'"):
+        examine(other, data=source)
+
+
+def test_what_was_learned_from_is_known_by_its_pictures(model: LoadedModel) -> None:
+    whole = dataclasses.replace(model, whole=True)
+    for data in (None, "digits"):
+        assert learned_from(model, data, "train")
+        assert learned_from(model, data, "all")
+        assert not learned_from(model, data, "validation")
+        assert learned_from(whole, data, "validation")
+        assert not learned_from(whole, data, "test")
+    assert not learned_from(model, "digits:fold1", "train")

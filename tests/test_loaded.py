@@ -40,7 +40,8 @@ def test_a_study_and_its_bundle_are_one_network(place: Path) -> None:
     images = load_training_set("digits").images[:50]
     logits = [model.classifier.logits(images) for model in (of_study, of_bundle)]
     np.testing.assert_allclose(*logits, rtol=0, atol=1e-5)
-    assert of_study.identity == of_bundle.identity
+    assert of_study.classifier.identity == of_bundle.classifier.identity
+    assert of_study.readings == of_bundle.readings
     for name in ("class_names", "look", "data", "data_fingerprint", "split_seed", "whole"):
         assert getattr(of_study, name) == getattr(of_bundle, name), name
 

@@ -151,6 +151,42 @@ def test_classes_of_a_csv_may_be_words_in_any_column_and_quotes(tmp_path: Path) 
         assert training.class_names[label] == names[image[0, 0, 0] % 3]
 
 
+def test_what_stands_behind_a_number_sign_is_part_of_the_label(tmp_path: Path) -> None:
+    rows = [f"{i},{i},{i},{i},{'c#' if i % 2 else 'c'}" for i in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,c,d,label", *rows]))
+    assert describe(f"csv:{tmp_path / 'a.csv'}").class_names == ("c", "c#")
+    rows = [f"#{i % 2},{i},{i},{i},{i}" for i in range(30)]
+    (tmp_path / "b.csv").write_text("\n".join(["label,a,b,c,d", *rows]))
+    info = describe(f"csv:{tmp_path / 'b.csv'}")
+    assert (info.class_names, info.train_examples + info.test_examples) == (("#0", "#1"), 30)
+
+
+def test_labels_that_only_look_like_numbers_are_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=np.array(["\u00b2", "10", "9"] * 20))
+    assert describe(f"npz:{tmp_path / 'a.npz'}").class_names == ("10", "9", "\u00b2")
+
+
+def test_a_folder_is_learned_from_as_predict_sees_it(tmp_path: Path) -> None:
+    write_folder(tmp_path, test=False)
+    ink = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    ink.putpixel((1, 2), (0, 0, 0, 255))
+    ink.save(tmp_path / "0" / "zz.png")
+    deep = np.full((SIDE, SIDE), 40_000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "1" / "zz.png")
+    for left in (".thumbnails", "__MACOSX"):
+        (tmp_path / left).mkdir()
+        ink.save(tmp_path / left / "a.png")
+    source = f"folder:{tmp_path}"
+    assert describe(source).class_names == ("0", "1", "2")
+    ledger = {"purpose": "evaluate", "model": "m", "ledger": tmp_path / "ledger"}
+    parts = (load_training_set(source), open_test_set(source, **ledger))  # type: ignore[arg-type]
+    images = np.concatenate([part.images for part in parts])
+    assert images.shape[1:] == (SIDE, SIDE, 1)
+    white = [image for image in images[..., 0] if np.count_nonzero(image == 255) == 15]
+    assert any(image[2, 1] == 0 for image in white)
+    assert any((image == 40_000 >> 8).all() for image in images)
+
+
 def test_numbers_are_ordered_as_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=(LABELS + 1) * 5)
     assert describe(f"npz:{tmp_path / 'a.npz'}").class_names == ("5", "10", "15")
@@ -297,7 +333,7 @@ def test_folders_that_are_not_right_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"All pictures must be of one size, but .* and .* 9x5"):
         describe(source)
     (tmp_path / "1" / "odd.png").write_text("no picture")
-    with pytest.raises(UsageError, match=r"odd.png must be a picture, but is damaged or none"):
+    with pytest.raises(UsageError, match=r"odd.png is no picture"):
         describe(source)
 
 

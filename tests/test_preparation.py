@@ -13,8 +13,9 @@ from PIL import Image
 from typeset import DIGITS, SIDE, WAYS, digit, saved
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.preparation import open_picture, prepare
+from pennyweight.results.preparation import prepare
 from pennyweight.train.look import Look, look_of
+from pennyweight.train.picture_file import open_picture
 
 MNIST = Look(light=True, extent=0.7143, centre="mass", stroke=0.1156)
 DIGITS_8X8 = Look(light=True, extent=1.0, centre="box", stroke=0.1812)

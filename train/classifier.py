@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +38,17 @@ class Classifier:
         """With the weights `model`, as a rung left them; ValueError where they are damaged."""
         params, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
         return cls(architecture, params, statistics, mean, std)
+
+    @property
+    def identity(self) -> str:
+        """The network down to its weights, by which the ledger of test readings knows it."""
+        digest = hashlib.sha256()
+        for tree in (self.params, self.statistics):
+            for layer, arrays in sorted(tree.items()):
+                for name, array in sorted(arrays.items()):
+                    digest.update(f"{layer}.{name} {array.shape} ".encode())
+                    digest.update(np.asarray(array, np.float32, order="C").tobytes())
+        return f"{self.architecture.fingerprint} {digest.hexdigest()[:16]}"
 
     def logits(self, images_nhwc: np.ndarray) -> np.ndarray:
         """Of uint8 pictures (n, h, w, c): float32 (n, classes)."""

@@ -47,7 +47,12 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _header(path: Path, file: TextIO) -> list[str]:
     line = file.readline(_LONGEST_HEADER)
-    names = [name.strip() for name in next(csv.reader(io.StringIO(line)), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(line)), [])]
+    except csv.Error:
+        raise UsageError(
+            f"{path} must begin with the columns' names, but begins otherwise."
+        ) from None
     if len(names) > 1 and all(name.lstrip("-").isdigit() for name in names):
         raise UsageError(
             f"{path} must begin with the columns' names, such as `{LABEL},pixel0,pixel1`, but "
@@ -82,6 +87,7 @@ def _numbers(path: Path, file: TextIO, at: int | None, codes: dict[str, int]) ->
             values = np.loadtxt(
                 file,
                 np.int16,
+                comments=None,  # or what follows a `#` would be left out without a word
                 delimiter=",",
                 converters=None if at is None else {at: code},
                 quotechar='"',

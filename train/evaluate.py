@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +53,11 @@ def measure_on_test(task: Task, model: bytes, *, purpose: Purpose, ledger: Path)
 
     The reading is written into `ledger` before any picture is read. Raises as `open_test_set` does.
     """
+    from pennyweight.train.classifier import Classifier
+
     dataset = load_training_set(task.source)
     learned = split(dataset.labels, task.split_seed).learned(whole=task.whole)
-    architecture = task.candidate.architecture
-    identity = f"{architecture.fingerprint} {hashlib.sha256(model).hexdigest()[:16]}"
-    pictures = open_test_set(task.source, purpose=purpose, model=identity, ledger=ledger)
-    return evaluate(architecture, model, pictures, *normalisation(dataset.images[learned]))
+    normalised = normalisation(dataset.images[learned])
+    classifier = Classifier.of_model(task.candidate.architecture, model, *normalised)
+    pictures = open_test_set(task.source, purpose=purpose, model=classifier.identity, ledger=ledger)
+    return evaluate(task.candidate.architecture, model, pictures, *normalised)

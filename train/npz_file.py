@@ -19,6 +19,15 @@ _TRAIN = (
 )
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 _LARGEST = 8_000_000_000  # bytes, unpacked
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    RuntimeError,  # encrypted, or packed in a way that Python does not know
+    MemoryError,  # a header that promises what is not there
+    AttributeError,  # a member that is no array
+)
 
 Part = tuple[np.ndarray, np.ndarray]
 
@@ -47,7 +56,7 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
         raise
     except OSError as error:
         raise UsageError(f"{path} must be an NPZ file, but: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         reason = "it holds Python objects" if "pickle" in str(error) else "it is none, or damaged"
         raise UsageError(f"{path} must be an NPZ file of plain arrays, but {reason}.") from None
     first, second = (part and _checked(path, *part) for part in found)

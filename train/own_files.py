@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pennyweight.train.source import Batch, DataInfo, Part
 from pennyweight.train.splits import held_out_test, others
 
 KINDS = ("csv", "idx", "npz", "folder")
+_VERSION = 1  # of the readers: what an earlier one read is read again
 _FEWEST = 20  # pictures: with fewer there is nothing to hold out
 
 
@@ -56,7 +58,7 @@ class OwnFiles:
     @property
     def key(self) -> tuple[str, ...]:
         """Which version of which files: their names, sizes and times."""
-        seen = hashlib.sha256(str(self.path.resolve()).encode())
+        seen = hashlib.sha256(f"{_VERSION} {self.path.resolve()}".encode())
         for path in self._files():
             status = path.stat()
             seen.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
@@ -148,7 +150,7 @@ class OwnFiles:
     def _class_names(self, contents: Contents) -> tuple[str, ...]:
         """The labels in order: of numbers if all are, as text otherwise."""
         found = {str(label) for label in np.unique(contents.train[1])}
-        by_number = all(label.isdigit() for label in found)
+        by_number = all(re.fullmatch(r"[0-9]{1,18}", label) for label in found)
         return tuple(sorted(found, key=int if by_number else str))
 
     def _numbers(self, contents: Contents) -> list[np.ndarray]:

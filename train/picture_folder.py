@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.train.picture_file import LARGEST_FILE, open_picture
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _TESTS = ("test", "val", "validation")
@@ -26,7 +27,7 @@ def parts_of(folder: Path) -> tuple[Path, Path | None]:
 def picture_files(folder: Path) -> list[Path]:
     """Every picture in the folders of the classes, in a fixed order."""
     try:
-        classes = sorted(path for path in folder.iterdir() if path.is_dir())
+        classes = sorted(path for path in folder.iterdir() if path.is_dir() and _is_class(path))
         return [
             path
             for each in classes
@@ -35,6 +36,11 @@ def picture_files(folder: Path) -> list[Path]:
         ]
     except OSError as error:
         raise UsageError(f"{folder} must be a folder, but: {error.strerror}.") from error
+
+
+def _is_class(folder: Path) -> bool:
+    """Not what programs leave behind: `.thumbnails`, `__MACOSX`."""
+    return not folder.name.startswith((".", "__"))
 
 
 def read_pictures(folder: Path) -> Part:
@@ -65,18 +71,12 @@ def read_pictures(folder: Path) -> Part:
 
 
 def _read(path: Path) -> np.ndarray:
-    from PIL import Image
-
+    """uint8 (h, w), or (h, w, 3) where there are colours."""
     try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise UsageError(
-                    f"{path} has {picture.width}x{picture.height} pixels, which is too many to "
-                    "learn from: scale the pictures down."
-                )
-            grey = picture.mode in ("1", "L", "LA")
-            return np.asarray(picture.convert("L" if grey else "RGB"))
-    except UsageError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} must be a picture, but is damaged or none.") from error
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"{path} must be readable, but: {error.strerror}.") from error
+    levels = np.asarray(open_picture(content, str(path), largest=_MOST_PIXELS))
+    grey = levels.ndim == 3 and (levels == levels[..., :1]).all()
+    return levels[..., 0] if grey else levels
