@@ -18,7 +18,13 @@ RECORDS = {
     for path in sorted(FOLDER.glob("*.json"))
     if (told := json.loads(path.read_text(encoding="utf-8")))["format"] == FORMAT
 }
-LEAST = {"mnist-500": 0.97, "mnist-999": 0.984, "mnist-1999": 0.99, "mnist-3999": 0.9935}
+LEAST = {
+    "mnist-500": 0.97,
+    "mnist-999": 0.984,
+    "mnist-1999": 0.99,
+    "mnist-3999": 0.9935,
+    "mnist-7999": 0.995,
+}
 """What each must reach."""
 
 
