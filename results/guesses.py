@@ -32,15 +32,24 @@ class Guess:
         }
 
 
-def guess(model: LoadedModel, paths: Sequence[Path]) -> list[Guess]:
-    """A guess for each file; UsageError names one that is no picture or shows nothing."""
+def guess(model: LoadedModel, paths: Sequence[Path]) -> tuple[list[Guess], list[UsageError]]:
+    """A guess for each picture, and why there is none for the files that are no picture."""
     shape = model.classifier.architecture.input_shape
-    seen = np.stack([_seen(path, shape, model) for path in paths])
-    probabilities = model.classifier.probabilities(seen)
-    return [
+    seen: dict[Path, np.ndarray] = {}
+    refused: list[UsageError] = []
+    for path in paths:
+        try:
+            seen[path] = _seen(path, shape, model)
+        except UsageError as error:
+            refused.append(error)
+    if not seen:
+        return [], refused
+    probabilities = model.classifier.probabilities(np.stack(list(seen.values())))
+    guesses = [
         Guess(path, image, _ranked(model.class_names, likely))
-        for path, image, likely in zip(paths, seen, probabilities, strict=True)
+        for (path, image), likely in zip(seen.items(), probabilities, strict=True)
     ]
+    return guesses, refused
 
 
 def save_seen(folder: Path, guesses: Sequence[Guess]) -> None:

@@ -65,7 +65,8 @@ def size_ticks(params: Iterable[int]) -> list[int]:
     steps = (10, 15, 20, 30, 40, 60, 80) if ratio < 4 else (10, 20, 40, 80)
     steps = steps if ratio < 20 else (10, 30)
     ticks = [step * 10**power // 10 for power in range(10) for step in steps]
-    return sorted({tick for tick in ticks if 0.9 * least <= tick <= 1.1 * most})
+    near = sorted({tick for tick in ticks if 0.9 * least <= tick <= 1.1 * most})
+    return near or sorted({int(least), int(most)})
 
 
 def size_text(params: int) -> str:

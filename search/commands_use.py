@@ -119,6 +119,8 @@ def evaluate(
         return
     of = ", which it learned from" if learned else ""
     show(EvaluationTable(f"{model} on the {split} pictures of {source}{of}", found))
+    if split == "test":
+        print(f"This look at the test set is written down in {loaded.readings}.")
     for path in written:
         print(f"written: {path}")
 
@@ -171,16 +173,18 @@ def predict(
             print(f"written: {submission}, {count:,} predictions")
         return
     if not images:
-        raise UsageError("predict needs at least one picture: name PNG, JPEG or WebP files.")
+        raise UsageError("predict needs at least one picture after MODEL: PNG, JPEG or WebP files.")
     stay_on_cpu()
     with busy("loading the network"):
         loaded = load_model(runs, model)
-    guesses = guess(loaded, images)
+    guesses, refused = guess(loaded, images)
     if show_seen:
         save_seen(show_seen, guesses)
-    if json:
+    if json and guesses:
         show({"model": model, "pictures": [each.to_json() for each in guesses]})
-        return
-    for each in guesses:
+    for each in () if json else guesses:
         likely = "  ".join(f"{name} {share:.1%}" for name, share in each.ranked[:3])
         print(f"{each.path}: {likely}")
+    if refused:
+        others = f" ({len(refused) - 1} more were refused)" if len(refused) > 1 else ""
+        raise UsageError(f"{refused[0]}{others}")

@@ -46,7 +46,8 @@ def watching(
     elif console.is_jupyter:
         yield _in_cell(tally, pace)
     elif not console.is_terminal:
-        print(f"{done}/{total} {unit} done, going on", file=sys.stderr, flush=True)
+        begins = "going on" if done else "the first networks are compiled"
+        print(f"{done}/{total} {unit} done, {begins}", file=sys.stderr, flush=True)
         yield partial(_line, tally, pace)
     else:
         with _screen(console, tally, pace, known) as watch:

@@ -64,7 +64,7 @@ FLAGS: list[tuple[str, str]] = [
     ("leaderboard x --sort speed", 'Invalid value "speed" for --sort. Choose from: "rank"'),
     ("evaluate", "evaluate needs MODEL"),
     ("evaluate x --split all", 'Invalid value "all" for --split. Choose from: "validation"'),
-    ("predict x", "predict needs at least one picture: name PNG, JPEG or WebP files."),
+    ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
     ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
     ("data lst", 'Did you mean "list"?'),

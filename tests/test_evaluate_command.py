@@ -119,6 +119,13 @@ def test_predict_refuses_what_is_no_picture_in_one_line(folder: Path, tmp_path: 
         ".": "must be a picture that can be read, but: Is a directory",
     }.items():
         assert rule in said(pennyweight("predict", "small", tmp_path / name, cwd=folder))
+    (tmp_path / "good.png").write_bytes(saved(digit(3, 0)))
+    files = [tmp_path / name for name in ("text.png", "good.png", "empty.png")]
+    ran = pennyweight("predict", "small", *files, cwd=folder)
+    assert ran.status == 2
+    assert ran.out.startswith(f"{files[1]}: ")
+    assert "text.png is no picture" in ran.err
+    assert ran.err.endswith("(1 more were refused)\n")
 
 
 def test_predict_writes_a_submission_for_rows_without_labels(folder: Path) -> None:

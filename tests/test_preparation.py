@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from typeset import DIGITS, SIDE, WAYS, digit, saved
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.preparation import prepare
+from pennyweight.train.data import load_training_set
 from pennyweight.train.look import Look, look_of
 from pennyweight.train.picture_file import open_picture
 
@@ -64,6 +66,18 @@ def test_thin_lines_are_made_thick_enough_to_be_seen() -> None:
     for place in range(40, 160):
         thin.putpixel((place, place), 0)
     assert (seen(saved(thin)) > 128).sum() >= 20
+
+
+@pytest.mark.parametrize("light", [True, False])
+def test_a_picture_as_they_were_learned_from_stays_as_it_is(light: bool) -> None:
+    images = load_training_set("digits").images[:200]
+    images = images if light else 255 - images
+    look = replace(DIGITS_8X8, light=light)
+    pictures = [Image.fromarray(image[..., 0]) for image in images]
+    same = [(prepare(p, (8, 8, 1), look) == i).all() for p, i in zip(pictures, images, strict=True)]
+    assert np.mean(same) > 0.95  # not those whose ink reaches both sides
+    turned = prepare(Image.fromarray(255 - images[0, ..., 0]), (8, 8, 1), look)
+    assert np.corrcoef(turned.ravel(), images[0].ravel())[0, 1] > 0.9
 
 
 def test_specks_of_dirt_do_not_move_the_digit() -> None:

@@ -117,7 +117,7 @@ def test_a_terminal_shows_how_far_the_decoding_is(tmp_path: Path) -> None:
 
 def test_a_real_training_tells_its_epochs() -> None:
     told = trained()[1].err.splitlines()
-    assert [line.split()[1] for line in told if " epochs " in line and "going" not in line] == [
+    assert [line.split()[1] for line in told if " epochs " in line and "done," not in line] == [
         "1/2",
         "2/2",
     ]
