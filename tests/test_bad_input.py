@@ -63,7 +63,7 @@ FLAGS: list[tuple[str, str]] = [
     ("train c4|A|d10 --precision half", 'Invalid value "half" for --precision. Choose from'),
     ("leaderboard x --sort speed", 'Invalid value "speed" for --sort. Choose from: "rank"'),
     ("evaluate", "evaluate needs MODEL"),
-    ("evaluate x --split all", 'Invalid value "all" for --split. Choose from: "validation"'),
+    ("evaluate x --split every", 'Invalid value "every" for --split. Choose from: "validation"'),
     ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
     ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
