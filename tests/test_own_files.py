@@ -179,7 +179,7 @@ def test_a_folder_is_learned_from_as_predict_sees_it(tmp_path: Path) -> None:
     source = f"folder:{tmp_path}"
     assert describe(source).class_names == ("0", "1", "2")
     ledger = {"purpose": "evaluate", "model": "m", "ledger": tmp_path / "ledger"}
-    parts = (load_training_set(source), open_test_set(source, **ledger))  # type: ignore[arg-type]
+    parts = (load_training_set(source), open_test_set(source, **ledger))
     images = np.concatenate([part.images for part in parts])
     assert images.shape[1:] == (SIDE, SIDE, 1)
     white = [image for image in images[..., 0] if np.count_nonzero(image == 255) == 15]
