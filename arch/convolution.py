@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ from pennyweight.arch.layers import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
+    from pennyweight.arch.operations import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,22 @@ class _Window(Layer):
         bias = module.bias[...]
         return Maps(y.values, affine=Affine(jnp.zeros_like(bias), jnp.ones_like(bias), bias))
 
+    def _deployed(
+        self, shape: Shape, arrays: Mapping[str, np.ndarray], *, depthwise: bool
+    ) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Affine, Convolve, same_pads
+
+        extent, stride = self.window
+        pads = (0, 0, 0, 0) if self.valid else same_pads(shape, extent, stride)
+        convolution = Convolve(
+            kernel=arrays["kernel"],
+            stride=stride,
+            dilation=self.dilation,
+            pads=pads,
+            depthwise=depthwise,
+        )
+        return (convolution, Affine(offset=arrays["bias"])) if self.bias else (convolution,)
+
     def _source(self, inputs: int, outputs: int, groups: int) -> tuple[list[str], str]:
         arguments = [
             f"{inputs}",
@@ -115,6 +135,9 @@ class Conv(_Window):
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         return self._apply(module, x, depthwise=False)
 
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return self._deployed(shape, arrays, depthwise=False)
+
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source(shape[2], self.width, 1)
 
@@ -132,6 +155,9 @@ class Depthwise(_Window):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         return self._apply(module, x, depthwise=True)
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return self._deployed(shape, arrays, depthwise=True)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source(shape[2], shape[2], shape[2])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.layers import Call, Layer, Shape, Weight, flag, kind, size
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
+    from pennyweight.arch.operations import Piece
 
 
 @kind("dense", "d")
@@ -42,6 +46,12 @@ class Dense(Layer):
 
         y = linear(module.kernel[...], x.settled())
         return Maps(y + module.bias[...][:, None] if self.bias else y)
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Affine, Multiply
+
+        product = Multiply(kernel=arrays["kernel"])
+        return (product, Affine(offset=arrays["bias"])) if self.bias else (product,)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         options = [] if self.bias else ["use_bias=False"]

@@ -8,7 +8,7 @@ the kinds. Modules that only describe networks import no JAX, so a kind imports 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -16,9 +16,11 @@ from pennyweight.arch.errors import shown
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
+    from pennyweight.arch.operations import Piece
 
 Shape = tuple[int, ...]
 """(height, width, channels) of one picture's feature map, or (features,) after a head."""
@@ -116,6 +118,10 @@ class Layer:
     @property
     def joined(self) -> str:
         """What a table says of a layer with children, after them."""
+        raise NotImplementedError
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        """What predicts for this layer, from its float32 arrays as `weights` names them."""
         raise NotImplementedError
 
     def source(self, shape: Shape) -> tuple[list[str], str]:

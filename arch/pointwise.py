@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.layers import Call, Layer, Shape, Weight, fraction, kind
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
+    from pennyweight.arch.operations import Piece
 
 BATCH_NORM_EPSILON = 1e-5  # Flax's default, so an export needs no argument
 LEAK = 0.1
@@ -55,6 +59,16 @@ class BatchNorm(Layer):
         scale = module.scale[...] * lax.rsqrt(var + BATCH_NORM_EPSILON)
         return Maps(x.values, affine=Affine(mean, scale, module.bias[...]))
 
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        import numpy as np
+
+        from pennyweight.arch.operations import Affine
+
+        double = {name: array.astype(np.float64) for name, array in arrays.items()}
+        scale = double["scale"] / np.sqrt(double["var"] + BATCH_NORM_EPSILON)
+        offset = double["bias"] - double["mean"] * scale
+        return (Affine(scale=scale.astype(np.float32), offset=offset.astype(np.float32)),)
+
     def source(self, shape: Shape) -> tuple[list[str], str]:
         arguments = [f"{shape[-1]}", "use_running_average=True", "rngs=rngs"]
         return ["nnx.BatchNorm", *arguments], "{self}({x})"
@@ -74,6 +88,11 @@ class Relu(Layer):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         return replace(x, relu=True)
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Activate
+
+        return (Activate(),)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "nnx.relu({x})"
@@ -99,6 +118,11 @@ class LeakyRelu(_Activation):
 
         return Maps(jax.nn.leaky_relu(x.settled(), LEAK))
 
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Activate
+
+        return (Activate(slope=LEAK),)
+
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], f"nnx.leaky_relu({{x}}, {LEAK})"
 
@@ -119,6 +143,11 @@ class PRelu(_Activation):
         values = x.settled()
         return Maps(jnp.where(values >= 0, values, module.negative_slope[...] * values))
 
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Activate
+
+        return (Activate(slope=arrays["negative_slope"]),)
+
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return ["nnx.PReLU"], "{self}({x})"
 
@@ -134,6 +163,11 @@ class Silu(_Activation):
         from pennyweight.arch.maps import Maps
 
         return Maps(jax.nn.silu(x.settled()))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Activate
+
+        return (Activate(function="silu"),)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "nnx.silu({x})"
@@ -164,6 +198,9 @@ class Dropout(Layer):
         values = x.settled()
         kept = jax.random.bernoulli(key, 1 - self.rate, values.shape)
         return Maps(jax.numpy.where(kept, values / (1 - self.rate), 0))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return ()
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}"  # an export predicts: nothing is dropped

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pennyweight.arch.layers import Call, Layer, Shape, kind, pixels, size
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
+    from pennyweight.arch.operations import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,12 @@ class _Pool(Layer):
             return None
         return type(self)(extent=self.extent) if self.stride == self.extent else self
 
+    def _deployed(self, function: Literal["max", "average"]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Pool
+
+        extent, stride = self.window
+        return (Pool(function=function, window=(extent, extent), stride=(stride, stride)),)
+
     def _source(self, function: str) -> tuple[list[str], str]:
         e, s = self.window
         # Keywords: positional pooling arguments crash ONNX exporters.
@@ -56,6 +66,9 @@ class MaxPool(_Pool):
 
         return pool_kernels.max_pool(x, *self.window)
 
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return self._deployed("max")
+
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source("max_pool")
 
@@ -70,6 +83,9 @@ class AveragePool(_Pool):
         from pennyweight.arch.maps import Maps
 
         return Maps(pool_kernels.avg_pool(x.settled(), *self.window))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return self._deployed("average")
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return self._source("avg_pool")
@@ -87,6 +103,13 @@ class _Global(Layer):
         return Flatten() if shape[:2] == (1, 1) else self
 
 
+def _global_pool(function: Literal["max", "average"], shape: Shape) -> tuple[Piece, ...]:
+    from pennyweight.arch.operations import Pool
+
+    height, width, _ = pixels(shape, "global pooling")
+    return (Pool(function=function, window=(height, width), stride=(height, width)),)
+
+
 @kind("global_average", "A")
 @dataclass(frozen=True, kw_only=True)
 class GlobalAverage(_Global):
@@ -96,6 +119,9 @@ class GlobalAverage(_Global):
         from pennyweight.arch.maps import Maps
 
         return Maps(x.settled().mean((1, 2)))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return _global_pool("average", shape)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.mean(axis=(1, 2))"
@@ -110,6 +136,9 @@ class GlobalMax(_Global):
         from pennyweight.arch.maps import Maps
 
         return Maps(x.settled().max((1, 2)))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        return _global_pool("max", shape)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.max(axis=(1, 2))"
@@ -130,6 +159,11 @@ class Flatten(Layer):
 
         values = x.settled()
         return Maps(values.transpose(1, 2, 0, 3).reshape(-1, values.shape[3]))
+
+    def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
+        from pennyweight.arch.operations import Flatten
+
+        return (Flatten(),)
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "{x}.reshape(len({x}), -1)"

@@ -11,30 +11,16 @@ import pytest
 from bundles import LOGITS_OF_EACH, Elsewhere, facts, finish, network_logits
 from flax import nnx
 from hypothesis import given, settings
+from networks import NETWORKS, random_images, random_weights
 from strategies import architectures
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS
-from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.arch.notation import parse
-from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle import bundle_files
 from pennyweight.results.export import TOLERANCE
 from pennyweight.results.model_source import model_source
-
-NETWORKS = [
-    parse("c6k5s2v+rb c8x2br m3s2 A d12+br d10", (32, 32, 3), 10),
-    parse("c4s2x2+ wk5s2+br a2s1 wvx2 c6k1 a2 M d5", (36, 36, 2), 5),
-    parse("c6b ((c6br c6b)r w)r (o0.2) m2 o0.5 F d16r d4+o0.1", (9, 7, 4), 4),
-    parse("c5k4s2 c5k2 M (d8r d5+)r d3+", (11, 13, 1), 3),
-    parse("c3brbrbrbrbrbrbrbrbrbr A", (8, 8, 1), 3),  # more glued together than fits a line
-    parse("A", (8, 8, 3), 3),  # no weights at all
-    parse("c5bp 2[2[wv c5k1+bl] m2] (2[c5b]u)p A 2[d5p]", (28, 28, 1), 5),
-    parse("M p", (8, 8, 3), 3),  # none that is drawn
-    *(entry.architecture for entry in ZOO.values()),
-]
-"""Every kind of layer and every option."""
 
 
 def test_the_networks_below_have_every_kind_of_layer_and_every_option() -> None:
@@ -48,25 +34,6 @@ def test_the_networks_below_have_every_kind_of_layer_and_every_option() -> None:
     fields = {(name, f.name) for name, kind in KINDS.items() for f in dataclasses.fields(kind)}
     assert seen == fields
     assert {p.layer.kind for network in NETWORKS for p in network.flat()} == set(KINDS)
-
-
-def random_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
-    """Weights of which none is at a value that would hide a mistake, such as a scale of 1."""
-    random = np.random.default_rng(seed)
-    params, statistics = draw_weights(architecture, seed)
-    for tree in (params, statistics):
-        for arrays in tree.values():
-            for name, array in arrays.items():
-                if name in ("scale", "var"):
-                    arrays[name] = random.uniform(0.5, 2, array.shape).astype(np.float32)
-                elif name in ("bias", "mean"):
-                    arrays[name] = random.normal(0, 0.3, array.shape).astype(np.float32)
-    return params, statistics
-
-
-def random_images(architecture: Architecture, n: int) -> np.ndarray:
-    shape = (n, *architecture.input_shape)
-    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
