@@ -1,0 +1,88 @@
+"""`model.stablehlo`: a deployed network as StableHLO, with its weights, for any number of pictures.
+
+It is what `jax.export` serialises: `jax.export.deserialize(content).call(pictures)` runs it on a
+CPU, an NVIDIA GPU or a TPU, with whatever version of JAX, of the years to come, reads it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export, lax
+
+from pennyweight.arch.deployed import Deployed, Step
+from pennyweight.arch.operations import (
+    Activate,
+    Add,
+    Affine,
+    Convolve,
+    Flatten,
+    Multiply,
+    Pass,
+    Pointwise,
+    Pool,
+)
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def stablehlo_file(deployed: Deployed) -> bytes:
+    """The content of `model.stablehlo`: uint8 pictures (n, h, w, c) to logits (n, classes)."""
+
+    def logits(pictures: jax.Array) -> jax.Array:
+        return _logits(deployed, pictures)
+
+    (n,) = export.symbolic_shape("n")
+    pictures = jax.ShapeDtypeStruct((n, *deployed.input_shape), jnp.uint8)
+    return bytes(export.export(jax.jit(logits), platforms=PLATFORMS)(pictures).serialize())
+
+
+def _logits(deployed: Deployed, pictures: jax.Array) -> jax.Array:
+    mean, std = (np.float32(numbers) for numbers in (deployed.mean, deployed.std))
+    values = [(pictures.astype(jnp.float32) / 255 - mean) / std]
+    for step in deployed.steps:
+        value = _computed(step, [values[number] for number in step.inputs])
+        value = value.reshape(value.shape[0], *step.output_shape)
+        for function in step.pointwise:
+            value = _applied(function, value)
+        values.append(value)
+    return values[-1]
+
+
+def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
+    match step.operation:
+        case Convolve(kernel=kernel) as convolution:
+            top, bottom, left, right = convolution.pads
+            return lax.conv_general_dilated(
+                inputs[0],
+                kernel,
+                window_strides=[convolution.stride] * 2,
+                padding=[(top, bottom), (left, right)],
+                rhs_dilation=[convolution.dilation] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=kernel.shape[3] if convolution.depthwise else 1,
+                precision=lax.Precision.HIGHEST,  # GPUs and TPUs would round to fewer bits
+            )
+        case Multiply(kernel=kernel):
+            return jnp.matmul(inputs[0], kernel, precision=lax.Precision.HIGHEST)
+        case Pool(function=function, window=window, stride=stride):
+            start, join = (-jnp.inf, lax.max) if function == "max" else (0.0, lax.add)
+            shapes = (1, *window, 1), (1, *stride, 1)
+            pooled = lax.reduce_window(inputs[0], np.float32(start), join, *shapes, "VALID")
+            return pooled if function == "max" else pooled / np.float32(window[0] * window[1])
+        case Add():
+            return inputs[0] + inputs[1]
+        case Flatten() | Pass():
+            return inputs[0]
+
+
+def _applied(function: Pointwise, value: jax.Array) -> jax.Array:
+    match function:
+        case Affine(scale=scale, offset=offset):
+            value = value if scale is None else value * scale
+            return value if offset is None else value + offset
+        case Activate(function="silu"):
+            return jax.nn.silu(value)
+        case Activate(slope=slope):
+            return jnp.where(value >= 0, value, np.float32(slope) * value)
