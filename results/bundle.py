@@ -1,25 +1,19 @@
-"""The files of a bundle, which describe, hold and run one trained network."""
+"""A bundle's manifest: what was trained and how, what each file is, and how each was proven."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from safetensors.numpy import save
+from typing import Any, Self
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.confirmed import Confirmed
-from pennyweight.results.model_source import model_source
 from pennyweight.train.look import Look
-
-if TYPE_CHECKING:
-    from pennyweight.arch.network import Tree
 
 MANIFEST = "manifest.json"
 
@@ -51,6 +45,7 @@ class Facts:
     command: Sequence[str] | str
     created: float | str
     look: Look | None = None  # of the pictures that it learned from
+    genome: Mapping[str, Any] = field(default_factory=dict)  # {} where no search proposed it
     confirmed: Confirmed | None = None  # what the same network reached from fresh seeds
 
     def to_json(self) -> dict[str, Any]:
@@ -76,45 +71,92 @@ class Facts:
                 "split_seed": self.split_seed,
                 "whole": self.whole,
                 "epochs": self.epochs,
+                "genome": dict(self.genome),
             },
             "versions": dict(self.versions),
             "command": self.command,
             "created": self.created,
         }
 
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Self:
+        """The facts that `to_json` wrote; UsageError for what is none of ours."""
+        try:
+            return cls._of(manifest)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(
+                f"The manifest lacks what a bundle's has ({shown(str(error))}): export it again."
+            ) from error
 
-def bundle_files(
-    architecture: Architecture, params: Tree, statistics: Tree, facts: Facts
-) -> dict[str, bytes]:
-    """The content of each file of a bundle by its name, the manifest last.
+    @classmethod
+    def _of(cls, manifest: Mapping[str, Any]) -> Self:
+        training, data = manifest["training"], manifest["data"]
+        validation = manifest["validation"] or {}
+        tested, look = manifest.get("confirmed"), manifest.get("look")
+        return cls(
+            data=str(data["name"]),
+            data_fingerprint=str(data["fingerprint"]),
+            mean=[float(value) for value in manifest["normalisation"]["mean"]],
+            std=[float(value) for value in manifest["normalisation"]["std"]],
+            class_names=[str(name) for name in manifest["class_names"]],
+            recipe=dict(training["recipe"]),
+            precision=str(training["precision"]),
+            seed=int(training["seed"]),
+            split_seed=int(training["split_seed"]),
+            whole=bool(training["whole"]),
+            epochs=int(training["epochs"]),
+            genome=dict(training.get("genome") or {}),
+            val_accuracy=validation.get("accuracy"),
+            val_low=validation.get("low"),
+            val_high=validation.get("high"),
+            study=str(training["study"]),
+            trial=int(training["trial"]),
+            versions=dict(manifest["versions"]),
+            command=manifest["command"],
+            created=manifest["created"],
+            look=Look.from_json(look) if look else None,
+            confirmed=Confirmed.from_json(tested) if tested else None,
+        )
 
-    Raises UsageError for pictures with more channels than a picture file has, and ValueError when
-    `facts` are not about this architecture or hold a number that is not finite.
+
+def make_manifest(
+    architecture: Architecture,
+    facts: Facts,
+    *,
+    files: Mapping[str, bytes],
+    forms: Mapping[str, Mapping[str, Any]],
+) -> bytes:
+    """The content of `MANIFEST`: what the other `files` are, and a hash of itself.
+
+    `forms` says of each form which files are its own, and how it was proven. Raises ValueError when
+    `facts` are not about this architecture or a number is not finite.
     """
     _check(facts, architecture)
-    weights = {
-        f"{layer}.{name}": np.asarray(array, np.float32, order="C")
-        for tree in (params, statistics)
-        for layer, arrays in tree.items()
-        for name, array in arrays.items()
-    }
-    files = {
-        "architecture.json": _pretty(architecture.to_json()),
-        "weights.safetensors": save(weights),
-        "model.py": model_source(architecture).encode(),
-    }
     manifest = {
         "format": f"{FORMAT}{VERSION}",
         "notation": architecture.notation,
         "fingerprint": architecture.fingerprint,
         "cost": cost(architecture).to_json(),
         **facts.to_json(),
+        "forms": {name: dict(form) for name, form in forms.items()},
         "files": {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            name: {"bytes": len(content), "sha256": sha256(content)}
             for name, content in files.items()
         },
     }
-    return files | {MANIFEST: _pretty(manifest)}
+    return pretty(manifest | {"sha256": seal(manifest)})
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """The hash of all that a manifest says but its own."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def is_bundle(folder: Path) -> bool:
@@ -136,5 +178,6 @@ def _check(facts: Facts, architecture: Architecture) -> None:
             raise ValueError(f"`{name}` must have {length} values, but has {len(values)}.")
 
 
-def _pretty(value: Any) -> bytes:
+def pretty(value: Any) -> bytes:
+    """JSON as people read it; ValueError for a number that is not finite."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

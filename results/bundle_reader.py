@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from safetensors.numpy import load
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION
+from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION, sha256
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
@@ -35,7 +34,24 @@ class Bundle:
 
 def read_bundle(folder: Path) -> Bundle:
     """The bundle in `folder`; UsageError where it is none, or damaged, or of a newer version."""
-    manifest = _json(_content(folder, MANIFEST), folder / MANIFEST)
+    manifest = read_manifest(folder)
+    contents = {}
+    for name in ("architecture.json", "weights.safetensors"):
+        contents[name] = read_content(folder, name)
+        listed = manifest["files"].get(name)
+        wanted = listed.get("sha256") if isinstance(listed, dict) else None
+        if sha256(contents[name]) != wanted:
+            raise UsageError(
+                f"{folder / name} is not what {MANIFEST} says it is: export the network again."
+            )
+    described = _json(contents["architecture.json"], folder / "architecture.json")
+    architecture = Architecture.from_json(described)
+    return Bundle(architecture, *_arrays(contents["weights.safetensors"], architecture), manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the bundle in `folder`, with its `files` and `forms`."""
+    manifest = _json(read_content(folder, MANIFEST), folder / MANIFEST)
     if not isinstance(manifest, dict) or not str(manifest.get("format")).startswith(FORMAT):
         raise UsageError(f"{folder} is no bundle: name the folder that `export` wrote.")
     if manifest["format"] != f"{FORMAT}{VERSION}":
@@ -43,19 +59,14 @@ def read_bundle(folder: Path) -> Bundle:
             f"{folder} is of the form {manifest['format']}, and this version reads "
             f"{FORMAT}{VERSION}: install a newer pennyweight."
         )
-    files = manifest.get("files")
-    contents = {}
-    for name in ("architecture.json", "weights.safetensors"):
-        contents[name] = _content(folder, name)
-        listed = files.get(name) if isinstance(files, dict) else None
-        wanted = listed.get("sha256") if isinstance(listed, dict) else None
-        if hashlib.sha256(contents[name]).hexdigest() != wanted:
+    for name in ("files", "forms"):
+        parts = manifest.get(name)
+        whole = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
+        if not whole:
             raise UsageError(
-                f"{folder / name} is not what {MANIFEST} says it is: export the network again."
+                f"The manifest of {folder} lacks what a bundle's has ({name}): export it again."
             )
-    described = _json(contents["architecture.json"], folder / "architecture.json")
-    architecture = Architecture.from_json(described)
-    return Bundle(architecture, *_arrays(contents["weights.safetensors"], architecture), manifest)
+    return manifest
 
 
 def _arrays(content: bytes, architecture: Architecture) -> tuple[Tree, Tree]:
@@ -81,7 +92,8 @@ def _arrays(content: bytes, architecture: Architecture) -> tuple[Tree, Tree]:
     return params, statistics
 
 
-def _content(folder: Path, name: str) -> bytes:
+def read_content(folder: Path, name: str) -> bytes:
+    """The content of a file of the bundle; UsageError where it cannot be read or is too large."""
     try:
         with (folder / name).open("rb") as file:
             content = file.read(_LARGEST + 1)

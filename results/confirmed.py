@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.study_records import FreshRun, StudyRecords
@@ -31,6 +31,19 @@ class Confirmed:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, description: Mapping[str, Any]) -> Self:
+        """What `to_json` gave; KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            trial=int(description["trial"]),
+            seeds=tuple(map(int, description["seeds"])),
+            accuracies=tuple(map(float, description["accuracies"])),
+            mean=float(description["mean"]),
+            low=float(description["low"]),
+            high=float(description["high"]),
+            tied_with=tuple(map(int, description["tied_with"])),
+        )
 
 
 def confirmed(study: StudyRecords) -> list[Confirmed]:

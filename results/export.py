@@ -1,87 +1,128 @@
 """Exporting a trained network as a bundle: a folder that classifies pictures without Pennyweight.
 
-A bundle appears only when its `model.py`, in a fresh process that cannot import Pennyweight, has
-given the logits of the network itself. Until then it is in a hidden folder, which never stays.
+A bundle appears only when every form in it has been run and has given what the network gives.
+Until then it is in a hidden folder, which never stays.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.errors import RunError, UsageError
-from pennyweight.arch.network import Tree
-from pennyweight.results.bundle import MANIFEST, Facts, bundle_files, is_bundle
-from pennyweight.train.classifier import Classifier
-
-TOLERANCE = 1e-4  # absolute, of a logit
-
-
-class ExportError(RunError):
-    """The bundle does not compute what the network does; the message says how. Nothing was kept."""
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.bundle import MANIFEST, is_bundle, make_manifest
+from pennyweight.results.form import EXTRA
+from pennyweight.results.forms import CARD, CARD_FILE, FORMS, pick_forms
+from pennyweight.results.probe import PROBE_FILE, pack_probe
+from pennyweight.results.proof import prove
+from pennyweight.results.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
-    """How an export proved itself."""
+class Exported:
+    """What was written into a bundle's folder, and how it was proven."""
 
-    pictures: int
-    largest_difference: float  # between a logit of the network and the bundle's
-    seconds: float  # of the whole export
+    folder: Path
+    manifest: Mapping[str, Any]
+    seconds: float
+
+    @property
+    def forms(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of each form its files, and its proof."""
+        return self.manifest["forms"]
+
+    def bytes_of(self, form: str) -> int:
+        """What the files of a form take together."""
+        return sum(self.manifest["files"][name]["bytes"] for name in self.forms[form]["files"])
 
 
 def export_bundle(
-    folder: Path,
-    *,
-    architecture: Architecture,
-    params: Tree,
-    statistics: Tree,
-    facts: Facts,
-    check_images: np.ndarray,
-    force: bool = False,
-) -> Verification:
-    """Write a trained network as the bundle `folder`, checked on uint8 `check_images` (n, h, w, c).
+    trained: Trained, folder: Path, *, forms: Sequence[str] = (), force: bool = False
+) -> Exported:
+    """Write `trained` as the bundle `folder`, in the `forms` named and as Flax source.
 
-    With `force` the folder may hold a bundle already: its files are replaced, and others stay.
-    Raises UsageError where a bundle may not or cannot be written, ExportError when `model.py` fails
-    or a logit differs from the network's by more than `TOLERANCE`, and ValueError when `facts` are
-    not about this architecture or there are no pictures.
+    With `force` the folder may hold a bundle already: its files are replaced, and what is not a
+    bundle's stays. Raises UsageError where a bundle may not or cannot be written or an extra is
+    missing, ExportError when a form is wrong, and ValueError when the facts are about another
+    network.
     """
     start = time.perf_counter()
-    if not len(check_images):
-        raise ValueError("`check_images` must hold at least one picture, but it is empty.")
-    files = bundle_files(architecture, params, statistics, facts)
+    names = pick_forms(forms)
+    made = {name: _files(name, trained) for name in names if name in FORMS}
+    wanted = _wanted(made, trained, trained.checked)
     try:
         _check_place(folder, force)
         # In `folder` or above it: on the same disk, so that moving the bundle copies nothing.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=_nearest(folder)) as work:
             bundle = Path(work, "bundle")
             bundle.mkdir()
-            for name, content in files.items():
-                (bundle / name).write_bytes(content)
-            found = _bundle_logits(bundle, check_images, Path(work))
-            network = Classifier(architecture, params, statistics, facts.mean, facts.std)
-            wanted = network.logits(check_images)
-            difference = _largest_difference(wanted, found)
+            files = {name: content for form in made.values() for name, content in form.items()}
+            files[PROBE_FILE] = _probe(made, trained)
+            told = {name: {"files": sorted(form)} for name, form in made.items()}
+            _write(bundle, files, _manifest(trained, files, told))  # which model.py reads
+            proofs = prove(made, bundle, trained.checked, wanted, trained.labels)
+            told = {name: {**told[name], "on": trained.part, **proofs[name]} for name in made}
+            manifest = _manifest(trained, files, told)
+            if CARD in names:
+                from pennyweight.results.model_card import model_card
+
+                shape = trained.architecture.input_shape
+                files[CARD_FILE] = model_card(json.loads(manifest), shape).encode()
+                manifest = _manifest(trained, files, told)
+            _write(bundle, files, manifest)
             _install(bundle, folder)
     except OSError as error:
         raise UsageError(
             f"The bundle {folder} cannot be written: {error.strerror or error}. "
             "Make room there, or name another folder."
         ) from error
-    return Verification(
-        pictures=len(check_images),
-        largest_difference=difference,
-        seconds=time.perf_counter() - start,
-    )
+    seconds = time.perf_counter() - start
+    return Exported(folder=folder, manifest=json.loads(manifest), seconds=seconds)
+
+
+def _files(name: str, trained: Trained) -> dict[str, bytes]:
+    try:
+        return FORMS[name].files(trained)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pennyweight"):
+            raise
+        raise UsageError(
+            f"--format {name} needs {error.name}: `pip install 'pennyweight[{EXTRA}]'`."
+        ) from error
+
+
+def _wanted(
+    forms: Mapping[str, object], trained: Trained, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The logits of `images` that each form must give."""
+    logits = trained.classifier.logits(images)
+    exact = all(FORMS[name].exact for name in forms)
+    quantised = logits if exact else trained.quantised.logits(images)
+    return {name: logits if FORMS[name].exact else quantised for name in forms}
+
+
+def _probe(forms: Mapping[str, object], trained: Trained) -> bytes:
+    wanted = _wanted(forms, trained, trained.probe)
+    logits = {"logits" if FORMS[name].exact else "quantised": wanted[name] for name in forms}
+    return pack_probe({"images": trained.probe, **logits})
+
+
+def _manifest(
+    trained: Trained, files: Mapping[str, bytes], forms: Mapping[str, Mapping[str, Any]]
+) -> bytes:
+    return make_manifest(trained.architecture, trained.facts, files=files, forms=forms)
+
+
+def _write(bundle: Path, files: Mapping[str, bytes], manifest: bytes) -> None:
+    for name, content in {**files, MANIFEST: manifest}.items():
+        (bundle / name).write_bytes(content)
 
 
 def _check_place(folder: Path, force: bool) -> None:
@@ -111,57 +152,25 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-_FRESH_PROCESS = """
-import sys
-
-sys.modules["pennyweight"] = None  # importing it fails, as where it is not installed
-bundle, images, logits = sys.argv[1:]
-sys.path.insert(0, bundle)
-
-import model
-import numpy as np
-
-np.save(logits, model.load(bundle)(np.load(images)))
-"""
-
-
-def _bundle_logits(bundle: Path, images: np.ndarray, work: Path) -> np.ndarray:
-    """The logits (n, classes) of the bundle's `model.py`, in a process of its own."""
-    np.save(work / "images.npy", images)
-    paths = [str(path) for path in (bundle, work / "images.npy", work / "logits.npy")]
-    run = subprocess.run(
-        # Isolated from our folder and environment, and leaving no bytecode in the bundle.
-        [sys.executable, "-I", "-B", "-c", _FRESH_PROCESS, *paths],
-        # On the CPU, as this process may hold all the memory of other devices; and the last line of
-        # a traceback is to be the error, not JAX's remark on what it left out.
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if run.returncode:
-        last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
-        raise ExportError(f"The exported model.py fails in a fresh process: {last}")
-    return np.load(work / "logits.npy", allow_pickle=False)
-
-
-def _largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
-    differences = np.abs(wanted - found).max(axis=1)
-    largest = float(differences.max())
-    if not largest <= TOLERANCE:  # nor may it be NaN
-        raise ExportError(
-            f"The exported model.py must give the network's logits to {TOLERANCE:g}, but one of "
-            f"picture {differences.argmax()} (of {len(found)}) differs by {largest:.3g}."
-        )
-    return largest
-
-
 def _install(bundle: Path, folder: Path) -> None:
     """Move the verified `bundle` to where it was asked for."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         bundle.rename(folder)
         return
+    before = _listed(folder)
     # File by file, as the user may be in that folder; the manifest, with the others' hashes, last.
     for path in sorted(bundle.iterdir(), key=lambda path: path.name == MANIFEST):
         path.replace(folder / path.name)
+        before.discard(path.name)
+    for name in before:  # forms that are no longer there
+        (folder / name).unlink(missing_ok=True)
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files that the manifest of a bundle in `folder` lists, and that lie in it."""
+    if not is_bundle(folder):
+        return set()
+    listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
+    here = {path.name for path in folder.iterdir()}
+    return here & set(listed if isinstance(listed, dict) else ())

@@ -17,7 +17,11 @@ from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 
 if TYPE_CHECKING:
-    from pennyweight.results.export import Verification
+    import numpy as np
+
+    from pennyweight.results.bundle import Facts
+    from pennyweight.results.export import Exported
+    from pennyweight.results.trained import Trained
     from pennyweight.train.cache import Progress
     from pennyweight.train.data import Dataset
 
@@ -113,60 +117,81 @@ def load_data_of(study: StudyRecords, *, progress: Progress | None = None) -> Da
 
 
 def export_model(
-    model: Model, folder: Path, *, command: Sequence[str], force: bool = False
-) -> Verification:
-    """Write `model` as a bundle, its logits compared on the study's whole validation split.
+    model: Model,
+    folder: Path,
+    *,
+    command: Sequence[str],
+    forms: Sequence[str] = (),
+    force: bool = False,
+) -> Exported:
+    """Write `model` as a bundle, every form compared on the study's whole validation split.
 
     Raises UsageError when its weights are damaged, and what `export_bundle` raises.
     """
-    from pennyweight.arch.architecture import Architecture
-    from pennyweight.results.bundle import Facts
     from pennyweight.results.export import export_bundle
+
+    return export_bundle(trained_model(model, command=command), folder, forms=forms, force=force)
+
+
+def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
+    """`model` with its facts and pictures; UsageError when its weights are damaged."""
+    from pennyweight.arch.architecture import Architecture
+    from pennyweight.results.trained import Trained
     from pennyweight.train import state_file
-    from pennyweight.train.data import normalisation, split
-    from pennyweight.train.look import look_of
+    from pennyweight.train.data import split
 
     study, trial = model.study, model.trial
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
-    learned = parts.learned(whole=model.whole)
-    mean, std = normalisation(dataset.images[learned])
-    correct, total = trial.val_correct or 0, trial.val_total or 1
-    low, high = wilson_interval(correct, total)
-    epochs = study.budget["max_epochs"] or trial.epochs
+    learned = dataset.images[parts.learned(whole=model.whole)]
     data = model.weights.read_bytes()
     try:
         params, statistics = (state_file.layers(data, part) for part in ("weights", "statistics"))
     except ValueError as error:
         raise UsageError(f"{model.weights}: {error} Export another trial.") from error
-    return export_bundle(
-        folder,
+    return Trained(
         architecture=Architecture.from_json(trial.architecture),
         params=params,
         statistics=statistics,
-        facts=Facts(
-            data=study.data,
-            data_fingerprint=dataset.fingerprint,
-            mean=mean,
-            std=std,
-            class_names=dataset.class_names,
-            recipe=trial.recipe,
-            precision=study.precision,
-            seed=model.seed,
-            split_seed=study.settings["seed"],
-            whole=model.whole,
-            look=look_of(dataset.images[learned]),
-            confirmed=model.confirmed,
-            epochs=epochs if model.confirmed else trial.epochs,
-            val_accuracy=None if model.whole else correct / total,
-            val_low=None if model.whole else low,
-            val_high=None if model.whole else high,
-            study=study.study,
-            trial=trial.trial,
-            versions={**study.versions, "python": platform.python_version()},
-            command=list(command),
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        ),
-        check_images=dataset.images[parts.validation],
-        force=force,
+        facts=_facts(model, dataset, learned, command),
+        learned=learned,
+        checked=dataset.images[parts.validation],
+        labels=dataset.labels[parts.validation],
+        part="validation",
+    )
+
+
+def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequence[str]) -> Facts:
+    from pennyweight.results.bundle import Facts
+    from pennyweight.train.data import normalisation
+    from pennyweight.train.look import look_of
+
+    study, trial = model.study, model.trial
+    mean, std = normalisation(learned)
+    correct, total = trial.val_correct or 0, trial.val_total or 1
+    low, high = wilson_interval(correct, total)
+    epochs = study.budget["max_epochs"] or trial.epochs
+    return Facts(
+        data=study.data,
+        data_fingerprint=dataset.fingerprint,
+        mean=mean,
+        std=std,
+        class_names=dataset.class_names,
+        recipe=trial.recipe,
+        precision=study.precision,
+        seed=model.seed,
+        split_seed=study.settings["seed"],
+        whole=model.whole,
+        look=look_of(learned),
+        confirmed=model.confirmed,
+        epochs=epochs if model.confirmed else trial.epochs,
+        genome=trial.genome,
+        val_accuracy=None if model.whole else correct / total,
+        val_low=None if model.whole else low,
+        val_high=None if model.whole else high,
+        study=study.study,
+        trial=trial.trial,
+        versions={**study.versions, "python": platform.python_version()},
+        command=list(command),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )

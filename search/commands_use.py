@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy, command_line, show
-from pennyweight.search.units import Flag, Runs
+from pennyweight.search.units import Flag, Formats, Runs
+
+if TYPE_CHECKING:
+    from pennyweight.results.trained import Trained
 
 
 def export(
-    model: str,
+    model: str | None = None,
     /,
     *,
     out: Path | None = None,
+    format: Formats = (),
+    verify: Path | None = None,
     force: Flag = False,
     json: Flag = False,
     runs: Runs = Path("runs"),
@@ -29,43 +34,83 @@ def export(
     Parameters
     ----------
     model
-        STUDY for its best trial, or STUDY:TRIAL.
+        STUDY for its best trial, STUDY:TRIAL, or a bundle's folder.
     out
         The folder to write; by default `export` in the study's own.
+    format
+        Forms beside Flax source, or all: numpy, stablehlo, onnx, card (what one should know of the
+        network). May be a list, such as onnx,card.
+    verify
+        Instead of writing one: whether this bundle is what it was, and computes what it did. It
+        runs the bundle's code.
     force
         Replace a bundle that is there already.
     json
         Print what was written as JSON.
     """
-    from pennyweight.results.models import export_model, find_model
-
-    found = find_model(runs, model)
-    picked = model.partition(":")[2]
-    folder = out or found.folder.path / (f"export-{picked}" if picked else "export")
-    with busy("writing the bundle and checking it in a fresh process"):
-        checked = export_model(found, folder, command=command_line(), force=force)
-    trial = found.trial
-    if json:
-        document = {
-            "folder": str(folder),
-            "study": found.study.study,
-            "trial": trial.trial,
-            "notation": trial.notation,
-            "params": trial.cost["params"],
-            "val_accuracy": trial.val_accuracy,
-            "pictures": checked.pictures,
-            "largest_difference": checked.largest_difference,
-        }
-        print(json_format.dumps(document, indent=2))
+    if verify is not None:
+        if model is not None or out is not None or format or force:
+            raise UsageError("--verify takes the bundle's folder and no MODEL: give it alone.")
+        _verify(verify, json=json)
         return
-    reached = "" if trial.state == "complete" else f" ({trial.state}, {trial.epochs} epochs)"
-    size = f"{trial.cost['params']:,} parameters"
-    print(f"{folder}: trial {trial.trial}{reached}, {trial.notation}, {size}")
-    print(
-        f"checked in a fresh process: logits of {checked.pictures:,} validation pictures differ "
-        f"by at most {checked.largest_difference:.1g}"
-    )
+    if model is None:
+        raise UsageError("export needs MODEL: a study, STUDY:TRIAL or a bundle's folder.")
+    from pennyweight.results.export import export_bundle
+    from pennyweight.results.export_table import forms_table
+
+    stay_on_cpu()
+    with busy("writing the bundle and checking every form of it"):
+        trained, usual = _trained(model, runs)
+        if (folder := out or usual) is None:
+            raise UsageError("--out must name the new bundle's folder, as MODEL is a bundle.")
+        exported = export_bundle(trained, folder, forms=format, force=force)
+    facts, size = trained.facts, cost(trained.architecture).params
+    if json:
+        told = {
+            "folder": str(folder),
+            "study": facts.study,
+            "trial": facts.trial,
+            "notation": trained.architecture.notation,
+            "params": size,
+            "val_accuracy": facts.val_accuracy,
+            "on": trained.part,
+            "forms": exported.forms,
+            "seconds": exported.seconds,
+        }
+        show(told)
+        return
+    print(f"{folder}: {trained.architecture.notation}, {size:,} parameters")
+    sizes = {name: exported.bytes_of(name) for name in exported.forms}
+    show(forms_table(exported.forms, sizes))
+    print(f"Each form was run on {len(trained.checked):,} {trained.part} pictures.")
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
+
+
+def _trained(model: str, runs: Path) -> tuple[Trained, Path | None]:
+    """The network that MODEL names, and where it is usually exported to."""
+    from pennyweight.results.loaded import bundle_folder
+    from pennyweight.results.models import find_model, trained_model
+    from pennyweight.results.trained import trained_bundle
+
+    if folder := bundle_folder(runs, model):
+        return trained_bundle(folder), None
+    found, picked = find_model(runs, model), model.partition(":")[2]
+    usual = found.folder.path / (f"export-{picked}" if picked else "export")
+    return trained_model(found, command=command_line()), usual
+
+
+def _verify(folder: Path, *, json: bool) -> None:
+    from pennyweight.results.export_table import forms_table
+    from pennyweight.results.verify import verify
+
+    stay_on_cpu()
+    with busy("comparing the files, and running each form"):
+        verified = verify(folder)
+    if json:
+        show({"folder": str(folder), "files": verified.files, "forms": verified.forms})
+        return
+    print(f"{folder}: {verified.files} files, all as they were exported")
+    show(forms_table(verified.forms))
 
 
 def evaluate(

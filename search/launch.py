@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pennyweight.results.examine import Part
-    from pennyweight.results.export import Verification
+    from pennyweight.results.export import Exported
     from pennyweight.results.predictions import Predictions
     from pennyweight.train.data import DataInfo
 
@@ -70,12 +70,14 @@ class Found:
             )
         return self.rows[0]
 
-    def export(self, folder: str | Path, *, force: bool = False) -> Verification:
-        """Write rank 1 as a bundle into `folder`, checked in a fresh process."""
+    def export(
+        self, folder: str | Path, *, forms: Sequence[str] = (), force: bool = False
+    ) -> Exported:
+        """Write rank 1 as a bundle into `folder`, as Flax source and in the `forms` named."""
         from pennyweight.results.models import export_model, find_model
 
         model = find_model(self.runs, self.name)
-        return export_model(model, Path(folder), command=_command(), force=force)
+        return export_model(model, Path(folder), command=_command(), forms=forms, force=force)
 
     def examine(self, part: Part = "validation") -> tuple[Predictions, np.ndarray]:
         """What rank 1 says of a part of its data, and the pictures (n, h, w, c).

@@ -48,6 +48,11 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(size(part.strip()) for part in text.split(","))
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Words between commas, such as `onnx,c`."""
+    return tuple(part.strip() for part in text.split(","))
+
+
 def duration(text: str) -> float:
     """A time in seconds: 90s, 30m, 2h.
 
@@ -101,6 +106,7 @@ Count = Annotated[int, _parameter(count, "COUNT")]
 Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
 Sizes = Annotated[tuple[int, ...], _parameter(sizes, "SIZE,SIZE…")]
+Formats = Annotated[tuple[str, ...], _parameter(names, "FORM,FORM…", show_default=False)]
 Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]

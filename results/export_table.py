@@ -1,0 +1,46 @@
+"""What an export or a verification tells: a line for each form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.results.forms import FORMS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def forms_table(
+    forms: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int] | None = None
+) -> Table:
+    """A table of proven `forms`, with the bytes of each where `sizes` tells them."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("form", no_wrap=True)
+    if sizes is not None:
+        table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("proof", min_width=20)
+    for name, told in forms.items():
+        size = [] if sizes is None else [f"{sizes[name]:,}"]
+        table.add_row(name, *size, Text(proof_in_words(name, told)))
+    return table
+
+
+def proof_in_words(name: str, told: Mapping[str, Any]) -> str:
+    """Such as `the same class on 288 of 288, logits within 2e-06`."""
+    if "skipped" in told:
+        return f"skipped: {told['skipped']}"
+    words = f"the same class on {told['same_class']:,} of {told['pictures']:,}"
+    if FORMS[name].exact:
+        words += f", logits within {told['largest_difference']:.1g}"
+    else:
+        words += " as the quantised network"
+    if "accuracy" in told and not FORMS[name].exact:
+        words += f", {told['accuracy']:.2%} right"
+    if "flash_bytes" in told:
+        words += f"; {told['flash_bytes']:,} bytes of flash, {told['ram_bytes']:,} of RAM"
+    return words

@@ -1,0 +1,44 @@
+"""What a form of an exported network is: how its files are made, used and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pennyweight.results.trained import Trained
+
+EXTRA = "export"  # what pip installs for the forms that need more
+
+
+class Unavailable(Exception):
+    """What a proof needs is not on this machine; the message says what."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a form's files gave for n pictures."""
+
+    logits: np.ndarray  # (n, classes)
+    details: Mapping[str, Any] = field(default_factory=dict)  # for the manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """`run` needs the bundle's folder and uint8 pictures, and raises Unavailable or RunError.
+
+    An `exact` form gives the network's logits but for rounding; another one those of the
+    quantised network.
+    """
+
+    name: str
+    what: str  # for people
+    use: str  # an example, a few lines of `language`
+    files: Callable[[Trained], dict[str, bytes]]
+    run: Callable[[Path, np.ndarray], Ran]
+    exact: bool = True
+    language: str = "python"

@@ -1,0 +1,60 @@
+"""Whether a bundle is what it was when it was exported: its files, and what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.bundle import MANIFEST, seal, sha256
+from pennyweight.results.bundle_reader import read_content, read_manifest
+from pennyweight.results.forms import FORMS
+from pennyweight.results.probe import read_probe
+from pennyweight.results.proof import prove
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A bundle whose files are whole, and how each form did on its probe."""
+
+    files: int
+    forms: Mapping[str, Mapping[str, Any]]
+
+
+def verify(folder: Path) -> Verified:
+    """Compare every file of the bundle in `folder` with its manifest, then run the proofs.
+
+    Running them runs the code in the bundle. Raises UsageError that names a changed, missing or
+    extra file, and ExportError where a form does not give the logits of the probe.
+    """
+    manifest = read_manifest(folder)
+    if manifest.get("sha256") != seal(manifest):
+        raise UsageError(f"{folder / MANIFEST} was changed: {_AGAIN}")
+    _check_files(folder, manifest["files"])
+    probe = read_probe(folder)
+    forms = [name for name in manifest["forms"] if name in FORMS]
+    kinds = {name: "logits" if FORMS[name].exact else "quantised" for name in forms}
+    if missing := set(kinds.values()) - set(probe):
+        raise UsageError(f"The probe of {folder} lacks {min(missing)}: {_AGAIN}")
+    wanted = {name: probe[kind] for name, kind in kinds.items()}
+    proofs = prove(forms, folder, probe["images"], wanted)
+    return Verified(files=len(manifest["files"]) + 1, forms=proofs)
+
+
+_AGAIN = "copy the bundle again from where it was whole, or export it again."
+
+
+def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    here = {path.name for path in folder.iterdir()}
+    for name in sorted(set(listed) - here):
+        raise UsageError(f"{folder / name} is missing: {_AGAIN}")
+    for name in sorted(here - set(listed) - {MANIFEST}):
+        raise UsageError(
+            f"{folder / name} is not part of the bundle, whose {MANIFEST} does not list it: "
+            "move it elsewhere."
+        )
+    for name, file in listed.items():
+        if sha256(read_content(folder, name)) != file.get("sha256"):
+            raise UsageError(f"{folder / name} was changed: {_AGAIN}")
