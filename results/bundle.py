@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
-from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.confirmed import Confirmed
 from pennyweight.train.look import Look
+from pennyweight.train.precision import PRECISION
 
 MANIFEST = "manifest.json"
 
@@ -79,19 +79,8 @@ class Facts:
         }
 
     @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> Self:
-        """The facts that `to_json` wrote; UsageError for what is none of ours."""
-        try:
-            return cls._of(manifest)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
-            raise UsageError(
-                f"The manifest lacks what a bundle's has ({shown(str(error))}): export it again."
-            ) from error
-
-    @classmethod
-    def _of(cls, manifest: Mapping[str, Any]) -> Self:
+    def from_json(cls, manifest: Mapping[str, Any]) -> Self:
+        """What `to_json` gave; KeyError, TypeError, AttributeError or ValueError for another."""
         training, data = manifest["training"], manifest["data"]
         validation = manifest["validation"] or {}
         tested, look = manifest.get("confirmed"), manifest.get("look")
@@ -102,15 +91,15 @@ class Facts:
             std=[float(value) for value in manifest["normalisation"]["std"]],
             class_names=[str(name) for name in manifest["class_names"]],
             recipe=dict(training["recipe"]),
-            precision=str(training["precision"]),
+            precision=str(training.get("precision", PRECISION)),
             seed=int(training["seed"]),
-            split_seed=int(training["split_seed"]),
-            whole=bool(training["whole"]),
+            split_seed=int(training.get("split_seed", 0)),
+            whole=bool(training.get("whole", manifest.get("confirmed") is not None)),
             epochs=int(training["epochs"]),
             genome=dict(training.get("genome") or {}),
-            val_accuracy=validation.get("accuracy"),
-            val_low=validation.get("low"),
-            val_high=validation.get("high"),
+            val_accuracy=float(validation["accuracy"]) if validation else None,
+            val_low=float(validation["low"]) if validation else None,
+            val_high=float(validation["high"]) if validation else None,
             study=str(training["study"]),
             trial=int(training["trial"]),
             versions=dict(manifest["versions"]),
@@ -119,6 +108,16 @@ class Facts:
             look=Look.from_json(look) if look else None,
             confirmed=Confirmed.from_json(tested) if tested else None,
         )
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise ValueError when these are not facts about this architecture."""
+        for name, values, length in (
+            ("mean", self.mean, architecture.input_shape[2]),
+            ("std", self.std, architecture.input_shape[2]),
+            ("class_names", self.class_names, architecture.classes),
+        ):
+            if len(values) != length:
+                raise ValueError(f"`{name}` must have {length} values, but has {len(values)}.")
 
 
 def make_manifest(
@@ -131,9 +130,8 @@ def make_manifest(
     """The content of `MANIFEST`: what the other `files` are, and a hash of itself.
 
     `forms` says of each form which files are its own, and how it was proven. Raises ValueError when
-    `facts` are not about this architecture or a number is not finite.
+    a number is not finite.
     """
-    _check(facts, architecture)
     manifest = {
         "format": f"{FORMAT}{VERSION}",
         "notation": architecture.notation,
@@ -166,16 +164,6 @@ def is_bundle(folder: Path) -> bool:
         return manifest["format"].startswith(FORMAT)
     except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return False
-
-
-def _check(facts: Facts, architecture: Architecture) -> None:
-    for name, values, length in (
-        ("mean", facts.mean, architecture.input_shape[2]),
-        ("std", facts.std, architecture.input_shape[2]),
-        ("class_names", facts.class_names, architecture.classes),
-    ):
-        if len(values) != length:
-            raise ValueError(f"`{name}` must have {length} values, but has {len(values)}.")
 
 
 def pretty(value: Any) -> bytes:

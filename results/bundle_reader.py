@@ -14,7 +14,7 @@ from safetensors.numpy import load
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION, sha256
+from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION, Facts, sha256
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
@@ -30,6 +30,7 @@ class Bundle:
     params: Tree
     statistics: Tree
     manifest: Mapping[str, Any]
+    facts: Facts
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -46,7 +47,8 @@ def read_bundle(folder: Path) -> Bundle:
             )
     described = _json(contents["architecture.json"], folder / "architecture.json")
     architecture = Architecture.from_json(described)
-    return Bundle(architecture, *_arrays(contents["weights.safetensors"], architecture), manifest)
+    weights = _arrays(contents["weights.safetensors"], architecture)
+    return Bundle(architecture, *weights, manifest, _facts(folder, manifest, architecture))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -60,13 +62,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{FORMAT}{VERSION}: install a newer pennyweight."
         )
     for name in ("files", "forms"):
-        parts = manifest.get(name)
+        parts = manifest.setdefault(name, {})
         whole = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
         if not whole:
             raise UsageError(
                 f"The manifest of {folder} lacks what a bundle's has ({name}): export it again."
             )
     return manifest
+
+
+def _facts(folder: Path, manifest: Mapping[str, Any], architecture: Architecture) -> Facts:
+    try:
+        facts = Facts.from_json(manifest)
+        facts.check(architecture)
+    except UsageError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
+        ) from error
+    return facts
 
 
 def _arrays(content: bytes, architecture: Architecture) -> tuple[Tree, Tree]:

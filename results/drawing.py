@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.confirmed import confirmed
@@ -145,20 +146,14 @@ def _name(model: Model) -> str:
 
 def _offer_of_bundle(folder: Path, name: str) -> Offer:
     bundle = read_bundle(folder)
-    try:
-        tested, validated = (bundle.manifest.get(part) for part in ("confirmed", "validation"))
-        accuracy = tested["mean"] if tested else validated["accuracy"] if validated else None
-        return Offer(
-            name=name,
-            notation=bundle.architecture.notation,
-            params=int(bundle.manifest["cost"]["params"]),
-            accuracy=None if accuracy is None else float(accuracy),
-            measured_on="test" if tested else "validation" if validated else None,
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
-        ) from error
+    tested, validated = bundle.facts.confirmed, bundle.facts.val_accuracy
+    return Offer(
+        name=name,
+        notation=bundle.architecture.notation,
+        params=cost(bundle.architecture).params,
+        accuracy=tested.mean if tested else validated,
+        measured_on="test" if tested else "validation" if validated is not None else None,
+    )
 
 
 def _is_plain(picture: Image) -> bool:

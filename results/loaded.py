@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle_reader import read_bundle
@@ -80,50 +80,23 @@ def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
     from pennyweight.train.classifier import Classifier
 
     bundle = read_bundle(folder)
-    told: Any = bundle.manifest
-    try:
-        training, normalisation = told["training"], told["normalisation"]
-        look = told.get("look")
-        return LoadedModel(
-            name=str(folder),
-            classifier=Classifier(
-                bundle.architecture,
-                bundle.params,
-                bundle.statistics,
-                _floats(normalisation["mean"], bundle.architecture.input_shape[2]),
-                _floats(normalisation["std"], bundle.architecture.input_shape[2]),
-            ),
-            class_names=_names(told["class_names"], bundle.architecture.classes),
-            look=Look.from_json(look) if look else None,
-            data=str(told["data"]["name"]),
-            data_fingerprint=str(told["data"]["fingerprint"]),
-            split_seed=int(training.get("split_seed", 0)),
-            whole=bool(training.get("whole", told.get("confirmed") is not None)),
-            readings=_ledger(runs, str(training.get("study"))),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(
-            f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
-        ) from error
+    facts = bundle.facts
+    return LoadedModel(
+        name=str(folder),
+        classifier=Classifier(
+            bundle.architecture, bundle.params, bundle.statistics, facts.mean, facts.std
+        ),
+        class_names=tuple(facts.class_names),
+        look=facts.look,
+        data=facts.data,
+        data_fingerprint=facts.data_fingerprint,
+        split_seed=facts.split_seed,
+        whole=facts.whole,
+        readings=_ledger(runs, facts.study),
+    )
 
 
 def _ledger(runs: Path, study: str) -> Path:
     """The study's that it was exported from, where that is here: a bundle stays as it is."""
     here = study in study_names(runs)
     return StudyFolder(runs / study).readings if here else runs / "test-readings.jsonl"
-
-
-def _floats(values: Any, count: int) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
-    if len(numbers) != count:
-        raise ValueError(f"{len(numbers)} numbers for {count} channels")
-    return numbers
-
-
-def _names(values: Any, count: int) -> tuple[str, ...]:
-    names = tuple(str(value) for value in values)
-    if len(names) != count:
-        raise ValueError(f"{len(names)} names for {count} classes")
-    return names

@@ -69,8 +69,8 @@ def _accuracy(manifest: Mapping[str, Any]) -> Iterator[str]:
     if tested:
         yield (
             f"{tested['mean']:.2%} of the test pictures, as the mean over {len(tested['seeds'])} "
-            f"networks trained alike from fresh seeds (95% interval {tested['low']:.2%} "
-            f"to {tested['high']:.2%}). This one is from the first of these seeds, not the luckiest."
+            f"networks trained alike from fresh seeds (95% interval {tested['low']:.2%} to "
+            f"{tested['high']:.2%}). This one is from the first of these seeds, not the luckiest."
         )
     elif validated:
         yield (

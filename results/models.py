@@ -146,19 +146,18 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
     learned = dataset.images[parts.learned(whole=model.whole)]
     data = model.weights.read_bytes()
     try:
-        params, statistics = (state_file.layers(data, part) for part in ("weights", "statistics"))
+        return Trained(
+            architecture=Architecture.from_json(trial.architecture),
+            params=state_file.layers(data, "weights"),
+            statistics=state_file.layers(data, "statistics"),
+            facts=_facts(model, dataset, learned, command),
+            learned=learned,
+            checked=dataset.images[parts.validation],
+            labels=dataset.labels[parts.validation],
+            part="validation",
+        )
     except ValueError as error:
         raise UsageError(f"{model.weights}: {error} Export another trial.") from error
-    return Trained(
-        architecture=Architecture.from_json(trial.architecture),
-        params=params,
-        statistics=statistics,
-        facts=_facts(model, dataset, learned, command),
-        learned=learned,
-        checked=dataset.images[parts.validation],
-        labels=dataset.labels[parts.validation],
-        part="validation",
-    )
 
 
 def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequence[str]) -> Facts:

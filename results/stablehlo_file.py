@@ -39,7 +39,7 @@ def stablehlo_file(deployed: Deployed) -> bytes:
 
 
 def _logits(deployed: Deployed, pictures: jax.Array) -> jax.Array:
-    mean, std = (np.float32(numbers) for numbers in (deployed.mean, deployed.std))
+    mean, std = (_last(np.float32(numbers), 4) for numbers in (deployed.mean, deployed.std))
     values = [(pictures.astype(jnp.float32) / 255 - mean) / std]
     for step in deployed.steps:
         value = _computed(step, [values[number] for number in step.inputs])
@@ -80,9 +80,14 @@ def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
 def _applied(function: Pointwise, value: jax.Array) -> jax.Array:
     match function:
         case Affine(scale=scale, offset=offset):
-            value = value if scale is None else value * scale
-            return value if offset is None else value + offset
+            value = value if scale is None else value * _last(scale, value.ndim)
+            return value if offset is None else value + _last(offset, value.ndim)
         case Activate(function="silu"):
             return jax.nn.silu(value)
         case Activate(slope=slope):
             return jnp.where(value >= 0, value, np.float32(slope) * value)
+
+
+def _last(array: np.ndarray, axes: int) -> np.ndarray:
+    """`array` along the last of so many axes: JAX may be told to refuse what it would guess."""
+    return array.reshape((1,) * (axes - 1) + array.shape)

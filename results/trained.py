@@ -33,6 +33,7 @@ class Trained:
 
     `learned` are some that it learned from: the probe and the calibration are taken from them.
     `checked` are those that exports are compared on; without `labels` their classes are not known.
+    Raises ValueError for weights or facts that are another network's.
     """
 
     architecture: Architecture
@@ -43,6 +44,18 @@ class Trained:
     checked: np.ndarray
     labels: np.ndarray | None
     part: Literal["validation", "probe"]  # what `checked` is
+
+    def __post_init__(self) -> None:
+        self.facts.check(self.architecture)
+        for placed in self.architecture.flat():
+            for name, weight in placed.weights().items():
+                tree = self.params if weight.trained else self.statistics
+                shape = np.shape(tree.get(placed.name, {}).get(name))
+                if shape != weight.shape:
+                    raise ValueError(
+                        f"The weights {placed.name}.{name} must be of shape {weight.shape}, but "
+                        f"are of {shape}."
+                    )
 
     @property
     def probe(self) -> np.ndarray:
@@ -77,7 +90,7 @@ def trained_bundle(folder: Path) -> Trained:
     from pennyweight.train.data import split
 
     bundle = read_bundle(folder)
-    facts = Facts.from_manifest(bundle.manifest)
+    facts = bundle.facts
     dataset = _data_of(facts)
     if dataset is not None:
         parts = split(dataset.labels, facts.split_seed)

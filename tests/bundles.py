@@ -13,6 +13,7 @@ from flax import nnx
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.network import Tree, abstract
 from pennyweight.results.bundle import Facts
+from pennyweight.results.trained import Trained
 
 LOGITS_OF_EACH = """
 import importlib.util, sys
@@ -81,6 +82,27 @@ def facts(architecture: Architecture) -> Facts:
         versions={"jax": jax.__version__},
         command=["pennyweight", "search"],
         created="2026-01-31T12:00:00+00:00",
+    )
+
+
+def trained(
+    architecture: Architecture,
+    params: Tree,
+    statistics: Tree,
+    about: Facts,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> Trained:
+    """A network that is checked on `images`, from which it also has what it learned."""
+    return Trained(
+        architecture=architecture,
+        params=params,
+        statistics=statistics,
+        facts=about,
+        learned=images,
+        checked=images,
+        labels=labels,
+        part="validation",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from bundles import LOGITS_OF_EACH, Elsewhere, facts, finish, network_logits
+from bundles import LOGITS_OF_EACH, Elsewhere, facts, finish, network_logits, trained
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -24,7 +24,8 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.arch.notation import parse
 from pennyweight.results.bundle import Facts
-from pennyweight.results.export import TOLERANCE, ExportError, Verification, export_bundle
+from pennyweight.results.export import export_bundle
+from pennyweight.results.proof import TOLERANCE, ExportError
 from pennyweight.train.data import Dataset, load_training_set, normalisation, split
 
 LINEAR = parse("F d10+", (8, 8, 1), 10)
@@ -59,36 +60,26 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         facts(LINEAR), data="digits", mean=mean, std=std, class_names=digits.class_names
     )
     folder = tmp_path_factory.mktemp("exported") / "new" / "bundle"
-    verification = export_bundle(
-        folder,
-        architecture=LINEAR,
-        params=params,
-        statistics={},
-        facts=about,
-        check_images=validation.images,
-    )
-    assert verification.pictures == len(validation.images)
-    assert verification.largest_difference <= TOLERANCE
+    network = trained(LINEAR, params, {}, about, validation.images, validation.labels)
+    proof = export_bundle(network, folder).forms["python"]
+    assert proof["pictures"] == proof["same_class"] == len(validation.images)
+    assert proof["largest_difference"] <= TOLERANCE
     return Exported(folder, about, validation, params)
 
 
-def export(folder: Path, exported: Exported, **changed: Any) -> Verification:
+def export(folder: Path, exported: Exported, *, force: bool = False, **changed: Any) -> None:
     """Exports the bundle again, with something changed."""
-    arguments: dict[str, Any] = {
-        "architecture": LINEAR,
-        "params": exported.params,
-        "statistics": {},
-        "facts": exported.facts,
-        "check_images": exported.validation.images[:20],
-    }
-    return export_bundle(folder, **arguments | changed)
+    images = exported.validation.images[:20]
+    network = trained(LINEAR, exported.params, {}, exported.facts, images)
+    export_bundle(dataclasses.replace(network, **changed), folder, force=force)
 
 
-def test_the_bundle_has_four_files_and_leaves_nothing_beside_them(exported: Exported) -> None:
+def test_the_bundle_has_five_files_and_leaves_nothing_beside_them(exported: Exported) -> None:
     assert sorted(path.name for path in exported.folder.iterdir()) == [
         "architecture.json",
         "manifest.json",
         "model.py",
+        "probe.npz",
         "weights.safetensors",
     ]
     assert list(exported.folder.parent.iterdir()) == [exported.folder]
@@ -248,7 +239,7 @@ def test_a_network_of_nan_is_not_exported_and_leaves_what_was_there(
 
 def test_weights_that_do_not_fit_are_not_exported(exported: Exported, tmp_path: Path) -> None:
     params = {"dense1": {**exported.params["dense1"], "kernel": np.zeros((63, 10))}}
-    with pytest.raises(ExportError, match=r"model\.py fails in a fresh process: .*63"):
+    with pytest.raises(ValueError, match=r"dense1.kernel must be of shape \(64, 10\), but are"):
         export(tmp_path / "new" / "bundle", exported, params=params)
     assert contents(tmp_path) == {}
 

@@ -112,7 +112,10 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
         ("training", [], "The manifest of .* lacks"),
         ("look", {"light": 3}, "must be light, extent, centre and stroke"),
         ("look", [1], "must be light, extent, centre and stroke"),
-        ("files", None, "is not what manifest.json says"),
+        ("files", None, "The manifest of .* lacks"),
+        ("files", {}, "is not what manifest.json says"),
+        ("forms", [], "The manifest of .* lacks"),
+        ("validation", {"accuracy": "x"}, "The manifest of .* lacks"),
     ],
     ids=str,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import LOGITS_OF_EACH, Elsewhere, facts, finish, network_logits
+from bundles import LOGITS_OF_EACH, Elsewhere, facts, finish, network_logits, trained
 from flax import nnx
 from hypothesis import given, settings
 from networks import NETWORKS, random_images, random_weights
@@ -18,9 +18,10 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS
 from pennyweight.arch.notation import parse
-from pennyweight.results.bundle import bundle_files
-from pennyweight.results.export import TOLERANCE
+from pennyweight.results.bundle import make_manifest
+from pennyweight.results.form_python import FLAX
 from pennyweight.results.model_source import model_source
+from pennyweight.results.proof import TOLERANCE
 
 
 def test_the_networks_below_have_every_kind_of_layer_and_every_option() -> None:
@@ -42,9 +43,10 @@ def logits_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[Architect
     top = tmp_path_factory.mktemp("bundles")
     for i, network in enumerate(NETWORKS):
         (top / f"{i}").mkdir()
-        for name, content in bundle_files(
-            network, *random_weights(network, i), facts(network)
-        ).items():
+        about, images = facts(network), random_images(network, 5)
+        files = FLAX.files(trained(network, *random_weights(network, i), about, images))
+        files["manifest.json"] = make_manifest(network, about, files=files, forms={})
+        for name, content in files.items():
             (top / f"{i}" / name).write_bytes(content)
         np.save(top / f"{i}" / "images.npy", random_images(network, 5))
     folders = [str(i) for i in range(len(NETWORKS))]

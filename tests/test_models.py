@@ -8,7 +8,6 @@ import pytest
 from command_line import copied, searched
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.export import Verification
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import export_model, find_model
 from pennyweight.results.records import RecordFile, read_records
@@ -93,9 +92,9 @@ def test_damaged_weights_are_refused(other: Path, tmp_path: Path) -> None:
 
 def test_an_export_says_where_it_comes_from(runs: Path, tmp_path: Path) -> None:
     model = find_model(runs, "small")
-    checked = export_model(model, tmp_path / "out", command=["pennyweight", "export", "small"])
-    assert isinstance(checked, Verification)
-    assert checked.pictures == 288
+    exported = export_model(model, tmp_path / "out", command=["pennyweight", "export", "small"])
+    assert exported.forms["python"]["pictures"] == 288
+    assert exported.forms["python"]["accuracy"] == model.trial.val_accuracy
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     trial = model.trial
     assert manifest["notation"] == trial.notation
@@ -103,6 +102,7 @@ def test_an_export_says_where_it_comes_from(runs: Path, tmp_path: Path) -> None:
     assert manifest["training"] == {
         "study": "small", "trial": trial.trial, "recipe": dict(trial.recipe),
         "precision": "float32", "seed": trial.seed, "split_seed": 0, "whole": False, "epochs": 1,
+        "genome": dict(trial.genome),
     }  # fmt: skip
     assert manifest["validation"]["accuracy"] == trial.val_accuracy
     assert manifest["command"] == ["pennyweight", "export", "small"]

@@ -1,0 +1,117 @@
+"""A bundle verifies itself: what was changed is named, and what computes something else fails."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_forms import SMALL, random_network
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.bundle import pretty, seal, sha256
+from pennyweight.results.export import export_bundle
+from pennyweight.results.probe import pack_probe, read_probe
+from pennyweight.results.proof import ExportError
+from pennyweight.results.verify import verify
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verified") / "bundle"
+    export_bundle(random_network(SMALL), folder, forms=["numpy", "card"])
+    return folder
+
+
+@pytest.fixture
+def bundle(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "bundle")
+
+
+def resealed(bundle: Path, name: str, content: bytes) -> None:
+    """Changes a file, and the manifest with it, as one may who wants no one to see it."""
+    (bundle / name).write_bytes(content)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(content), "sha256": sha256(content)}
+    (bundle / "manifest.json").write_bytes(pretty(manifest | {"sha256": seal(manifest)}))
+
+
+def test_a_whole_bundle_is_as_it_was(bundle: Path) -> None:
+    verified = verify(bundle)
+    assert verified.files == len(list(bundle.iterdir()))
+    assert {name: told["same_class"] for name, told in verified.forms.items()} == {
+        "python": 12,
+        "numpy": 12,
+    }
+
+
+def test_every_changed_file_is_named(bundle: Path) -> None:
+    for path in sorted(bundle.iterdir()):
+        before = path.read_bytes()
+        middle = len(before) // 2
+        path.write_bytes(before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :])
+        with pytest.raises(UsageError, match=path.name):
+            verify(bundle)
+        path.write_bytes(before)
+    verify(bundle)
+
+
+def test_a_missing_file_and_one_too_many_are_named(bundle: Path) -> None:
+    (bundle / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes.txt is not part of the bundle"):
+        verify(bundle)
+    (bundle / "notes.txt").unlink()
+    (bundle / "README.md").unlink()
+    with pytest.raises(UsageError, match=r"README.md is missing"):
+        verify(bundle)
+
+
+def test_a_number_that_was_changed_in_the_manifest_is_seen(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["validation"]["accuracy"] = 1.0
+    (bundle / "manifest.json").write_bytes(pretty(manifest))
+    with pytest.raises(UsageError, match=r"manifest.json was changed"):
+        verify(bundle)
+
+
+def test_weights_that_compute_something_else_fail_though_the_hashes_hold(bundle: Path) -> None:
+    content = bytearray((bundle / "folded.safetensors").read_bytes())
+    content[-2] ^= 0x40  # an exponent of the last weight
+    resealed(bundle, "folded.safetensors", bytes(content))
+    with pytest.raises(ExportError, match="form numpy must give the network's logits"):
+        verify(bundle)
+
+
+def test_a_damaged_probe_is_refused(bundle: Path) -> None:
+    probe = read_probe(bundle)
+    for content, why in (
+        (b"", "not a zip file"),
+        (pack_probe({"images": probe["images"]}), "logits"),
+        (pack_probe(probe | {"logits": probe["logits"][:3]}), "do not belong together"),
+        (pack_probe(probe | {"images": probe["images"] / 255}), "do not belong together"),
+    ):
+        resealed(bundle, "probe.npz", content)
+        with pytest.raises(UsageError, match=rf"probe\.npz is damaged \(.*{why}"):
+            verify(bundle)
+
+
+def test_a_probe_that_unpacks_to_too_much_is_refused(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle / "probe.npz", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("images.npy", bytes(101_000_000))
+    resealed(bundle, "probe.npz", (bundle / "probe.npz").read_bytes())
+    with pytest.raises(UsageError, match=r"unpacks to more than 100,000,000 bytes"):
+        verify(bundle)
+
+
+def test_a_manifest_may_name_no_file_elsewhere(bundle: Path) -> None:
+    (bundle.parent / "secret").write_text("x")
+    resealed(bundle, "../secret", b"x")
+    with pytest.raises(UsageError, match=r"secret is missing"):
+        verify(bundle)
+
+
+def test_the_probe_is_what_it_says(bundle: Path) -> None:
+    probe = read_probe(bundle)
+    assert probe["images"].shape == (12, 8, 8, 1)
+    assert probe["logits"].dtype == np.float32
