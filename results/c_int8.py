@@ -11,7 +11,7 @@ from pennyweight.results import c_text
 from pennyweight.results.c_kernels import INT8, kernels
 from pennyweight.results.c_source import FloatWriter, includes, numbers, times
 from pennyweight.results.memory_plan import plan_memory
-from pennyweight.results.quantised import Quantised, picture_map, scales_of
+from pennyweight.results.quantised import Quantised, keeps_levels, picture_map, scales_of
 
 _LEVEL = """
 /* The nearest level to a value, half upwards. */
@@ -97,6 +97,11 @@ class _Int8Writer(FloatWriter):
         scales = scales_of(step, given, quantised.kernel_scales[number - 1])
         fields = self.kernel_field(number) | {"zero": given[0].zero_point}
         lines = []
+        last = number == len(quantised.steps)
+        if keeps_levels(step) and not last:
+            lines = [f"((int8_t *)y)[at] = (int8_t)((int)x + {given[0].zero_point});"]
+            lines[0] = lines[0].replace("+ -", "- ")
+            return fields | {"store": self.function(f"store{number}", lines)}
         if isinstance(step.operation, Add):
             fields |= {"scale": c_text.number(scales[0]), "other": c_text.number(scales[1])}
             fields |= {"other_zero": given[1].zero_point}
@@ -105,7 +110,7 @@ class _Int8Writer(FloatWriter):
         else:
             lines.append(f"x = x * {c_text.number(scales[0])};")
         lines += self.pointwise(number, step.pointwise)
-        if number < len(quantised.steps):
+        if not last:
             to = quantised.levels[number]
             result = f"level(x, {c_text.number(to.inverse)}, {to.zero_point})"
             lines.append(f"((int8_t *)y)[at] = {result};")

@@ -70,7 +70,9 @@ def run_c(
         (place / "pictures").write_bytes(np.ascontiguousarray(images_nhwc).tobytes())
         _run([str(place / "program"), "pictures", "logits"], place)
         logits = np.fromfile(place / "logits", np.float32)
-    return logits.reshape(len(images_nhwc), -1) if len(images_nhwc) else logits.reshape(0, 1)
+    classes = re.search(rb"_CLASSES (\d+)", files[f"{name}.h"])
+    assert classes
+    return logits.reshape(len(images_nhwc), int(classes[1]))
 
 
 def write_program(folder: Path, files: Mapping[str, bytes], name: str) -> list[str]:

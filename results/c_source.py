@@ -110,8 +110,8 @@ class FloatWriter:
             kind = "Matrix" if isinstance(step.operation, Multiply) else kind
             self.used.add(function := kernel_name(step))
             fields = layout(step) | self.own_fields(number)
-            body = "".join(f"    .{key} = {value},\n" for key, value in fields.items())
-            self.structures.append(f"static const {kind} step{number} = {{\n{body}}};\n")
+            items = c_text.filled(f".{key} = {value}" for key, value in fields.items())
+            self.structures.append(f"static const {kind} step{number} = {{\n{items}\n}};\n")
             shapes = f"{times(step.input_shape)} -> {times(step.output_shape)}"
             arguments = ", ".join([f"&step{number}", *given, made])
             lines.append(f"    {function}({arguments}); /* {shapes} */\n")

@@ -93,8 +93,15 @@ def array(name: str, values: np.ndarray) -> str:
         kind, items = "int8_t", map(str, flat.tolist())
     else:
         kind, items = "float", map(number, flat)
-    return f"static const {kind} {name}[{flat.size}] = {{\n{_filled(items)}\n}};\n"
+    return f"static const {kind} {name}[{flat.size}] = {{\n{filled(items)}\n}};\n"
 
 
-def _filled(items: Iterable[str]) -> str:
-    return textwrap.fill(", ".join(items), 98, initial_indent="    ", subsequent_indent="    ")
+def filled(items: Iterable[str]) -> str:
+    """`items` between commas, in lines of at most 98 columns."""
+    lines, line = [], ""
+    for item in items:
+        if len(line) + len(item) > 92:
+            lines.append(line)
+            line = ""
+        line += f" {item}," if line else f"{item},"
+    return "\n".join(f"    {each}" for each in [*lines, line]).removesuffix(",")
