@@ -25,7 +25,7 @@ def convolve(
     x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     height = (x.shape[1] - (rows - 1) * dilation - 1) // stride + 1
     width = (x.shape[2] - (columns - 1) * dilation - 1) // stride + 1
-    y = np.zeros((len(x), height, width, outputs), np.float32)
+    y = np.zeros((len(x), height, width, outputs), x.dtype)
     for i in range(rows):
         for j in range(columns):
             down = slice(i * dilation, i * dilation + (height - 1) * stride + 1, stride)

@@ -74,15 +74,18 @@ class Deployed:
                     named[f"step{number}_{name}"] = array
         return named
 
+    def normalised(self, images_nhwc: np.ndarray) -> np.ndarray:
+        """Uint8 pictures (n, h, w, c) as the first step takes them: float32."""
+        mean, std = (np.asarray(numbers, np.float32) for numbers in (self.mean, self.std))
+        return (images_nhwc.astype(np.float32) / 255 - mean) / std
+
     def values(self, images_nhwc: np.ndarray) -> list[np.ndarray]:
         """Of uint8 pictures (n, h, w, c): the normalised pictures, and what each step makes."""
-        mean, std = (np.asarray(numbers, np.float32) for numbers in (self.mean, self.std))
-        values = [(images_nhwc.astype(np.float32) / 255 - mean) / std]
+        values = [self.normalised(images_nhwc)]
         for step in self.steps:
-            value = _computed(step.operation, [values[number] for number in step.inputs])
-            value = value.reshape(len(value), *step.output_shape)
+            value = computed(step, [values[number] for number in step.inputs])
             for function in step.pointwise:
-                value = _applied(function, value)
+                value = applied(function, value)
             values.append(value)
         return values
 
@@ -101,7 +104,25 @@ class Deployed:
         return last
 
 
-def _computed(operation: Operation, inputs: Sequence[np.ndarray]) -> np.ndarray:
+def computed(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """What the operation of `step` makes of `inputs`, before its pointwise functions."""
+    value = _operated(step.operation, inputs)
+    return value.reshape(len(value), *step.output_shape)
+
+
+def applied(function: Pointwise, value: np.ndarray) -> np.ndarray:
+    """`function` of each value."""
+    match function:
+        case Affine(scale=scale, offset=offset):
+            value = value if scale is None else value * scale
+            return value if offset is None else value + offset
+        case Activate(function="silu"):
+            return kernels.silu(value)
+        case Activate(slope=slope):
+            return kernels.rectify(value, slope)
+
+
+def _operated(operation: Operation, inputs: Sequence[np.ndarray]) -> np.ndarray:
     match operation:
         case Convolve(kernel=kernel, stride=stride, dilation=dilation, pads=pads):
             return kernels.convolve(inputs[0], kernel, stride, dilation, pads)
@@ -113,17 +134,6 @@ def _computed(operation: Operation, inputs: Sequence[np.ndarray]) -> np.ndarray:
             return inputs[0] + inputs[1]
         case Flatten() | Pass():
             return inputs[0]
-
-
-def _applied(function: Pointwise, value: np.ndarray) -> np.ndarray:
-    match function:
-        case Affine(scale=scale, offset=offset):
-            value = value if scale is None else value * scale
-            return value if offset is None else value + offset
-        case Activate(function="silu"):
-            return kernels.silu(value)
-        case Activate(slope=slope):
-            return kernels.rectify(value, slope)
 
 
 def _arrays_of(step: Step) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,0 +1,254 @@
+"""The operations of a deployed network in C99, once for float and once for int8 programs.
+
+Maps lie row by row, pixel by pixel, channels last. What makes an inner loop is contiguous: of a
+kernel, the taps and inputs of one output. A kernel's `finish` (float) or `store` (int8) does what
+is to be done to each value by itself, before it is written down.
+
+A word that begins with $ is one that differs between float and int8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from string import Template
+
+FLOAT = {
+    "value": "float",
+    "weight": "float",
+    "total": "float",
+    "out": "float",
+    "less": "",
+    "fields": "\n    float (*finish)(float x, int channel);",
+    "store": "y[at] = s->finish(sum, channel)",
+    "over": "sum / (float)(s->rows * s->columns)",
+    "dot_end": "",
+    "dot_zero": "",
+    "sum_of_two": "a[at] + b[at]",
+    "sum_fields": "",
+}
+
+INT8 = {
+    "value": "int8_t",
+    "weight": "int8_t",
+    "total": "int32_t",
+    "out": "void",
+    "less": " - s->zero",
+    "fields": "\n    int zero; /* the level that stands for 0 in the input */"
+    "\n    void (*store)(void *y, int at, int channel, float x);",
+    "store": "s->store(y, at, channel, (float)sum)",
+    "over": "sum",
+    "dot_end": ", s->zero",
+    "dot_zero": ", int zero",
+    "sum_of_two": "(float)(a[at] - s->zero) * s->scale + (float)(b[at] - s->other_zero) * s->other",
+    "sum_fields": "\n    float scale, other; /* what a level is worth in each input */"
+    "\n    int other_zero;",
+}
+
+_WINDOW = """
+typedef struct { /* a window that moves over a map */
+    int height, width, channels;      /* of the input */
+    int high, wide, outputs;          /* of the output: rows, columns and channels */
+    int rows, columns;                /* of the window */
+    int down, across, dilation;       /* from window to window, and from tap to tap */
+    int top, left;                    /* rows and columns of zeros around the input */
+    const $weight *kernel;$fields
+} Window;
+"""
+
+_TAPS = """
+/* The first tap of a window that begins at `start` (which may be outside) that is inside. */
+static int first_tap(int start, int dilation)
+{
+    return start < 0 ? (dilation - 1 - start) / dilation : 0;
+}
+
+/* One more than the last tap that is inside. */
+static int last_tap(int start, int dilation, int taps, int size)
+{
+    int inside = (size - start + dilation - 1) / dilation;
+    return inside < taps ? inside : taps;
+}
+"""
+
+_DOT = {
+    "float": """
+static float dot(const float *x, const float *w, int n)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += x[i] * w[i];
+    return sum;
+}
+""",
+    "int8_t": """
+static int32_t dot(const int8_t *x, const int8_t *w, int n, int zero)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += (x[i] - zero) * w[i];
+    return sum;
+}
+""",
+}
+
+_CONVOLVE = """
+/* The kernel is [outputs][rows][columns][channels]. */
+static void convolve(const Window *s, const $value *x, $out *y)
+{
+    int at = 0;
+    for (int row = 0; row < s->high; row++) {
+        const int up = row * s->down - s->top;
+        const int i0 = first_tap(up, s->dilation);
+        const int i1 = last_tap(up, s->dilation, s->rows, s->height);
+        for (int column = 0; column < s->wide; column++) {
+            const int left = column * s->across - s->left;
+            const int j0 = first_tap(left, s->dilation);
+            const int j1 = last_tap(left, s->dilation, s->columns, s->width);
+            const int together = s->dilation == 1 ? j1 - j0 : 1; /* taps that lie side by side */
+            for (int channel = 0; channel < s->outputs; channel++, at++) {
+                $total sum = 0;
+                for (int i = i0; i < i1; i++) {
+                    const $value *from = x + (up + i * s->dilation) * s->width * s->channels;
+                    const $weight *w = s->kernel
+                        + (channel * s->rows + i) * s->columns * s->channels;
+                    for (int j = j0; j < j1; j += together)
+                        sum += dot(from + (left + j * s->dilation) * s->channels,
+                                   w + j * s->channels, together * s->channels$dot_end);
+                }
+                $store;
+            }
+        }
+    }
+}
+"""
+
+_DEPTHWISE = """
+/* Each channel by itself; the kernel is [rows][columns][channels]. */
+static void depthwise(const Window *s, const $value *x, $out *y)
+{
+    int at = 0;
+    for (int row = 0; row < s->high; row++) {
+        const int up = row * s->down - s->top;
+        const int i0 = first_tap(up, s->dilation);
+        const int i1 = last_tap(up, s->dilation, s->rows, s->height);
+        for (int column = 0; column < s->wide; column++) {
+            const int left = column * s->across - s->left;
+            const int j0 = first_tap(left, s->dilation);
+            const int j1 = last_tap(left, s->dilation, s->columns, s->width);
+            for (int channel = 0; channel < s->channels; channel++, at++) {
+                $total sum = 0;
+                for (int i = i0; i < i1; i++) {
+                    const $value *from = x + channel
+                        + ((up + i * s->dilation) * s->width + left) * s->channels;
+                    const $weight *w = s->kernel + i * s->columns * s->channels + channel;
+                    for (int j = j0; j < j1; j++)
+                        sum += (from[j * s->dilation * s->channels]$less) * w[j * s->channels];
+                }
+                $store;
+            }
+        }
+    }
+}
+"""
+
+_POOL = """
+static void $name(const Window *s, const $value *x, $out *y)
+{
+    int at = 0;
+    for (int row = 0; row < s->high; row++)
+        for (int column = 0; column < s->wide; column++)
+            for (int channel = 0; channel < s->channels; channel++, at++) {
+                const $value *from = x + channel
+                    + (row * s->down * s->width + column * s->across) * s->channels;
+                $total sum = $start;
+                for (int i = 0; i < s->rows; i++)
+                    for (int j = 0; j < s->columns; j++) {
+                        const $total here = from[(i * s->width + j) * s->channels]$less;
+                        $take;
+                    }$end
+                $store;
+            }
+}
+"""
+
+_MULTIPLY = """
+typedef struct { /* a matrix: [outputs][inputs] */
+    int inputs, outputs;
+    const $weight *kernel;$fields
+} Matrix;
+
+static void multiply(const Matrix *s, const $value *x, $out *y)
+{
+    for (int channel = 0; channel < s->outputs; channel++) {
+        const int at = channel;
+        const $total sum = dot(x, s->kernel + channel * s->inputs, s->inputs$dot_end);
+        $store;
+    }
+}
+"""
+
+_VALUES = """
+typedef struct { /* values that are computed one by one */
+    int size, channels;$sum_fields$fields
+} Values;
+"""
+
+_ADD = """
+static void add(const Values *s, const $value *a, const $value *b, $out *y)
+{
+    for (int at = 0; at < s->size;)
+        for (int channel = 0; channel < s->channels; channel++, at++) {
+            const float sum = $sum_of_two;
+            $store;
+        }
+}
+"""
+
+_PASS = """
+static void pass(const Values *s, const $value *x, $out *y)
+{
+    for (int at = 0; at < s->size;)
+        for (int channel = 0; channel < s->channels; channel++, at++) {
+            const $total sum = x[at]$less;
+            $store;
+        }
+}
+"""
+
+
+def kernels(used: Iterable[str], words: dict[str, str]) -> str:
+    """The C of the functions `used` (by their names in C), and of what these need."""
+    used = set(used)
+    text = ""
+    if used & {"convolve", "depthwise", "pool_max", "pool_average"}:
+        text += _WINDOW
+    if used & {"convolve", "depthwise"}:
+        text += _TAPS
+    if used & {"convolve", "multiply"}:
+        text += _DOT[words["value"]]
+    if used & {"add", "pass"}:
+        text += _VALUES
+    largest = {
+        "name": "pool_max",
+        "start": Template("from[0]$less").substitute(words),
+        "take": "sum = here > sum ? here : sum",
+        "end": "",
+    }
+    mean = {
+        "name": "pool_average",
+        "start": "0",
+        "take": "sum += here",
+        "end": "" if words["over"] == "sum" else f"\n                sum = {words['over']};",
+    }
+    for name, body, more in (
+        ("convolve", _CONVOLVE, {}),
+        ("depthwise", _DEPTHWISE, {}),
+        ("pool_max", _POOL, largest),
+        ("pool_average", _POOL, mean),
+        ("multiply", _MULTIPLY, {}),
+        ("add", _ADD, {}),
+        ("pass", _PASS, {}),
+    ):
+        if name in used:
+            text += body if False else Template(body).substitute(words | more)
+    return Template(text).safe_substitute(words)
