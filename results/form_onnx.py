@@ -20,12 +20,23 @@ def _files(trained: Trained) -> dict[str, bytes]:
     content = onnx_file(
         trained.deployed,
         notation=trained.architecture.notation,
-        class_names=tuple(trained.facts.class_names),
+        class_names=trained.facts.class_names,
     )
     return {"model.onnx": content}
 
 
-def in_onnxruntime(path: Path, images: np.ndarray) -> Ran:
+def _int8_files(trained: Trained) -> dict[str, bytes]:
+    from pennyweight.results.onnx_int8_file import onnx_int8_file
+
+    content = onnx_int8_file(
+        trained.quantised,
+        notation=trained.architecture.notation,
+        class_names=trained.facts.class_names,
+    )
+    return {"model_int8.onnx": content}
+
+
+def _in_onnxruntime(path: Path, images: np.ndarray) -> Ran:
     """What onnxruntime makes of `images`; Unavailable where it is not installed."""
     import numpy as np
 
@@ -55,5 +66,14 @@ ONNX = Form(
     what="ONNX",
     use=_example("model.onnx"),
     files=_files,
-    run=lambda folder, images: in_onnxruntime(folder / "model.onnx", images),
+    run=lambda folder, images: _in_onnxruntime(folder / "model.onnx", images),
+)
+
+ONNX_INT8 = Form(
+    name="onnx-int8",
+    what="ONNX in 8-bit integers",
+    use=_example("model_int8.onnx"),
+    files=_int8_files,
+    run=lambda folder, images: _in_onnxruntime(folder / "model_int8.onnx", images),
+    exact=False,
 )

@@ -6,6 +6,7 @@ Inside, channels come first, as ONNX has it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,18 +31,22 @@ OPSET = 17  # of 2022: what runs on a device is rarely new
 IR = 8
 
 
-def onnx_file(deployed: Deployed, *, notation: str, class_names: tuple[str, ...]) -> bytes:
+def onnx_file(deployed: Deployed, *, notation: str, class_names: Sequence[str]) -> bytes:
     """The content of `model.onnx`, checked by ONNX's own checker."""
+    return finished(Graph(deployed).model(), notation, class_names)
+
+
+def finished(model: onnx.ModelProto, notation: str, class_names: Sequence[str]) -> bytes:
+    """`model`, which now tells what it is, checked and serialised."""
     import onnx
 
-    model = _Graph(deployed).model()
     model.doc_string = f"Exported by Pennyweight: {notation}"
     onnx.helper.set_model_props(model, {"classes": "\n".join(class_names), "notation": notation})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
-class _Graph:
+class Graph:
     """Collects the nodes of a network, and the arrays that they use, each once."""
 
     def __init__(self, deployed: Deployed) -> None:
@@ -55,10 +60,11 @@ class _Graph:
         from onnx import TensorProto, helper
 
         height, width, channels = self._deployed.input_shape
-        values = [self._normalised()]
-        for step in self._deployed.steps:
-            values.append(self._step(step, [values[number] for number in step.inputs]))
-        self._node("Identity", [values[-1]], "logits")
+        values = [self.picture()]
+        for number, step in enumerate(self._deployed.steps):
+            value = self._step(number, step, [values[given] for given in step.inputs])
+            values.append(self.stored(number + 1, value))
+        self.node("Identity", [values[-1]], "logits")
         graph = helper.make_graph(
             self._nodes,
             "network",
@@ -79,49 +85,66 @@ class _Graph:
             graph, opset_imports=[opset], ir_version=IR, producer_name="pennyweight"
         )
 
-    def _normalised(self) -> str:
+    def picture(self) -> str:
+        """The normalised picture."""
         from onnx import TensorProto
 
         mean, std = (np.float32(numbers) for numbers in (self._deployed.mean, self._deployed.std))
-        value = self._node("Cast", ["pictures"], to=TensorProto.FLOAT)
-        value = self._node("Mul", [value, self._array("input_scale", 1 / (255 * std))])
-        value = self._node("Sub", [value, self._array("input_offset", mean / std)])
-        return self._node("Transpose", [value], perm=[0, 3, 1, 2])
+        value = self.node("Cast", ["pictures"], to=TensorProto.FLOAT)
+        value = self.node("Mul", [value, self.array("input_scale", np.float32(1) / (255 * std))])
+        value = self.node("Sub", [value, self.array("input_offset", mean / std)])
+        return self.node("Transpose", [value], perm=[0, 3, 1, 2])
 
-    def _step(self, step: Step, inputs: list[str]) -> str:
+    def stored(self, number: int, value: str) -> str:
+        """Value `number`, as later steps read it."""
+        del number
+        return value
+
+    def kernel(self, number: int, kernel: np.ndarray, order: tuple[int, ...]) -> str:
+        """The kernel of step `number`, with its axes in another order."""
+        del number
+        return self.weight(kernel, order)
+
+    def bias(self, number: int, offset: np.ndarray) -> str:
+        """What step `number` adds to its products."""
+        del number
+        return self.weight(offset)
+
+    def _step(self, number: int, step: Step, inputs: list[str]) -> str:
         functions = list(step.pointwise)
-        bias = _bias(functions) if isinstance(step.operation, Convolve | Multiply) else None
-        if bias is not None:
-            functions = functions[1:]
-        value = self._operation(step, inputs, bias)
+        offset = _offset(functions) if isinstance(step.operation, Convolve | Multiply) else None
+        if offset is not None:
+            inputs, functions = [*inputs, self.bias(number, offset)], functions[1:]
+        value = self._operation(number, step, inputs)
         for function in functions:
             value = self._pointwise(function, value, flat=len(step.output_shape) == 1)
         return value
 
-    def _operation(self, step: Step, inputs: list[str], bias: np.ndarray | None) -> str:
-        biases = [] if bias is None else [self._weight(bias)]
+    def _operation(self, number: int, step: Step, inputs: list[str]) -> str:
         match step.operation:
             case Convolve(kernel=kernel) as convolution:
                 top, bottom, left, right = convolution.pads
-                return self._node(
+                return self.node(
                     "Conv",
                     # (h, w, inputs, outputs) to (outputs, inputs, h, w)
-                    [inputs[0], self._weight(kernel, (3, 2, 0, 1)), *biases],
+                    [inputs[0], self.kernel(number, kernel, (3, 2, 0, 1)), *inputs[1:]],
                     group=kernel.shape[3] if convolution.depthwise else 1,
                     strides=[convolution.stride] * 2,
                     dilations=[convolution.dilation] * 2,
                     pads=[top, left, bottom, right],
                 )
             case Multiply(kernel=kernel):
-                return self._node("Gemm", [inputs[0], self._weight(kernel), *biases])
+                return self.node(
+                    "Gemm", [inputs[0], self.kernel(number, kernel, (0, 1)), *inputs[1:]]
+                )
             case Pool(function=function, window=window, stride=stride):
                 operator = {"max": "MaxPool", "average": "AveragePool"}[function]
-                value = self._node(operator, inputs, kernel_shape=window, strides=stride)
-                return self._node("Flatten", [value]) if len(step.output_shape) == 1 else value
+                value = self.node(operator, inputs, kernel_shape=window, strides=stride)
+                return self.node("Flatten", [value]) if len(step.output_shape) == 1 else value
             case Flatten():
-                return self._node("Flatten", [self._node("Transpose", inputs, perm=[0, 2, 3, 1])])
+                return self.node("Flatten", [self.node("Transpose", inputs, perm=[0, 2, 3, 1])])
             case Add():
-                return self._node("Add", inputs)
+                return self.node("Add", inputs)
             case Pass():
                 return inputs[0]
 
@@ -130,20 +153,20 @@ class _Graph:
             case Affine(scale=scale, offset=offset):
                 for operator, array in (("Mul", scale), ("Add", offset)):
                     if array is not None:
-                        value = self._node(operator, [value, self._by_channel(array, flat=flat)])
+                        value = self.node(operator, [value, self._by_channel(array, flat=flat)])
                 return value
             case Activate(function="silu"):
-                return self._node("Mul", [value, self._node("Sigmoid", [value])])
+                return self.node("Mul", [value, self.node("Sigmoid", [value])])
             case Activate(slope=float(slope)):
-                operator = self._node("LeakyRelu", [value], alpha=slope) if slope else None
-                return operator or self._node("Relu", [value])
+                operator = self.node("LeakyRelu", [value], alpha=slope) if slope else None
+                return operator or self.node("Relu", [value])
             case Activate(slope=slope):
-                return self._node("PRelu", [value, self._weight(slope, shape=(1,))])
+                return self.node("PRelu", [value, self.weight(slope, shape=(1,))])
 
     def _by_channel(self, array: np.ndarray, *, flat: bool) -> str:
-        return self._weight(array) if flat else self._weight(array, shape=(-1, 1, 1))
+        return self.weight(array) if flat else self.weight(array, shape=(-1, 1, 1))
 
-    def _weight(
+    def weight(
         self,
         array: np.ndarray,
         order: tuple[int, ...] | None = None,
@@ -154,19 +177,21 @@ class _Graph:
         if known not in self._known:
             changed = array if order is None else array.transpose(order)
             changed = changed if shape is None else changed.reshape(shape)
-            self._known[known] = self._array(self._names[id(array)], changed)
+            self._known[known] = self.array(self._names[id(array)], changed)
         return self._known[known]
 
-    def _array(self, name: str, array: np.ndarray) -> str:
+    def array(self, name: str, array: np.ndarray) -> str:
+        """An array of the graph, under `name` if that is free."""
         from onnx import numpy_helper
 
         taken = sum(tensor.name.partition(".")[0] == name for tensor in self._initializers)
         name = f"{name}.{taken}" if taken else name
-        content = np.ascontiguousarray(array, np.float32)
+        content = np.array(array, order="C", copy=None)
         self._initializers.append(numpy_helper.from_array(content, name))
         return name
 
-    def _node(self, operator: str, inputs: list[str], name: str = "", **attributes: Any) -> str:
+    def node(self, operator: str, inputs: list[str], name: str = "", **attributes: Any) -> str:
+        """The output of one more node."""
         from onnx import helper
 
         name = name or f"{operator.lower()}{len(self._nodes)}"
@@ -174,7 +199,7 @@ class _Graph:
         return name
 
 
-def _bias(functions: list[Pointwise]) -> np.ndarray | None:
+def _offset(functions: list[Pointwise]) -> np.ndarray | None:
     """The offset that follows an operation at once, which the operator adds itself."""
     match functions:
         case [Affine(scale=None, offset=offset), *_]:

@@ -1,0 +1,70 @@
+"""The forms for microcontrollers: C99, in float and in 8-bit integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.results.form import Form, Ran, Unavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pennyweight.results.trained import Trained
+
+
+def _files(trained: Trained) -> dict[str, bytes]:
+    from pennyweight.results.c_source import c_files
+
+    notation, names = trained.architecture.notation, trained.facts.class_names
+    return c_files(trained.deployed, notation=notation, class_names=names)
+
+
+def _int8_files(trained: Trained) -> dict[str, bytes]:
+    from pennyweight.results.c_int8 import c_int8_files
+
+    notation, names = trained.architecture.notation, trained.facts.class_names
+    return c_int8_files(trained.quantised, notation=notation, class_names=names)
+
+
+def _run(name: str, folder: Path, images: np.ndarray) -> Ran:
+    """Compiled without a warning, and run; with the flash and RAM that the object file takes."""
+    from pennyweight.results.c_program import find_compiler, measure_c, run_c
+
+    compiler = find_compiler()
+    if compiler is None:
+        raise Unavailable("no C compiler, such as gcc")
+    files = {file: (folder / file).read_bytes() for file in (f"{name}.c", f"{name}.h")}
+    logits = run_c(files, images, compiler=compiler, name=name)
+    details: dict[str, Any] = {"compiler": compiler.version}
+    if footprint := measure_c(files, compiler=compiler):
+        details |= footprint.to_json() | {"ram_bytes": footprint.ram_bytes}
+    return Ran(logits, details)
+
+
+def _example(name: str) -> str:
+    return f"""\
+#include "{name}.h"
+
+int number = {name}_classify(picture); /* uint8_t picture[{name.upper()}_PICTURE] */
+puts({name}_class_names[number]);"""
+
+
+C = Form(
+    name="c",
+    what="C99 for microcontrollers",
+    use=_example("model"),
+    language="c",
+    files=_files,
+    run=lambda folder, images: _run("model", folder, images),
+)
+
+C_INT8 = Form(
+    name="c-int8",
+    what="C99 for microcontrollers, in 8-bit integers",
+    use=_example("model_int8"),
+    language="c",
+    files=_int8_files,
+    run=lambda folder, images: _run("model_int8", folder, images),
+    exact=False,
+)
