@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle import MANIFEST, is_bundle, make_manifest
 from pennyweight.results.form import EXTRA
@@ -68,7 +69,7 @@ def export_bundle(
             told = {name: {"files": sorted(form)} for name, form in made.items()}
             _write(bundle, files, _manifest(trained, files, told))  # which model.py reads
             proofs = prove(made, bundle, trained.checked, wanted, trained.labels)
-            told = {name: {**told[name], "on": trained.part, **proofs[name]} for name in made}
+            told = {name: told[name] | _proven(name, proofs, trained) for name in made}
             manifest = _manifest(trained, files, told)
             if CARD in names:
                 from pennyweight.results.model_card import model_card
@@ -106,6 +107,21 @@ def _wanted(
     exact = all(FORMS[name].exact for name in forms)
     quantised = logits if exact else trained.quantised.logits(images)
     return {name: logits if FORMS[name].exact else quantised for name in forms}
+
+
+def _proven(name: str, proofs: Mapping[str, Mapping[str, Any]], trained: Trained) -> dict[str, Any]:
+    """A form's proof, beside what it is to be compared with."""
+    proof = {"on": trained.part, **proofs[name]}
+    if not FORMS[name].exact and "accuracy" in proof:
+        proof["accuracy_before"] = proofs["python"]["accuracy"]
+    if "flash_bytes" in proof:
+        costs, share = (
+            cost(trained.architecture),
+            1 if FORMS[name].exact else 4,
+        )  # bytes for a float
+        proof["cost_weight_bytes"] = costs.weight_bytes // share
+        proof["cost_activation_bytes"] = costs.peak_activation_bytes // share
+    return proof
 
 
 def _probe(forms: Mapping[str, object], trained: Trained) -> bytes:

@@ -39,8 +39,14 @@ def proof_in_words(name: str, told: Mapping[str, Any]) -> str:
         words += f", logits within {told['largest_difference']:.1g}"
     else:
         words += " as the quantised network"
-    if "accuracy" in told and not FORMS[name].exact:
-        words += f", {told['accuracy']:.2%} right"
+    if "accuracy_before" in told:
+        words += f"; {told['accuracy']:.2%} right ({told['accuracy_before']:.2%} in float)"
     if "flash_bytes" in told:
-        words += f"; {told['flash_bytes']:,} bytes of flash, {told['ram_bytes']:,} of RAM"
+        words += f"; {told['flash_bytes']:,} bytes of flash"
+        words += (
+            f" ({told['cost_weight_bytes']:,} for weights)" if "cost_weight_bytes" in told else ""
+        )
+        words += f", {told['ram_bytes']:,} of RAM"
+        if "cost_activation_bytes" in told:
+            words += f" ({told['cost_activation_bytes']:,} by the cost model)"
     return words
