@@ -58,4 +58,4 @@ def rectify(x: np.ndarray, slope: float | np.ndarray = 0.0) -> np.ndarray:
 
 def silu(x: np.ndarray) -> np.ndarray:
     """x times its sigmoid."""
-    return x / (1 + np.exp(-x))
+    return x / (1 + np.exp(np.minimum(-x, 80)))  # beyond, `exp` overflows

@@ -1,0 +1,72 @@
+"""What each form of an exported network takes, and how accurate it is: the README's table.
+
+    .venv/bin/python benchmarks/export.py pretrained:mnist-8k --out benchmarks/records/export.json
+
+Exports the network in every form, each proven on its whole validation split, and prints a table in
+Markdown. Needs the extra `export`, and for all of the proofs a C compiler and a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from machine import origin
+
+from pennyweight.arch.cost import cost
+from pennyweight.results.export import export_bundle
+from pennyweight.results.loaded import bundle_folder
+from pennyweight.results.models import find_model, trained_model
+from pennyweight.results.trained import trained_bundle
+
+app = App(help=__doc__, help_format="plaintext")
+
+
+@app.default
+def main(
+    model: str,
+    *,
+    runs: Path = Path("runs"),
+    out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
+) -> None:
+    """Export MODEL in every form, and show what came of it."""
+    folder = bundle_folder(runs, model)
+    trained = (
+        trained_bundle(folder) if folder else trained_model(find_model(runs, model), command=[])
+    )
+    with tempfile.TemporaryDirectory() as place:
+        exported = export_bundle(trained, Path(place, "bundle"), forms=["all"])
+    forms = {
+        name: {**told, "bytes": exported.bytes_of(name)} for name, told in exported.forms.items()
+    }
+    print("\n".join(table(forms)))
+    print(f"{len(trained.checked):,} pictures, {exported.seconds:.0f} s")
+    if out:
+        record = {
+            "model": model,
+            "notation": trained.architecture.notation,
+            "cost": cost(trained.architecture).to_json(),
+            "part": trained.part,
+            "pictures": len(trained.checked),
+            "seconds": round(exported.seconds, 1),
+            "forms": forms,
+            **origin(),
+        }
+        out.write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8")
+
+
+def table(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of a table in Markdown: files, bytes, and accuracy."""
+    yield "| `--format` | files | bytes | right on validation |"
+    yield "| --- | --- | ---: | ---: |"
+    for name, told in forms.items():
+        files = ", ".join(f"`{file}`" for file in told["files"])
+        yield f"| `{name}` | {files} | {told['bytes']:,} | {told['accuracy']:.2%} |"
+
+
+if __name__ == "__main__":
+    app()
