@@ -44,6 +44,7 @@ class Facts:
     versions: Mapping[str, str]
     command: Sequence[str] | str
     created: float | str
+    ended: str = "complete"  # what became of the trial; a pruned one stopped early
     look: Look | None = None  # of the pictures that it learned from
     genome: Mapping[str, Any] = field(default_factory=dict)  # {} where no search proposed it
     confirmed: Confirmed | None = None  # what the same network reached from fresh seeds
@@ -71,6 +72,7 @@ class Facts:
                 "split_seed": self.split_seed,
                 "whole": self.whole,
                 "epochs": self.epochs,
+                "ended": self.ended,
                 "genome": dict(self.genome),
             },
             "versions": dict(self.versions),
@@ -96,6 +98,7 @@ class Facts:
             split_seed=int(training.get("split_seed", 0)),
             whole=bool(training.get("whole", manifest.get("confirmed") is not None)),
             epochs=int(training["epochs"]),
+            ended=str(training.get("ended", "complete")),
             genome=dict(training.get("genome") or {}),
             val_accuracy=float(validation["accuracy"]) if validation else None,
             val_low=float(validation["low"]) if validation else None,

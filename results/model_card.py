@@ -99,9 +99,10 @@ def _forms(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _training(manifest: Mapping[str, Any], data: str) -> Iterator[str]:
     training = manifest["training"]
     parts = "training and validation pictures" if training["whole"] else "training pictures"
+    ended = "" if training["ended"] == "complete" else f" ({training['ended']} before its end)"
     yield (
         f"The {parts} of {data} (fingerprint {manifest['data']['fingerprint']}), "
-        f"{training['epochs']} epochs, seed {training['seed']}, matrix products in "
+        f"{training['epochs']} epochs{ended}, seed {training['seed']}, matrix products in "
         f"{training['precision']}. It is trial {training['trial']} of study "
         f"{_plain(training['study'])}."
     )

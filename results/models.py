@@ -184,6 +184,7 @@ def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequenc
         look=look_of(learned),
         confirmed=model.confirmed,
         epochs=epochs if model.confirmed else trial.epochs,
+        ended="complete" if model.confirmed else trial.state,
         genome=trial.genome,
         val_accuracy=None if model.whole else correct / total,
         val_low=None if model.whole else low,

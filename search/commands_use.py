@@ -15,6 +15,7 @@ from pennyweight.search.output import busy, command_line, show
 from pennyweight.search.units import Flag, Formats, Runs
 
 if TYPE_CHECKING:
+    from pennyweight.results.bundle import Facts
     from pennyweight.results.trained import Trained
 
 
@@ -54,7 +55,7 @@ def export(
         _verify(verify, json=json)
         return
     if model is None:
-        raise UsageError("export needs MODEL: a study, STUDY:TRIAL or a bundle's folder.")
+        raise UsageError("export needs MODEL: `pennyweight export --help` tells more.")
     from pennyweight.results.export import export_bundle
     from pennyweight.results.export_table import forms_table
 
@@ -64,26 +65,33 @@ def export(
         if (folder := out or usual) is None:
             raise UsageError("--out must name the new bundle's folder, as MODEL is a bundle.")
         exported = export_bundle(trained, folder, forms=format, force=force)
-    facts, size = trained.facts, cost(trained.architecture).params
+    facts, network = trained.facts, trained.architecture
     if json:
         told = {
             "folder": str(folder),
             "study": facts.study,
             "trial": facts.trial,
-            "notation": trained.architecture.notation,
-            "params": size,
+            "notation": network.notation,
+            "params": cost(network).params,
             "val_accuracy": facts.val_accuracy,
-            "on": trained.part,
+            "checked_on": trained.part,
             "forms": exported.forms,
             "seconds": exported.seconds,
         }
         show(told)
         return
-    print(f"{folder}: {trained.architecture.notation}, {size:,} parameters")
+    size = f"{cost(network).params:,} parameters"
+    print(f"{folder}: {_origin(facts)}, {network.notation}, {size}")
     sizes = {name: exported.bytes_of(name) for name in exported.forms}
     show(forms_table(exported.forms, sizes))
     print(f"Each form was run on {len(trained.checked):,} {trained.part} pictures.")
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
+
+
+def _origin(facts: Facts) -> str:
+    """Such as `trial 12`, and how far it came where that was not to the end."""
+    reached = "" if facts.ended == "complete" else f" ({facts.ended}, {facts.epochs} epochs)"
+    return f"trial {facts.trial}{reached}"
 
 
 def _trained(model: str, runs: Path) -> tuple[Trained, Path | None]:

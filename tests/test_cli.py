@@ -470,7 +470,8 @@ def test_an_exported_search_classifies_a_picture(folder: Path, tmp_path: Path) -
     ran = pennyweight("export", "small", cwd=tmp_path)
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(f"runs/small/export: trial {best['trial']}, {best['notation']}, ")
-    assert "logits of 288 validation pictures differ by at most " in ran.out
+    assert "the same class on 288 of 288, logits within " in ran.out
+    assert "Each form was run on 288 validation pictures." in ran.out
     command = ran.out.splitlines()[-1].split()
     assert command == ["python", "runs/small/export/model.py", "PICTURE.png"]
     digits = load_training_set("digits")
@@ -493,11 +494,18 @@ def test_a_study_in_a_renamed_folder_is_shown_and_exported(folder: Path, tmp_pat
     document = pennyweight(*command, cwd=tmp_path).json
     assert document["folder"] == "runs/renamed/export-0"
     assert (document["trial"], document["notation"], document["params"]) == (0, NETWORK, 86)
-    assert document["pictures"] == 288
-    assert document["largest_difference"] <= 1e-4
+    assert document["checked_on"] == "validation"
+    assert list(document["forms"]) == ["python"]
+    proof = document["forms"]["python"]
+    assert proof["pictures"] == proof["same_class"] == 288
+    assert proof["largest_difference"] <= 1e-4
     assert {path.name for path in (tmp_path / document["folder"]).iterdir()} == {
-        *("architecture.json", "weights.safetensors", "manifest.json", "model.py")
+        *("architecture.json", "weights.safetensors", "manifest.json", "model.py"),
+        "probe.npz",
     }
+    verified = pennyweight("export", "--verify", document["folder"], "--json", cwd=tmp_path).json
+    assert verified["files"] == 5
+    assert verified["forms"]["python"]["same_class"] == 256
     again = pennyweight(*command, cwd=tmp_path)
     assert (again.status, again.out) == (2, "")
     assert "holds a bundle: name another, or replace it with --force" in again.err

@@ -102,7 +102,7 @@ def test_an_export_says_where_it_comes_from(runs: Path, tmp_path: Path) -> None:
     assert manifest["training"] == {
         "study": "small", "trial": trial.trial, "recipe": dict(trial.recipe),
         "precision": "float32", "seed": trial.seed, "split_seed": 0, "whole": False, "epochs": 1,
-        "genome": dict(trial.genome),
+        "ended": "complete", "genome": dict(trial.genome),
     }  # fmt: skip
     assert manifest["validation"]["accuracy"] == trial.val_accuracy
     assert manifest["command"] == ["pennyweight", "export", "small"]
