@@ -145,7 +145,8 @@ function placed({ values, height, width }, [rows, columns], look) {
   const byMass = look.centre === "mass";
   return [[rows, height, down], [columns, width, across]].map(([whole, part, moment]) => {
     const middle = byMass ? moment / mass : (part - 1) / 2;
-    return Math.min(Math.max(round((whole - 1) / 2 - middle), 0), whole - part);
+    const start = Number(((whole - 1) / 2 - middle).toFixed(4));
+    return Math.min(Math.max(round(start), 0), whole - part);
   });
 }
 

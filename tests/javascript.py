@@ -1,4 +1,4 @@
-"""The project's JavaScript by itself, in Node.js: a developer's, or the wheel that pyright brings."""
+"""The project's JavaScript by itself, in Node.js: one's own, or that of pyright's wheel."""
 
 import importlib.util
 import json

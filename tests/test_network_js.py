@@ -4,14 +4,11 @@ import base64
 
 import numpy as np
 import pytest
-from bundles import facts
 from javascript import needs_node, run
-from networks import NETWORKS, random_images, random_weights
+from networks import NETWORKS, random_images
+from pages import deployed_of
 
-from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.deployed import Deployed
-from pennyweight.arch.folding import deploy
-from pennyweight.arch.notation import parse
 from pennyweight.results.deployed_json import deployed_json
 
 pytestmark = needs_node
@@ -23,11 +20,6 @@ console.log(JSON.stringify(argument.map(({ description, weights, images }) => {
   return images.map((levels) => [...logits(bytes(levels))]);
 })));
 """
-
-
-def deployed_of(network: Architecture) -> Deployed:
-    about = facts(network)
-    return deploy(network, *random_weights(network, 0), about.mean, about.std)
 
 
 def run_all(networks: list[Deployed], images: list[np.ndarray]) -> list[np.ndarray]:
@@ -57,3 +49,31 @@ def test_every_kind_of_layer_computes_the_same(found: list[np.ndarray], number: 
     wanted = deployed_of(network).logits(random_images(network, 3))
     assert found[number].shape == wanted.shape
     np.testing.assert_allclose(found[number], wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_the_description_leaves_no_number_out() -> None:
+    for network in NETWORKS:
+        deployed = deployed_of(network)
+        description, weights = deployed_json(deployed)
+        ends = [each["start"] + np.prod(each["shape"]) for each in description["arrays"].values()]
+        assert max(ends, default=0) == deployed.params == len(weights) / 4
+
+
+def test_probabilities_add_up_to_one_however_large_the_logits() -> None:
+    code = "console.log(JSON.stringify(argument.map((logits) => softmax(logits))));"
+    found = run(["network.js"], code, [[1, 2, 3], [5000, 4999], [-1e30, 0]])
+    np.testing.assert_allclose(found[0], np.exp([1, 2, 3]) / np.exp([1, 2, 3]).sum())
+    np.testing.assert_allclose(found[1], [1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))])
+    assert found[2] == [0, 1]
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    description, _ = deployed_json(deployed_of(NETWORKS[5]))
+    code = """
+    try {
+      network(argument, new Float32Array())(new Uint8Array(3));
+    } catch (error) {
+      console.log(JSON.stringify(error.message));
+    }
+    """
+    assert run(["network.js"], code, description) == "The network takes 192 levels, but got 3."

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing_pages import SIDE, png
-from handwriting import Drawn, fifty
+from handwriting import fifty
 from javascript import needs_node, run
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pennyweight.results.preparation import prepare
 from pennyweight.train.look import Look
@@ -62,4 +62,36 @@ def test_handwriting_looks_the_same_to_a_level(way: str) -> None:
     for drawing, levels in zip(pictures(), prepared(pictures(), way), strict=True):
         wanted = prepare(drawing.convert("RGB"), shape, look).astype(int)
         apart.append(np.abs(np.reshape(levels, shape) - wanted))
-    print(way, np.mean(apart), np.max(apart), [round(a.mean(), 2) for a in apart])
+    assert np.max(apart) <= 1
+    assert np.mean(apart) < 0.01
+
+
+def sheet() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    picture = Image.new("L", (SIDE, SIDE), 255)
+    return picture, ImageDraw.Draw(picture)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_so_do_drawings_at_the_edge(way: str) -> None:
+    """A dot, a line along a side, ink in the corners, a large digit with a dot and with a speck."""
+    drawings = []
+    for strokes in (
+        [[(90, 90, 94, 94)]],
+        [[(0, 0, SIDE, 5)]],
+        [[(0, 0, 8, 8)], [(180, 180, 191, 191)], [(0, 185, 4, 191)]],
+        [[(30, 60, 60, 180)], [(40, 20, 55, 35)]],
+        [[(30, 10, 160, 180)], [(180, 5, 182, 7)]],
+    ):
+        picture, pen = sheet()
+        for (box,) in strokes:
+            pen.ellipse(box, fill=0)
+        drawings.append(picture)
+    shape, look = WAYS[way]
+    for drawing, levels in zip(drawings, prepared(drawings, way), strict=True):
+        wanted = prepare(drawing.convert("RGB"), shape, look).astype(int)
+        assert np.abs(np.reshape(levels, shape) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_empty_sheet_shows_nothing(way: str) -> None:
+    assert prepared([sheet()[0]], way) == [None]
