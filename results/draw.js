@@ -1,9 +1,13 @@
 // The drawing page: strokes on a sheet, and what the model chosen says of them while they are drawn.
 //
 // A stroke is {pen, points}: points run from 0 to 1 over the sheet, and the pen's width is a share of
-// its side. Every change counts up `drawn`; one request at a time carries the newest picture.
+// its side. Every change counts up `drawn`; one question at a time carries the newest picture.
+//
+// Whoever answers is `window.pennyweight`: the server (draw_server.js), or the network in a page of its
+// own (draw_inside.js). `models()` tells what there is, and `answer(name, canvas)` what the model of that
+// name says of the canvas. Both promise [what was asked for, what went wrong, whether to try again].
 
-const SENT = 192; // pixels a side: the server looks no closer at what becomes 28
+const SENT = 192; // pixels a side: nobody looks closer at what becomes 28
 const FEW = 12; // classes that are shown all, in their own order; of more, the likeliest
 const SHOWN = 10;
 const SLOW_MS = 400; // a longer wait shows
@@ -17,7 +21,7 @@ const before = []; // what `strokes` was, for undo
 let drawn = 0; // changes so far
 let pointer = null; // the id of the one that draws
 let cursor = null; // the keyboard's pen: {x, y, down}
-let about = null; // what the server told of the models
+let about = null; // what is told of the models
 let model = null; // the name of the one chosen
 
 // Drawing
@@ -100,12 +104,12 @@ function render() {
 }
 
 function picture() {
-  const context = sent.getContext("2d");
+  const context = sent.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, SENT, SENT);
   context.strokeStyle = "black";
   trace(context, SENT);
-  return new Promise((done) => sent.toBlob(done, "image/png"));
+  return sent;
 }
 
 // Mouse, pen and touch
@@ -200,7 +204,7 @@ async function ask() {
   for (let answered = -1; answered !== drawn; ) {
     const asked = drawn;
     const slow = setTimeout(() => bars.classList.add("waiting"), SLOW_MS);
-    const [answer, problem, again] = await answerOf(model, await picture());
+    const [answer, problem, again] = await pennyweight.answer(model, picture());
     clearTimeout(slow);
     bars.classList.remove("waiting");
     notice(problem);
@@ -210,21 +214,6 @@ async function ask() {
   }
   asking = false;
   bars.setAttribute("aria-busy", "false");
-}
-
-// [the answer, what went wrong, whether to try again]
-async function answerOf(name, content) {
-  try {
-    const response = await fetch(`classify?model=${encodeURIComponent(name)}`, {
-      method: "POST",
-      headers: { "content-type": "image/png" },
-      body: content,
-    });
-    const said = await response.json();
-    return response.ok ? [said, "", false] : [null, said.error, response.status === 503];
-  } catch {
-    return [null, "The server does not answer. Is it still running?", true];
-  }
 }
 
 function notice(problem) {
@@ -306,8 +295,9 @@ function offer({ models }) {
   }
 }
 
-function layOut({ data, classes, shape: [height, width] }) {
+function layOut({ data, classes, shape: [height, width], models }) {
   at("about").textContent = `what the model learned from: ${data}`;
+  at("network").textContent = models.length === 1 ? models[0].notation : "";
   at("size").textContent = `, ${width}×${height}`;
   at("seen").style.aspectRatio = `${width} / ${height}`;
   bars.classList.toggle("named", classes.some((name) => name.length > 2));
@@ -320,18 +310,12 @@ function layOut({ data, classes, shape: [height, width] }) {
 
 async function open() {
   for (;;) {
-    try {
-      const response = await fetch("models");
-      const told = await response.json();
-      if (!response.ok) throw new Error(told.error);
-      about = told;
-      break;
-    } catch (error) {
-      notice(error instanceof TypeError ? "The server does not answer. Is it still running?" : error.message);
-      await pause(1000);
-    }
+    const [told, problem] = await pennyweight.models();
+    notice(problem);
+    about = told;
+    if (about) break;
+    await pause(1000);
   }
-  notice("");
   model = about.named;
   layOut(about);
   offer(about);

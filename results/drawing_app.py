@@ -34,7 +34,9 @@ _READ_ON = 16_000_000  # bytes of a body that is too large
 _THREADS = 4  # so that a model that is being loaded holds up no other
 
 _HERE = Path(__file__).parent
-_FILES = {"/": "draw.html", "/draw.css": "draw.css", "/draw.js": "draw.js", "/draw.svg": "draw.svg"}
+_FILES = {"/": "draw.html"} | {
+    f"/{name}": name for name in ("draw.css", "draw.js", "draw_server.js", "draw.svg")
+}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

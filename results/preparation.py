@@ -178,7 +178,8 @@ def _placed(small: np.ndarray, size: tuple[int, int], look: Look) -> np.ndarray:
         middle = (part - 1) / 2
         if look.centre == "mass":
             middle = small.sum(1 - axis) @ np.arange(part) / small.sum()
-        starts.append(int(np.clip(round((whole - 1) / 2 - middle), 0, whole - part)))
+        start = round((whole - 1) / 2 - middle, 4)  # symmetric ink makes ties of it
+        starts.append(int(np.clip(round(start), 0, whole - part)))
     (top, left), (height, width) = starts, small.shape
     frame[top : top + height, left : left + width] = small
     return frame

@@ -43,6 +43,7 @@ def refusal(answer: Reply, status: int) -> str:
         ("/", "draw.html", "text/html; charset=utf-8"),
         ("/draw.css", "draw.css", "text/css; charset=utf-8"),
         ("/draw.js", "draw.js", "text/javascript; charset=utf-8"),
+        ("/draw_server.js", "draw_server.js", "text/javascript; charset=utf-8"),
         ("/draw.svg", "draw.svg", "image/svg+xml"),
     ],
 )
