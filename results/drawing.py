@@ -23,6 +23,9 @@ from pennyweight.train.picture_file import open_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from pennyweight.arch.architecture import Architecture
+    from pennyweight.results.bundle import Facts
+
 LARGEST_DRAWING = 1_024 * 1_024  # pixels; the page sends fewer
 
 
@@ -66,7 +69,8 @@ class Choice:
         self._runs = runs
         folder = bundle_folder(runs, name)
         if folder:
-            self.offers = [_offer_of_bundle(folder, name)]
+            bundle = read_bundle(folder)
+            self.offers = [offer_of(bundle.architecture, bundle.facts, name=name)]
             self.named = name
         else:
             found = find_model(runs, name)
@@ -144,13 +148,13 @@ def _name(model: Model) -> str:
     return f"{model.folder.path.name}:{model.trial.trial}"
 
 
-def _offer_of_bundle(folder: Path, name: str) -> Offer:
-    bundle = read_bundle(folder)
-    tested, validated = bundle.facts.confirmed, bundle.facts.val_accuracy
+def offer_of(architecture: Architecture, facts: Facts, *, name: str) -> Offer:
+    """What `facts` tell of a network that is called `name`."""
+    tested, validated = facts.confirmed, facts.val_accuracy
     return Offer(
         name=name,
-        notation=bundle.architecture.notation,
-        params=cost(bundle.architecture).params,
+        notation=architecture.notation,
+        params=cost(architecture).params,
         accuracy=tested.mean if tested else validated,
         measured_on="test" if tested else "validation" if validated is not None else None,
     )

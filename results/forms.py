@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.form_c import C_INT8, C
+from pennyweight.results.form_html import HTML
 from pennyweight.results.form_onnx import ONNX, ONNX_INT8
 from pennyweight.results.form_python import FLAX, NUMPY
 from pennyweight.results.form_stablehlo import STABLEHLO
 
-FORMS = {form.name: form for form in (FLAX, NUMPY, STABLEHLO, ONNX, ONNX_INT8, C, C_INT8)}
+FORMS = {form.name: form for form in (FLAX, NUMPY, STABLEHLO, ONNX, ONNX_INT8, C, C_INT8, HTML)}
 """By the name that `--format` takes."""
 
 CARD = "card"  # made of what the manifest says of the forms

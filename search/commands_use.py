@@ -39,8 +39,8 @@ def export(
     out
         The folder to write; by default `export` in the study's own.
     format
-        Forms beside Flax source, or all: numpy, stablehlo, onnx, card (what one should know of the
-        network). May be a list, such as onnx,card.
+        Forms beside Flax source, such as onnx,c or all: numpy, stablehlo, onnx, onnx-int8, c,
+        c-int8, html (a page to draw on) and card (what one should know of the network).
     verify
         Instead of writing one: whether this bundle is what it was, and computes what it did. It
         runs the bundle's code.
@@ -58,7 +58,9 @@ def export(
         raise UsageError("export needs MODEL: `pennyweight export --help` tells more.")
     from pennyweight.results.export import export_bundle
     from pennyweight.results.export_table import forms_table
+    from pennyweight.results.forms import pick_forms
 
+    pick_forms(format)  # refused before anything else is looked for
     stay_on_cpu()
     with busy("writing the bundle and checking every form of it"):
         trained, usual = _trained(model, runs)

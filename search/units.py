@@ -106,7 +106,9 @@ Count = Annotated[int, _parameter(count, "COUNT")]
 Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
 Sizes = Annotated[tuple[int, ...], _parameter(sizes, "SIZE,SIZE…")]
-Formats = Annotated[tuple[str, ...], _parameter(names, "FORM,FORM…", show_default=False)]
+Formats = Annotated[
+    tuple[str, ...], _parameter(names, "FORM,FORM…", show_default=False, negative="")
+]
 Duration = Annotated[float, _parameter(duration, "TIME")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]
