@@ -36,8 +36,8 @@ def onnx_of(deployed: Deployed) -> bytes:
 def _nodes(
     step: Step, given: str, made: str, arrays: list[onnx.TensorProto]
 ) -> list[onnx.NodeProto]:
-    functions = list(step.pointwise)
-    offset = functions.pop(0) if functions and isinstance(functions[0], Affine) else Affine()
+    functions = [each for each in step.pointwise if not isinstance(each, Affine)]
+    offsets = [each.offset for each in step.pointwise if isinstance(each, Affine)]
     ends = f"{made}_linear" if functions else made
     operation = step.operation
 
@@ -45,7 +45,7 @@ def _nodes(
         arrays.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{made}_{name}"))
         return f"{made}_{name}"
 
-    bias = [] if offset.offset is None else [array("bias", offset.offset)]
+    bias = [array("bias", offset) for offset in offsets if offset is not None]
     match operation:
         case Convolve(kernel=kernel, stride=stride, dilation=dilation, pads=pads):
             top, bottom, left, right = pads

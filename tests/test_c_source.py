@@ -8,11 +8,15 @@ from c_networks import SANITIZED, close, compiler, deployed_of, float_program
 from networks import NETWORKS, random_images
 
 from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.folding import deploy
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import ZOO
 from pennyweight.results.c_program import run_c
 from pennyweight.results.c_source import c_files
+from pennyweight.results.loaded import load_model
+from pennyweight.train.data import load_training_set, split
 
+MNIST = Path(__file__).parent / "models" / "mnist"
 SMALL = NETWORKS[: -len(ZOO)]
 
 
@@ -82,3 +86,25 @@ int main(void)
 
 def test_the_same_program_is_written_every_time() -> None:
     assert float_program(SMALL[6]) == float_program(SMALL[6])
+
+
+@pytest.mark.extended
+def test_every_validation_picture_of_mnist_has_the_class_that_the_network_gives_it(
+    mnist: str,
+) -> None:
+    classifier = load_model(Path("runs"), str(MNIST)).classifier
+    dataset = load_training_set(mnist)
+    images = dataset.images[split(dataset.labels, 0).validation]
+    deployed = deploy(
+        classifier.architecture,
+        classifier.params,
+        classifier.statistics,
+        classifier.mean,
+        classifier.std,
+    )
+    files = c_files(deployed, notation="", class_names=dataset.class_names)
+    found = run_c(files, images, compiler=compiler())
+    wanted = classifier.logits(images)
+    assert len(found) == 6_000
+    assert (found.argmax(1) == wanted.argmax(1)).all()
+    close(found, wanted)

@@ -1,5 +1,7 @@
 """Eight bits lose little, and what is simulated is what integers compute."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from c_networks import deployed_of, quantised_of
@@ -8,12 +10,18 @@ from networks import NETWORKS, random_images
 from strategies import SMALL_SHAPES, architectures
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.deployed import Step
+from pennyweight.arch.deployed import Deployed, Step
+from pennyweight.arch.folding import deploy
 from pennyweight.arch.notation import parse
 from pennyweight.arch.operations import Convolve, Multiply
 from pennyweight.arch.zoo import ZOO
-from pennyweight.results.quantise import levels_of, quantise
+from pennyweight.results.bundle_reader import read_bundle
+from pennyweight.results.quantise import PICTURES, levels_of, quantise
 from pennyweight.results.quantised import Levels, sums_of
+from pennyweight.train import state_file
+from pennyweight.train.data import describe, load_training_set, normalisation, split
+from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.rung import Task, train_rung
 
 SMALL = NETWORKS[: -len(ZOO)]
 
@@ -90,3 +98,38 @@ def test_no_picture_to_measure_on_is_refused() -> None:
     network = parse("A", (8, 8, 3), 3)
     with pytest.raises(ValueError, match="at least one picture"):
         quantise(deployed_of(network), random_images(network, 0))
+
+
+@pytest.mark.extended
+def test_the_best_network_on_mnist_loses_a_fifth_of_a_point_at_most(mnist: str) -> None:
+    bundle = read_bundle(Path(__file__).parent / "models" / "mnist")
+    told = bundle.manifest["normalisation"]
+    network, trees = bundle.architecture, (bundle.params, bundle.statistics)
+    deployed = deploy(network, *trees, told["mean"], told["std"])
+    before, after = correct(deployed, mnist)
+    assert before > 0.995 * 6_000
+    assert after >= before - 0.002 * 6_000
+
+
+def test_a_network_on_digits_hardly_loses_anything() -> None:
+    info = describe("digits")
+    network = parse("c8br c8br m2 c12br A d10+", info.input_shape, info.classes)
+    chosen = Candidate(architecture=network, recipe=Recipe(), seed=0)
+    task = Task(source="digits", split_seed=0, candidate=chosen, epochs=8, from_epoch=0, to_epoch=8)
+    model = train_rung(task).model
+    trees = (state_file.layers(model, part) for part in ("weights", "statistics"))
+    dataset = load_training_set("digits")
+    learned = dataset.images[split(dataset.labels, 0).train]
+    before, after = correct(deploy(network, *trees, *normalisation(learned)), "digits")
+    assert before > 0.85 * 288
+    assert after >= before - 2
+
+
+def correct(deployed: Deployed, data: str) -> tuple[int, int]:
+    """How many validation pictures are classified well, in float and in integers."""
+    dataset = load_training_set(data)
+    parts = split(dataset.labels, 0)
+    images, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
+    quantised = quantise(deployed, dataset.images[parts.train[:PICTURES]])
+    right = [(model.logits(images).argmax(1) == labels).sum() for model in (deployed, quantised)]
+    return int(right[0]), int(right[1])
