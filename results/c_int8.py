@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pennyweight.arch.deployed import Deployed
 from pennyweight.arch.operations import Add
@@ -36,7 +35,7 @@ def c_int8_files(
         steps=quantised.steps,
     )
     plan = plan_memory(deployed, with_logits=False)
-    writer = _Int8Writer(quantised.steps, quantised=quantised)
+    writer = _Int8Writer(quantised)
     calls = writer.calls(plan.offsets)
     shape = quantised.input_shape
     about = (
@@ -84,14 +83,17 @@ static void read_picture(const uint8_t *picture, int8_t *x)
 """
 
 
-@dataclass
 class _Int8Writer(FloatWriter):
-    quantised: Quantised = None  # pyright: ignore
+    """Writes `store` functions, which make levels of what `pointwise` leaves."""
+
+    def __init__(self, quantised: Quantised) -> None:
+        super().__init__(quantised.steps)
+        self._quantised = quantised
 
     signature = "static void {name}(void *y, int at, int channel, float x)\n"
 
     def own_fields(self, number: int) -> dict[str, object]:
-        quantised = self.quantised
+        quantised = self._quantised
         step = quantised.steps[number - 1]
         given = [quantised.levels[value] for value in step.inputs]
         scales = scales_of(step, given, quantised.kernel_scales[number - 1])

@@ -9,7 +9,7 @@ A word that begins with $ is one that differs between float and int8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from string import Template
 
 FLOAT = {
@@ -20,9 +20,8 @@ FLOAT = {
     "less": "",
     "fields": "\n    float (*finish)(float x, int channel);",
     "store": "y[at] = s->finish(sum, channel)",
-    "over": "sum / (float)(s->rows * s->columns)",
+    "store_mean": "y[at] = s->finish(sum / (float)(s->rows * s->columns), channel)",
     "dot_end": "",
-    "dot_zero": "",
     "sum_of_two": "a[at] + b[at]",
     "sum_fields": "",
 }
@@ -36,9 +35,8 @@ INT8 = {
     "fields": "\n    int zero; /* the level that stands for 0 in the input */"
     "\n    void (*store)(void *y, int at, int channel, float x);",
     "store": "s->store(y, at, channel, (float)sum)",
-    "over": "sum",
+    "store_mean": "s->store(y, at, channel, (float)sum)",
     "dot_end": ", s->zero",
-    "dot_zero": ", int zero",
     "sum_of_two": "(float)(a[at] - s->zero) * s->scale + (float)(b[at] - s->other_zero) * s->other",
     "sum_fields": "\n    float scale, other; /* what a level is worth in each input */"
     "\n    int other_zero;",
@@ -72,20 +70,30 @@ static int last_tap(int start, int dilation, int taps, int size)
 
 _DOT = {
     "float": """
+/* Four sums, none of which waits for another. */
 static float dot(const float *x, const float *w, int n)
 {
-    float sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += x[i] * w[i];
-    return sum;
+    float a = 0, b = 0, c = 0, d = 0;
+    for (; n >= 4; n -= 4, x += 4, w += 4) {
+        a += x[0] * w[0];
+        b += x[1] * w[1];
+        c += x[2] * w[2];
+        d += x[3] * w[3];
+    }
+    for (; n > 0; n--)
+        a += *x++ * *w++;
+    return (a + b) + (c + d);
 }
 """,
     "int8_t": """
 static int32_t dot(const int8_t *x, const int8_t *w, int n, int zero)
 {
     int32_t sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += (x[i] - zero) * w[i];
+    for (; n >= 4; n -= 4, x += 4, w += 4)
+        sum += (x[0] - zero) * w[0] + (x[1] - zero) * w[1] + (x[2] - zero) * w[2]
+            + (x[3] - zero) * w[3];
+    for (; n > 0; n--)
+        sum += (*x++ - zero) * *w++;
     return sum;
 }
 """,
@@ -152,7 +160,7 @@ static void depthwise(const Window *s, const $value *x, $out *y)
 """
 
 _POOL = """
-static void $name(const Window *s, const $value *x, $out *y)
+static void NAME(const Window *s, const $value *x, $out *y)
 {
     int at = 0;
     for (int row = 0; row < s->high; row++)
@@ -160,16 +168,29 @@ static void $name(const Window *s, const $value *x, $out *y)
             for (int channel = 0; channel < s->channels; channel++, at++) {
                 const $value *from = x + channel
                     + (row * s->down * s->width + column * s->across) * s->channels;
-                $total sum = $start;
+                $total sum = START;
                 for (int i = 0; i < s->rows; i++)
                     for (int j = 0; j < s->columns; j++) {
                         const $total here = from[(i * s->width + j) * s->channels]$less;
-                        $take;
-                    }$end
-                $store;
+                        sum = HERE;
+                    }
+                $storeMEAN;
             }
 }
 """
+
+
+def _pool(**words: str) -> str:
+    text = _POOL
+    for name, word in words.items():
+        text = text.replace(name, word)
+    return text
+
+
+_POOL_MAX = _pool(
+    NAME="pool_max", START="from[0]$less", HERE="here > sum ? here : sum", storeMEAN="store"
+)
+_POOL_AVERAGE = _pool(NAME="pool_average", START="0", HERE="sum + here", storeMEAN="store_mean")
 
 _MULTIPLY = """
 typedef struct { /* a matrix: [outputs][inputs] */
@@ -216,39 +237,27 @@ static void pass(const Values *s, const $value *x, $out *y)
 """
 
 
-def kernels(used: Iterable[str], words: dict[str, str]) -> str:
+def kernels(used: Iterable[str], words: Mapping[str, str]) -> str:
     """The C of the functions `used` (by their names in C), and of what these need."""
     used = set(used)
-    text = ""
-    if used & {"convolve", "depthwise", "pool_max", "pool_average"}:
-        text += _WINDOW
-    if used & {"convolve", "depthwise"}:
-        text += _TAPS
-    if used & {"convolve", "multiply"}:
-        text += _DOT[words["value"]]
-    if used & {"add", "pass"}:
-        text += _VALUES
-    largest = {
-        "name": "pool_max",
-        "start": Template("from[0]$less").substitute(words),
-        "take": "sum = here > sum ? here : sum",
-        "end": "",
+    needed = {
+        "Window": used & {"convolve", "depthwise", "pool_max", "pool_average"},
+        "taps": used & {"convolve", "depthwise"},
+        "dot": used & {"convolve", "multiply"},
+        "Values": used & {"add", "pass"},
     }
-    mean = {
-        "name": "pool_average",
-        "start": "0",
-        "take": "sum += here",
-        "end": "" if words["over"] == "sum" else f"\n                sum = {words['over']};",
+    parts = {
+        "Window": _WINDOW,
+        "taps": _TAPS,
+        "dot": _DOT[words["value"]],
+        "convolve": _CONVOLVE,
+        "depthwise": _DEPTHWISE,
+        "pool_max": _POOL_MAX,
+        "pool_average": _POOL_AVERAGE,
+        "multiply": _MULTIPLY,
+        "Values": _VALUES,
+        "add": _ADD,
+        "pass": _PASS,
     }
-    for name, body, more in (
-        ("convolve", _CONVOLVE, {}),
-        ("depthwise", _DEPTHWISE, {}),
-        ("pool_max", _POOL, largest),
-        ("pool_average", _POOL, mean),
-        ("multiply", _MULTIPLY, {}),
-        ("add", _ADD, {}),
-        ("pass", _PASS, {}),
-    ):
-        if name in used:
-            text += body if False else Template(body).substitute(words | more)
-    return Template(text).safe_substitute(words)
+    wanted = [text for name, text in parts.items() if name in used or needed.get(name)]
+    return Template("".join(wanted)).substitute(words)

@@ -81,7 +81,7 @@ def string(text: str) -> str:
     return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
-def number(value: float | np.ndarray) -> str:
+def number(value: float | np.floating | np.ndarray) -> str:
     """A float32 by the fewest digits that read back the same."""
     return f"{np.float32(value)!s}f"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from pennyweight.arch.deployed import Deployed
 from pennyweight.arch.operations import Add, Flatten, Pass
@@ -111,7 +110,9 @@ def _gaps(buffer: _Buffer, placed: _Places, end: float) -> list[tuple[int, float
     for start, stop in taken:
         reached = max(reached, stop)
         edges.append((start, reached))
-    gaps = [(before[1], after[0]) for before, after in pairwise([*edges, (end, end)])]
+    starts = [stop for _, stop in edges]
+    stops = [start for start, _ in edges[1:]] + [end]
+    gaps = zip(starts, stops, strict=True)
     return [(start, stop) for start, stop in gaps if stop - start >= buffer.size]
 
 

@@ -72,8 +72,8 @@ def quantise(deployed: Deployed, images_nhwc: np.ndarray) -> Quantised:
 def levels_of(x: np.ndarray) -> Levels:
     """Levels for values such as `x`, 0 among them, with the least squared error."""
     x = x.ravel()
-    # Every n-th value would be of a few channels only.
-    sample = x[np.random.default_rng(0).integers(x.size, size=min(x.size, _SAMPLE))]
+    if (sample := x).size > _SAMPLE:  # drawn: every n-th value would be of a few channels only
+        sample = x[np.random.default_rng(0).integers(x.size, size=_SAMPLE)]
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     tried = [_levels(low * cut, high * cut) for cut in _CUTS]
     errors = [np.square(_back(levels, levels.of(sample)) - sample).mean() for levels in tried]

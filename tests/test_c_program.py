@@ -1,0 +1,66 @@
+"""A program is compiled, run and measured; what fails says so in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_networks import compiler
+
+from pennyweight.arch.errors import RunError
+from pennyweight.results.c_program import find_compiler, measure_c, run_c
+
+HEADER = b"""\
+#include <stdint.h>
+#define MODEL_PICTURE 4
+#define MODEL_CLASSES 2
+void model_logits(const uint8_t picture[4], float logits[2]);
+"""
+BYTES = b"""\
+#include "model.h"
+static const float table[1000] = {1, 2};
+static char memory[5000];
+static void inner(const uint8_t *picture, float *logits)
+{
+    volatile char local[3000];
+    local[picture[0]] = 1;
+    logits[0] = table[picture[1]] + (float)local[picture[0]];
+    logits[1] = (float)memory[picture[2]]++;
+}
+static void (*volatile chosen)(const uint8_t *, float *) = inner;
+void model_logits(const uint8_t picture[4], float logits[2])
+{
+    chosen(picture, logits);
+}
+"""
+
+
+def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_compiler() is None
+
+
+def test_a_program_says_the_logits_of_each_picture() -> None:
+    pictures = np.array([[0, 0, 0, 0], [0, 1, 0, 0]], np.uint8).reshape(2, 2, 2, 1)
+    logits = run_c({"model.h": HEADER, "model.c": BYTES}, pictures, compiler=compiler())
+    assert logits.tolist() == [[2, 0], [3, 1]]
+
+
+def test_a_warning_is_an_error_and_names_its_line() -> None:
+    wrong = BYTES + b"static void unused(void) {}\n"
+    with pytest.raises(RunError, match=r"model\.c:\d+:.*unused"):
+        run_c(
+            {"model.h": HEADER, "model.c": wrong},
+            np.zeros((1, 2, 2, 1), np.uint8),
+            compiler=compiler(),
+        )
+
+
+def test_constants_are_flash_and_variables_and_the_deepest_stack_are_ram() -> None:
+    found = measure_c({"model.h": HEADER, "model.c": BYTES}, compiler=compiler())
+    assert found is not None
+    assert 4000 <= found.flash_bytes < 4600
+    assert 5000 <= found.static_bytes < 5100
+    if "gcc" in compiler().version:
+        assert found.stack_bytes is not None
+        assert 2800 <= found.stack_bytes < 3300  # less 128 that x86-64 has below the stack
+        assert found.ram_bytes == found.static_bytes + found.stack_bytes
