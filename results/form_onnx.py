@@ -47,10 +47,11 @@ def _in_onnxruntime(path: Path, images: np.ndarray) -> Ran:
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         parts = range(0, len(images), 256)
-        logits = [session.run(None, {"pictures": images[i : i + 256]})[0] for i in parts]
+        runs = [session.run(None, {"pictures": images[i : i + 256]}) for i in parts]
+        logits = np.concatenate([np.asarray(logits) for (logits,) in runs])
     except Exception as error:  # onnxruntime has a class for each kind of trouble
         raise RunError(f"onnxruntime refuses {path.name}: {error}") from error
-    return Ran(np.concatenate(logits), {"onnxruntime": onnxruntime.__version__})
+    return Ran(logits, {"onnxruntime": onnxruntime.__version__})
 
 
 def _example(file: str) -> str:

@@ -89,7 +89,9 @@ class Graph:
         """The normalised picture."""
         from onnx import TensorProto
 
-        mean, std = (np.float32(numbers) for numbers in (self._deployed.mean, self._deployed.std))
+        mean, std = (
+            np.asarray(numbers, np.float32) for numbers in (self._deployed.mean, self._deployed.std)
+        )
         value = self.node("Cast", ["pictures"], to=TensorProto.FLOAT)
         value = self.node("Mul", [value, self.array("input_scale", np.float32(1) / (255 * std))])
         value = self.node("Sub", [value, self.array("input_offset", mean / std)])
@@ -161,7 +163,7 @@ class Graph:
                 operator = self.node("LeakyRelu", [value], alpha=slope) if slope else None
                 return operator or self.node("Relu", [value])
             case Activate(slope=slope):
-                return self.node("PRelu", [value, self.weight(slope, shape=(1,))])
+                return self.node("PRelu", [value, self.weight(np.asarray(slope), shape=(1,))])
 
     def _by_channel(self, array: np.ndarray, *, flat: bool) -> str:
         return self.weight(array) if flat else self.weight(array, shape=(-1, 1, 1))
@@ -180,7 +182,7 @@ class Graph:
             self._known[known] = self.array(self._names[id(array)], changed)
         return self._known[known]
 
-    def array(self, name: str, array: np.ndarray) -> str:
+    def array(self, name: str, array: np.ndarray | np.generic) -> str:
         """An array of the graph, under `name` if that is free."""
         from onnx import numpy_helper
 

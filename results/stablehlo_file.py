@@ -39,7 +39,9 @@ def stablehlo_file(deployed: Deployed) -> bytes:
 
 
 def _logits(deployed: Deployed, pictures: jax.Array) -> jax.Array:
-    mean, std = (_last(np.float32(numbers), 4) for numbers in (deployed.mean, deployed.std))
+    mean, std = (
+        _last(np.asarray(numbers, np.float32), 4) for numbers in (deployed.mean, deployed.std)
+    )
     values = [(pictures.astype(jnp.float32) / 255 - mean) / std]
     for step in deployed.steps:
         value = _computed(step, [values[number] for number in step.inputs])
@@ -56,7 +58,7 @@ def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
             top, bottom, left, right = convolution.pads
             return lax.conv_general_dilated(
                 inputs[0],
-                kernel,
+                jnp.asarray(kernel),
                 window_strides=[convolution.stride] * 2,
                 padding=[(top, bottom), (left, right)],
                 rhs_dilation=[convolution.dilation] * 2,

@@ -50,7 +50,7 @@ class Trained:
         for placed in self.architecture.flat():
             for name, weight in placed.weights().items():
                 tree = self.params if weight.trained else self.statistics
-                shape = np.shape(tree.get(placed.name, {}).get(name))
+                shape = np.shape(tree.get(placed.name, {}).get(name, ()))
                 if shape != weight.shape:
                     raise ValueError(
                         f"The weights {placed.name}.{name} must be of shape {weight.shape}, but "

@@ -117,7 +117,7 @@ def test_a_network_on_digits_hardly_loses_anything() -> None:
     chosen = Candidate(architecture=network, recipe=Recipe(), seed=0)
     task = Task(source="digits", split_seed=0, candidate=chosen, epochs=8, from_epoch=0, to_epoch=8)
     model = train_rung(task).model
-    trees = (state_file.layers(model, part) for part in ("weights", "statistics"))
+    trees = state_file.layers(model, "weights"), state_file.layers(model, "statistics")
     dataset = load_training_set("digits")
     learned = dataset.images[split(dataset.labels, 0).train]
     before, after = correct(deploy(network, *trees, *normalisation(learned)), "digits")
