@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.c_int8 import c_int8_files
 from pennyweight.results.c_program import STRICT, find_compiler, measure_c
 from pennyweight.results.c_source import c_files
-from pennyweight.results.quantise import PICTURES, quantise
+from pennyweight.results.quantise import quantise
 from pennyweight.train.data import load_training_set, split
 
 PROGRAMS = ("model", "model_int8", "peer")
@@ -110,7 +111,7 @@ def main(
     deployed = deploy(network, read.params, read.statistics, told["mean"], told["std"])
     dataset = load_training_set(read.manifest["data"]["name"])
     parts = split(dataset.labels, read.manifest["training"]["split_seed"])
-    quantised = quantise(deployed, dataset.images[parts.train[:PICTURES]])
+    quantised = quantise(deployed, dataset.images[parts.train])
     about: dict[str, Any] = {
         "notation": network.notation,
         "class_names": read.manifest["class_names"],
@@ -141,6 +142,7 @@ def main(
             "network": network.notation,
             "cost": cost(network).to_json(),
             "compiler": compiler.version,
+            "peer": f"emx-onnx-cgen {version('emx-onnx-cgen')}",
             "rows": rows,
             **origin(),
         }

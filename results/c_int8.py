@@ -42,23 +42,15 @@ def c_int8_files(
         f"The network {notation} in 8-bit integers: pictures of {times(shape)} to "
         f"{quantised.classes} classes. Written by Pennyweight."
     )
-    upper = name.upper()
-    levels = _LEVEL if len(quantised.levels) > 1 or shape[2] > 1 else ""
-    text = f"""\
-{c_text.comment(about)}
-#include "{name}.h"
-{includes(quantised.steps)}
-{c_text.class_names(name, class_names)}{levels}{kernels(writer.used, INT8)}
-{writer.constants()}
+    functions = writer.constants() + _picture(quantised, name.upper())
+    body = f"""\
+{includes(quantised.steps)}{_LEVEL if "level(" in functions else ""}\
+{kernels(writer.used, INT8)}
+{functions}
 static int8_t arena[{plan.size}];
-{_picture(quantised, upper)}
-void {name}_logits(const uint8_t picture[{upper}_PICTURE], float logits[{upper}_CLASSES])
-{{
-    read_picture(picture, arena + {plan.offsets[0]});
-{calls}}}
-{c_text.classify(name)}"""
-    header = c_text.header(name, about, shape, quantised.classes)
-    return {f"{name}.c": text.encode(), f"{name}.h": header.encode()}
+"""
+    calls = f"    read_picture(picture, arena + {plan.offsets[0]});\n{calls}"
+    return c_text.program(name, about, shape, class_names, body, calls)
 
 
 def _picture(quantised: Quantised, upper: str) -> str:

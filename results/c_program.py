@@ -95,8 +95,7 @@ def measure_c(
         # Addresses in constants are known beforehand on a microcontroller, as they are without PIC.
         compile_it = [compiler.path, "-std=c99", "-Os", "-fno-pic", *flags, "-c", source]
         _run([*compile_it, "-o", "model.o"], place)
-        told = _run(["size", "-A", "model.o"], place) if shutil.which("size") else ""
-        sections = re.findall(r"^\.(text|rodata|data|bss)\S*\s+(\d+)", told, re.MULTILINE)
+        sections = _sections(place)
         if not sections:
             return None
         sizes = [(kind, int(size)) for kind, size in sections]
@@ -105,6 +104,14 @@ def measure_c(
             static_bytes=sum(size for kind, size in sizes if kind in ("data", "bss")),
             stack_bytes=_stack(compile_it, place),
         )
+
+
+def _sections(place: Path) -> list[tuple[str, str]]:
+    """(kind, bytes) of what is in `model.o`; nothing where `size` is none of GNU or LLVM."""
+    if not shutil.which("size"):
+        return []
+    said = subprocess.run(["size", "-A", "model.o"], cwd=place, capture_output=True, text=True)
+    return re.findall(r"^\.(text|rodata|data|bss)\S*\s+(\d+)", said.stdout, re.MULTILINE)
 
 
 def _stack(compile_it: Sequence[str], place: Path) -> int | None:

@@ -1,7 +1,8 @@
 """A deployed network as C99 for a microcontroller: no heap, no library but `expf` for SiLU.
 
 Weights are constants, which lie in flash; feature maps share one static arena. Each kind of
-operation is one function (`c_kernels`), called with a constant structure for each step.
+operation is one function (`c_kernels`), called with a constant structure for each step. An `int`
+must have 32 bits.
 """
 
 from __future__ import annotations
@@ -37,17 +38,13 @@ def c_files(
     plan = plan_memory(deployed, with_logits=False)
     writer = FloatWriter(deployed.steps)
     calls = writer.calls(plan.offsets)
-    shape = deployed.input_shape
     about = (
-        f"The network {notation}: pictures of {times(shape)} to {deployed.classes} classes, "
-        f"{deployed.params:,} parameters. Written by Pennyweight."
+        f"The network {notation}: pictures of {times(deployed.input_shape)} to "
+        f"{deployed.classes} classes, {deployed.params:,} parameters. Written by Pennyweight."
     )
     upper = name.upper()
-    text = f"""\
-{c_text.comment(about)}
-#include "{name}.h"
-{includes(deployed.steps)}
-{c_text.class_names(name, class_names)}{kernels(writer.used, FLOAT)}
+    body = f"""\
+{kernels(writer.used, FLOAT)}
 {writer.constants()}
 static float arena[{plan.size}];
 
@@ -60,14 +57,11 @@ static void normalise(const uint8_t *picture, float *x)
         for (int channel = 0; channel < {upper}_CHANNELS; channel++, at++)
             x[at] = ((float)picture[at] / 255 - mean[channel]) / deviation[channel];
 }}
-
-void {name}_logits(const uint8_t picture[{upper}_PICTURE], float logits[{upper}_CLASSES])
-{{
-    normalise(picture, arena + {plan.offsets[0]});
-{calls}}}
-{c_text.classify(name)}"""
-    header = c_text.header(name, about, shape, deployed.classes)
-    return {f"{name}.c": text.encode(), f"{name}.h": header.encode()}
+"""
+    calls = f"    normalise(picture, arena + {plan.offsets[0]});\n{calls}"
+    return c_text.program(
+        name, about, deployed.input_shape, class_names, includes(deployed.steps) + body, calls
+    )
 
 
 def times(shape: Shape) -> str:

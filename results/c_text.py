@@ -10,7 +10,28 @@ import numpy as np
 from pennyweight.arch.layers import Shape
 
 
-def header(name: str, about: str, shape: Shape, classes: int) -> str:
+def program(
+    name: str, about: str, shape: Shape, names: Sequence[str], body: str, calls: str
+) -> dict[str, bytes]:
+    """The source and the header of a program called `name`.
+
+    `body` is what its `{name}_logits` needs, which runs `calls`; `names` are those of the classes.
+    """
+    upper = name.upper()
+    source = f"""\
+{comment(about)}
+#include "{name}.h"
+{body}
+{_class_names(name, names)}
+void {name}_logits(const uint8_t picture[{upper}_PICTURE], float logits[{upper}_CLASSES])
+{{
+{calls}}}
+{_classify(name)}"""
+    header = _header(name, about, shape, len(names))
+    return {f"{name}.c": source.encode(), f"{name}.h": header.encode()}
+
+
+def _header(name: str, about: str, shape: Shape, classes: int) -> str:
     """The header of a program called `name`."""
     upper = name.upper()
     height, width, channels = shape
@@ -48,12 +69,12 @@ int {name}_classify(const uint8_t picture[{upper}_PICTURE]);
 """
 
 
-def class_names(name: str, names: Sequence[str]) -> str:
+def _class_names(name: str, names: Sequence[str]) -> str:
     rows = "".join(f"    {string(each)},\n" for each in names)
     return f"const char *const {name}_class_names[{name.upper()}_CLASSES] = {{\n{rows}}};\n"
 
 
-def classify(name: str) -> str:
+def _classify(name: str) -> str:
     upper = name.upper()
     return f"""
 int {name}_classify(const uint8_t picture[{upper}_PICTURE])

@@ -1,9 +1,11 @@
 """From a deployed network to 8-bit integers, with some training pictures to measure on.
 
 It goes step by step, with what the network makes of the pictures in float and in integers side by
-side. The range of a value's levels is the one with the least squared error; what is cut off costs
-less than coarser levels everywhere. Then each channel of a convolution or a product is shifted by
-the mean difference between float and integers (bias correction; Nagel et al., arXiv:1906.04721).
+side. Each channel of a convolution or a product is shifted by the mean difference between the two
+(bias correction; Nagel et al., arXiv:1906.04721), which on MNIST brought the logits of the best
+network under 8,000 parameters from 1.7% to 1.2% of their deviation away. A value's levels range
+over what was seen, less what is cut off where the squared error gains by it; for the networks of
+`results/records` that is as good as the whole range, to a tenth, and one far value spoils nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pennyweight.results.quantised import (
     keeps_levels,
 )
 
-PICTURES = 512  # for calibration; more told nothing new
+PICTURES = 512  # to measure on; twice as many told nothing new
 _SAMPLE = 100_000  # values of which a range is chosen
 _CUTS = np.linspace(1, 0.3, 36)  # of the whole range
 
@@ -30,10 +32,13 @@ _CUTS = np.linspace(1, 0.3, 36)  # of the whole range
 def quantise(deployed: Deployed, images_nhwc: np.ndarray) -> Quantised:
     """`deployed` in 8-bit integers, measured on uint8 training pictures (n, h, w, c).
 
-    A few hundred are enough, of all classes.
+    Of more than `PICTURES` so many are drawn, always the same: a few hundred tell enough.
     """
     if not len(images_nhwc):
         raise ValueError("Quantisation needs at least one picture to measure on.")
+    if len(images_nhwc) > PICTURES:
+        drawn = np.random.default_rng(0).choice(len(images_nhwc), PICTURES, replace=False)
+        images_nhwc = images_nhwc[np.sort(drawn)]
     kernels = _Kernels()
     made = Quantised(
         input_shape=deployed.input_shape,

@@ -12,7 +12,9 @@ from c_networks import (
     int8_program,
     quantised_of,
 )
+from hypothesis import given, settings
 from networks import NETWORKS, random_images
+from strategies import architectures
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.zoo import ZOO
@@ -64,3 +66,13 @@ def test_its_arena_is_a_quarter_of_that_of_floats() -> None:
     assert 4 * narrow.static_bytes == wide.static_bytes
     assert narrow.flash_bytes < wide.flash_bytes
     assert np.isfinite(narrow.ram_bytes)
+
+
+@pytest.mark.extended
+@settings(max_examples=25, derandomize=True, deadline=None)
+@given(architectures(most=4))
+def test_programs_of_random_networks_compute_what_they_should(network: Architecture) -> None:
+    images = random_images(network, 3)
+    found = run_c(float_program(network), images, compiler=compiler(), flags=SANITIZED)
+    close(found, deployed_of(network).logits(images))
+    same_as_simulated(network, SANITIZED)

@@ -16,7 +16,7 @@ from pennyweight.arch.notation import parse
 from pennyweight.arch.operations import Convolve, Multiply
 from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle_reader import read_bundle
-from pennyweight.results.quantise import PICTURES, levels_of, quantise
+from pennyweight.results.quantise import levels_of, quantise
 from pennyweight.results.quantised import Levels, sums_of
 from pennyweight.train import state_file
 from pennyweight.train.data import describe, load_training_set, normalisation, split
@@ -104,8 +104,9 @@ def test_no_picture_to_measure_on_is_refused() -> None:
 def test_the_best_network_on_mnist_loses_a_fifth_of_a_point_at_most(mnist: str) -> None:
     bundle = read_bundle(Path(__file__).parent / "models" / "mnist")
     told = bundle.manifest["normalisation"]
-    network, trees = bundle.architecture, (bundle.params, bundle.statistics)
-    deployed = deploy(network, *trees, told["mean"], told["std"])
+    deployed = deploy(
+        bundle.architecture, bundle.params, bundle.statistics, told["mean"], told["std"]
+    )
     before, after = correct(deployed, mnist)
     assert before > 0.995 * 6_000
     assert after >= before - 0.002 * 6_000
@@ -117,10 +118,11 @@ def test_a_network_on_digits_hardly_loses_anything() -> None:
     chosen = Candidate(architecture=network, recipe=Recipe(), seed=0)
     task = Task(source="digits", split_seed=0, candidate=chosen, epochs=8, from_epoch=0, to_epoch=8)
     model = train_rung(task).model
-    trees = state_file.layers(model, "weights"), state_file.layers(model, "statistics")
+    params, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
     dataset = load_training_set("digits")
     learned = dataset.images[split(dataset.labels, 0).train]
-    before, after = correct(deploy(network, *trees, *normalisation(learned)), "digits")
+    deployed = deploy(network, params, statistics, *normalisation(learned))
+    before, after = correct(deployed, "digits")
     assert before > 0.85 * 288
     assert after >= before - 2
 
@@ -130,6 +132,6 @@ def correct(deployed: Deployed, data: str) -> tuple[int, int]:
     dataset = load_training_set(data)
     parts = split(dataset.labels, 0)
     images, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
-    quantised = quantise(deployed, dataset.images[parts.train[:PICTURES]])
+    quantised = quantise(deployed, dataset.images[parts.train])
     right = [(model.logits(images).argmax(1) == labels).sum() for model in (deployed, quantised)]
     return int(right[0]), int(right[1])
