@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from pennyweight.train.data import Dataset
 
 PROBE = 256  # pictures that stay in a bundle, for its proofs
-CALIBRATION = 1_024  # pictures that tell how large the values of a quantised network become
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trained:
     """A network's weights and facts, and uint8 pictures (n, h, w, c).
 
-    `learned` are some that it learned from: the probe and the calibration are taken from them.
+    `learned` are some that it learned from, by which 8-bit forms are calibrated, and of which a
+    bundle keeps a few.
     `checked` are those that exports are compared on; without `labels` their classes are not known.
     Raises ValueError for weights or facts that are another network's.
     """
@@ -78,7 +78,7 @@ class Trained:
     def quantised(self) -> Quantised:
         from pennyweight.results.quantise import quantise
 
-        return quantise(self.deployed, spread(self.learned, CALIBRATION))
+        return quantise(self.deployed, self.learned)
 
 
 def trained_bundle(folder: Path) -> Trained:
