@@ -184,8 +184,9 @@ def _train(
     watch: Watcher,
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
+    start = _start_of(known, folder)
     tasks = [
-        task_again(known, known.trials[trial], seed, whole=part == "test")
+        task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
     for place, outcome in _as_completed(executor, tasks):
@@ -200,6 +201,19 @@ def _train(
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
         watch("fresh", fields)
+
+
+def _start_of(known: StudyRecords, folder: StudyFolder) -> bytes | None:
+    """The trained weights that the study's network started from."""
+    if not known.start:
+        return None
+    try:
+        return folder.start.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{known.study} started from trained weights, but {folder.start} cannot be read "
+            f"({error.strerror}): bring it back from a copy."
+        ) from error
 
 
 def _as_completed(executor: LocalExecutor, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
