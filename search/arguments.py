@@ -1,4 +1,4 @@
-"""What ARCH means on the command line: a name of the zoo or a pretrained one, a file, a notation."""
+"""What ARCH means on the command line: a name (of the zoo, pretrained), a file or a notation."""
 
 from __future__ import annotations
 

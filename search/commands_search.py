@@ -84,8 +84,8 @@ def search(
     precision
         What matrix products take: float32 or bfloat16, summed in float32 either way.
     after
-        Another search, whose best networks are asked first, scaled to this budget; or pretrained:NAME
-        or a bundle's folder, for the network itself. It may be repeated.
+        Another search, whose best networks are asked first, scaled to this budget; or
+        pretrained:NAME, or a bundle's folder, for the network itself. It may be repeated.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json

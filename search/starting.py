@@ -1,4 +1,4 @@
-"""`train --from MODEL`: a training that starts from the weights of another, on its or other data."""
+"""`train --from MODEL`: a training that starts from the weights of a trained network."""
 
 from __future__ import annotations
 
