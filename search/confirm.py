@@ -85,8 +85,9 @@ class Confirmation:
         check_workers(workers, where)
         if not self._pending(known, entrants):
             return self._found(known, entrants)
-        load_shown(known.data, known, show=progress)
         folder = StudyFolder(self.runs / self.study)
+        start = _start_of(known, folder)
+        load_shown(known.data, known, show=progress)
         warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
         total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
@@ -102,7 +103,7 @@ class Confirmation:
             records.append("session", **session, versions=versions())
             try:
                 while pending := self._pending(known, entrants):
-                    _train(known, pending, executor, folder, records, watch)
+                    _train(known, pending, start, executor, folder, records, watch)
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -178,13 +179,13 @@ def _raced(
 def _train(
     known: StudyRecords,
     entries: list[Entry],
+    start: bytes | None,
     executor: LocalExecutor,
     folder: StudyFolder,
     records: RecordFile,
     watch: Watcher,
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
-    start = _start_of(known, folder)
     tasks = [
         task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries

@@ -106,12 +106,11 @@ def describe_named() -> Shown:
 def _pretrained(name: str) -> dict[str, Any]:
     bundle = read_bundle(pretrained_folder(f"{PREFIX}{name}") or Path())
     tested, data = bundle.manifest["confirmed"], bundle.manifest["data"]["name"]
-    mean, low, high = (f"{tested[part]:.2%}" for part in ("mean", "low", "high"))
-    seeds = len(tested["seeds"])
+    mean, low, high = (f"{100 * tested[part]:.2f}" for part in ("mean", "low", "high"))
     return {
         "name": name,
         "notation": bundle.architecture.notation,
-        "about": f"trained on {data}; {mean} on test ({low} to {high}, {seeds} seeds)",
+        "about": f"trained on {data}; {mean}% [{low}, {high}] on test",
         "data": data,
         "test_accuracy": {part: tested[part] for part in ("mean", "low", "high")},
         **cost(bundle.architecture).to_json(),
