@@ -37,8 +37,8 @@ def main() -> None:
     if not ran.stdout.startswith(b"one.png: 1 "):
         raise SystemExit(f"A drawn 1 must be taken for one, but: {ran.stdout.decode()}")
     print(
-        f"The wheel works: {len(names)} modules import, `pennyweight --help` answers, and a network "
-        "that came trained reads a digit."
+        f"The wheel works: {len(names)} modules import, `pennyweight --help` answers, and a "
+        "pretrained network reads a digit."
     )
 
 

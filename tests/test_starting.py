@@ -82,7 +82,7 @@ def test_what_was_kept_is_said_and_recorded(place: Path, fine: Ran) -> None:
     assert study.start == {"model": "one", "identity": identity, "anew": "dense1"}
     (trial,) = study.trials.values()
     assert trial.notation == NETWORK.replace("10", "3")
-    assert trial.recipe["peak_learning_rate"] == gentler(Recipe()).peak_learning_rate
+    assert dict(trial.recipe) == gentler(Recipe(), 160).to_json()
     start = StudyFolder(place / "runs" / "fine").start.read_bytes()
     kept = state_file.layers(start, "weights")
     mine = find_origin(place / "runs", "one").params
@@ -113,7 +113,7 @@ def test_one_that_was_killed_goes_on_as_it_began(here: Path, fine: Ran, lines: f
 
 def test_another_start_under_its_name_is_refused(here: Path, fine: Ran) -> None:
     before, identity = tree(here), find_origin(here / "runs", "one").identity
-    random = {"arch": NETWORK.replace("10", "3"), "recipe": gentler(Recipe())}
+    random = {"arch": NETWORK.replace("10", "3"), "recipe": gentler(Recipe(), 160)}
     with pytest.raises(UsageError) as caught:
         train(data="npz:few.npz", study="fine", max_epochs=2, **random)  # type: ignore[arg-type]
     told = f"(start is the weights {identity} there and random weights here)"
@@ -153,8 +153,16 @@ def test_from_python_and_on_its_own_data(here: Path) -> None:
     assert found.best.val_accuracy == pytest.approx(began.val_accuracy, abs=0.02)
 
 
-def test_the_usual_rate_is_gentler() -> None:
-    assert gentler(Recipe(peak_learning_rate=0.03)) == Recipe(peak_learning_rate=0.03 / SLOWER)
+@pytest.mark.parametrize(
+    ("pictures", "batch"), [(60_000, 64), (320, 64), (319, 32), (100, 16), (40, 8), (20, 8)]
+)
+def test_the_usual_recipe_is_gentler_and_of_few_pictures_in_smaller_batches(
+    pictures: int, batch: int
+) -> None:
+    usual = Recipe(peak_learning_rate=0.03, batch_size=64, rotation=3.0)
+    wanted = dataclasses.replace(usual, peak_learning_rate=0.03 / SLOWER, batch_size=batch)
+    assert gentler(usual, pictures) == wanted
+    assert gentler(Recipe(batch_size=4), pictures).batch_size == 4
 
 
 @pytest.mark.parametrize(
