@@ -152,9 +152,8 @@ def train(
         epochs and seed hold where no flag says otherwise.
     from_
         Instead of ARCH a trained network: STUDY, STUDY:TRIAL, a bundle's folder or pretrained:NAME.
-        The training starts from its weights, by its recipe at a third of the peak learning rate,
-        and of few pictures in smaller batches. For classes that it does not know, its last layer is
-        made anew.
+        The training starts from its weights, by its recipe, but for few pictures in smaller
+        batches. For classes that it does not know, its last layer is made anew.
     data
         The data set; with --from MODEL's own, and otherwise digits if nothing says otherwise.
     recipe

@@ -288,8 +288,8 @@ def train(
 
     `arch` may be a notation, zoo:NAME, pretrained:NAME or a JSON file such as a record, whose data,
     recipe, epochs and seed then hold where nothing else is given. Instead of it, `start` is a
-    trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts, at
-    a gentler rate. Raises UsageError for anything that cannot be.
+    trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts.
+    Raises UsageError for anything that cannot be.
     """
     begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
     training = Training.of(

@@ -15,7 +15,6 @@ from pennyweight.train.data import describe, overlap
 from pennyweight.train.recipe import Recipe
 from pennyweight.train.transfer import kept_for, pack_start
 
-SLOWER = 3  # times: the peak rate of a fine-tuning, against that of the training before it
 STEPS = 5  # an epoch, at least: of few pictures, batches are halved until there are as many,
 SMALLEST_BATCH = 8  # or they are as small as this
 
@@ -86,25 +85,20 @@ def start_from(
         anew=kept.anew,
         weights=pack_start(kept.params),
     )
-    recipe = gentler(origin.recipe, info.train_examples)
+    recipe = for_few(origin.recipe, info.train_examples)
     return Named(kept.architecture, recipe, data=data, precision=origin.precision), start
 
 
-def gentler(recipe: Recipe, pictures: int) -> Recipe:
-    """The recipe for what has learned already, and goes on with so many training pictures.
+def for_few(recipe: Recipe, pictures: int) -> Recipe:
+    """The recipe for so many training pictures: batches as for many make hardly a step an epoch.
 
-    At the full rate its first steps would undo that; and of few pictures, batches as large as for
-    many would make hardly a step an epoch (`benchmarks/transfer.py --choose`).
-
-    >>> few = gentler(Recipe(peak_learning_rate=0.03, batch_size=64), 100)
-    >>> few.peak_learning_rate, few.batch_size
-    (0.01, 16)
+    >>> for_few(Recipe(batch_size=64), 100).batch_size
+    16
     """
     batch = recipe.batch_size
     while batch > SMALLEST_BATCH and pictures < STEPS * batch:
         batch //= 2
-    rate = float(f"{recipe.peak_learning_rate / SLOWER:.3g}")
-    return replace(recipe, peak_learning_rate=rate, batch_size=batch)
+    return replace(recipe, batch_size=batch)
 
 
 def _check_pictures(origin: Origin, data: str, seed: int, whole: bool) -> None:

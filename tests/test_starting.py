@@ -17,7 +17,7 @@ from pennyweight.results.studies import load_study
 from pennyweight.search import Found, train
 from pennyweight.search.confirm import Confirmation
 from pennyweight.search.recording import task_again
-from pennyweight.search.starting import SLOWER, gentler, start_from
+from pennyweight.search.starting import for_few, start_from
 from pennyweight.train import state_file
 from pennyweight.train.data import load_training_set
 from pennyweight.train.recipe import Recipe
@@ -82,7 +82,7 @@ def test_what_was_kept_is_said_and_recorded(place: Path, fine: Ran) -> None:
     assert study.start == {"model": "one", "identity": identity, "anew": "dense1"}
     (trial,) = study.trials.values()
     assert trial.notation == NETWORK.replace("10", "3")
-    assert dict(trial.recipe) == gentler(Recipe(), 160).to_json()
+    assert dict(trial.recipe) == for_few(Recipe(), 160).to_json()
     start = StudyFolder(place / "runs" / "fine").start.read_bytes()
     kept = state_file.layers(start, "weights")
     mine = find_origin(place / "runs", "one").params
@@ -93,7 +93,7 @@ def test_what_was_kept_is_said_and_recorded(place: Path, fine: Ran) -> None:
 def go_on(model: str = "one", **changes: Any) -> Found:
     """As `FEW` does, in the working folder."""
     usual = {"data": "npz:few.npz", "study": "fine", "max_epochs": 2, "progress": False}
-    return train(start=model, runs="runs", **usual | changes)  # type: ignore[arg-type]
+    return train(start=model, runs="runs", **usual | changes)
 
 
 def test_it_serves_as_any_other_network(here: Path, fine: Ran) -> None:
@@ -113,9 +113,9 @@ def test_one_that_was_killed_goes_on_as_it_began(here: Path, fine: Ran, lines: f
 
 def test_another_start_under_its_name_is_refused(here: Path, fine: Ran) -> None:
     before, identity = tree(here), find_origin(here / "runs", "one").identity
-    random = {"arch": NETWORK.replace("10", "3"), "recipe": gentler(Recipe(), 160)}
+    random = {"arch": NETWORK.replace("10", "3"), "recipe": for_few(Recipe(), 160)}
     with pytest.raises(UsageError) as caught:
-        train(data="npz:few.npz", study="fine", max_epochs=2, **random)  # type: ignore[arg-type]
+        train(data="npz:few.npz", study="fine", max_epochs=2, **random)
     told = f"(start is the weights {identity} there and random weights here)"
     assert told in str(caught.value)
     assert tree(here) == before
@@ -156,13 +156,10 @@ def test_from_python_and_on_its_own_data(here: Path) -> None:
 @pytest.mark.parametrize(
     ("pictures", "batch"), [(60_000, 64), (320, 64), (319, 32), (100, 16), (40, 8), (20, 8)]
 )
-def test_the_usual_recipe_is_gentler_and_of_few_pictures_in_smaller_batches(
-    pictures: int, batch: int
-) -> None:
+def test_few_pictures_come_in_smaller_batches(pictures: int, batch: int) -> None:
     usual = Recipe(peak_learning_rate=0.03, batch_size=64, rotation=3.0)
-    wanted = dataclasses.replace(usual, peak_learning_rate=0.03 / SLOWER, batch_size=batch)
-    assert gentler(usual, pictures) == wanted
-    assert gentler(Recipe(batch_size=4), pictures).batch_size == 4
+    assert for_few(usual, pictures) == dataclasses.replace(usual, batch_size=batch)
+    assert for_few(Recipe(batch_size=4), pictures).batch_size == 4
 
 
 @pytest.mark.parametrize(
