@@ -90,8 +90,10 @@ FIRST = Task(source="digits", split_seed=0, candidate=CHOSEN, epochs=2, from_epo
 
 
 def weights(model: bytes) -> np.ndarray:
+    """All of them, sorted by name: a file has no order."""
+    layers = sorted(state_file.layers(model, "weights").items())
     return np.concatenate(
-        [a.ravel() for t in state_file.layers(model, "weights").values() for a in t.values()]
+        [array.ravel() for _, each in layers for _, array in sorted(each.items())]
     )
 
 
