@@ -11,7 +11,7 @@ before, what it says of the digits. Intervals are Student's, over seeds; the gai
 longer training, by pairs.
 
 --choose compares learning rates instead, on pictures of the training part: the default of `--from`
-was chosen so. Expect ten minutes on two cores.
+was chosen so. expect ten minutes on two cores.
 """
 
 from __future__ import annotations
