@@ -1,6 +1,7 @@
 """Checks the installed wheel: run it with the Python of an environment that has only the wheel.
 
-Every module imports from what was installed, so each dependency is declared; the command answers.
+Every module imports from what was installed, so each dependency is declared; the command answers,
+and a network that comes trained classifies a picture.
 Only the modules of an extra, which is not there, may lack what it brings.
 """
 
@@ -28,10 +29,26 @@ def main() -> None:
         file = Path(str(module.__file__)).resolve()
         if not file.is_relative_to(installed):
             raise SystemExit(f"{name} must come from {installed}, but was imported from {file}.")
-    command = [str(Path(sys.executable).with_name("pennyweight")), "--help"]
+    command = str(Path(sys.executable).with_name("pennyweight"))
     with tempfile.TemporaryDirectory() as elsewhere:
-        subprocess.run(command, cwd=elsewhere, check=True, stdout=subprocess.DEVNULL)
-    print(f"The wheel works: {len(names)} modules import, and `pennyweight --help` answers.")
+        draw_a_one(Path(elsewhere, "one.png"))
+        for words in (["--help"], ["predict", "pretrained:digits", "one.png"]):
+            ran = subprocess.run([command, *words], cwd=elsewhere, check=True, capture_output=True)
+    if not ran.stdout.startswith(b"one.png: 1 "):
+        raise SystemExit(f"A drawn 1 must be taken for one, but: {ran.stdout.decode()}")
+    print(
+        f"The wheel works: {len(names)} modules import, `pennyweight --help` answers, and a "
+        "pretrained network reads a digit."
+    )
+
+
+def draw_a_one(path: Path) -> None:
+    """White on black, with a flag, as large as the frame."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("L", (80, 80), 0)
+    ImageDraw.Draw(picture).line([(30, 22), (42, 8), (42, 72)], fill=255, width=9)
+    picture.save(path)
 
 
 def module_names(package: str) -> list[str]:

@@ -18,6 +18,7 @@ from pennyweight.results.leaderboard import rows
 from pennyweight.results.loaded import LoadedModel, bundle_folder, load_model
 from pennyweight.results.models import Model, find_model
 from pennyweight.results.preparation import BlankPictureError, prepare
+from pennyweight.results.pretrained import pretrained_beside, pretrained_folder
 from pennyweight.train.picture_file import open_picture
 
 if TYPE_CHECKING:
@@ -61,16 +62,15 @@ class Answer:
 class Choice:
     """The models to choose from, each loaded and compiled when it is first used.
 
-    Of a study these are its Pareto front and the model that was named; a bundle stands alone. It
-    may be used from several threads. Raises UsageError as `find_model` and `read_bundle` do.
+    Of a study these are its Pareto front and the model that was named; a pretrained network stands
+    beside the others of the same data, and a bundle alone. It may be used from several threads.
+    Raises UsageError as `find_model` and `read_bundle` do.
     """
 
     def __init__(self, runs: Path, name: str) -> None:
         self._runs = runs
-        folder = bundle_folder(runs, name)
-        if folder:
-            bundle = read_bundle(folder)
-            self.offers = [offer_of(bundle.architecture, bundle.facts, name=name)]
+        if folder := bundle_folder(runs, name):
+            self.offers = _offers_of_bundle(folder, name)
             self.named = name
         else:
             found = find_model(runs, name)
@@ -158,6 +158,22 @@ def offer_of(architecture: Architecture, facts: Facts, *, name: str) -> Offer:
         accuracy=tested.mean if tested else validated,
         measured_on="test" if tested else "validation" if validated is not None else None,
     )
+
+
+def _offers_of_bundle(folder: Path, name: str) -> list[Offer]:
+    """Of one that comes with the package, those that learned from the same data too."""
+    if not pretrained_folder(name):
+        return [_offer_of_bundle(folder, name)]
+    return [
+        _offer_of_bundle(beside, each)
+        for each in pretrained_beside(name)
+        if (beside := pretrained_folder(each))
+    ]
+
+
+def _offer_of_bundle(folder: Path, name: str) -> Offer:
+    bundle = read_bundle(folder)
+    return offer_of(bundle.architecture, bundle.facts, name=name)
 
 
 def _is_plain(picture: Image) -> bool:

@@ -50,6 +50,11 @@ class StudyFolder:
         """The weights as they are scored and exported."""
         return self.path / "models" / f"{trial:06d}-{epoch:04d}.safetensors"
 
+    @property
+    def start(self) -> Path:
+        """The trained weights that its one network started from, where it did."""
+        return self.path / "start.safetensors"
+
     def fresh_model(self, trial: int, seed: int) -> Path:
         """The weights of a trial that was confirmed, from one of its fresh seeds."""
         return self.path / "confirmed" / f"{trial:06d}-{seed}.safetensors"

@@ -36,9 +36,10 @@ def fresh_logits(what: str, program: str, folder: Path, images: np.ndarray) -> n
     with tempfile.TemporaryDirectory(prefix="pennyweight-") as work:
         files = Path(work, "images.npy"), Path(work, "logits.npy")
         np.save(files[0], images)
+        # Isolated from our folder and environment; a bundle's bytecode is neither read nor written.
+        flags = ("-I", "-B", "-X", f"pycache_prefix={work}")
         run = subprocess.run(
-            # Isolated from our folder and environment, and leaving no bytecode in the bundle.
-            [sys.executable, "-I", "-B", "-c", _BEFORE + program + _AFTER, folder, *files],
+            [sys.executable, *flags, "-c", _BEFORE + program + _AFTER, folder, *files],
             # On the CPU, as this process may hold all the memory of other devices; and the last
             # line of a traceback is to be the error, not JAX's remark on what it left out.
             env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"},

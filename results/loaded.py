@@ -1,4 +1,4 @@
-"""MODEL on the command line: a bundle's folder or STUDY[:TRIAL], ready to classify pictures."""
+"""MODEL on the command line, ready to classify: STUDY[:TRIAL], a bundle or `pretrained:NAME`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.models import Model, find_model, load_data_of
+from pennyweight.results.pretrained import RESERVED, pretrained_folder
 from pennyweight.results.studies import study_names
 from pennyweight.train.look import Look, look_of
 
@@ -38,11 +39,16 @@ def load_model(runs: Path, name: str) -> LoadedModel:
     Raises UsageError for what does not exist, is damaged, or has no weights yet.
     """
     folder = bundle_folder(runs, name)
-    return _of_bundle(folder, runs) if folder else load_trained(find_model(runs, name), name)
+    return _of_bundle(folder, name, runs) if folder else load_trained(find_model(runs, name), name)
 
 
 def bundle_folder(runs: Path, name: str) -> Path | None:
-    """The folder of the bundle called `name`; None where a study or its trial is meant."""
+    """The folder of the bundle called `name`; None where a study or its trial is meant.
+
+    Raises UsageError for a pretrained network that there is not.
+    """
+    if found := pretrained_folder(name):
+        return found
     is_study = name.partition(":")[0] in study_names(runs)
     return Path(name) if not is_study and (Path(name).is_dir() or "/" in name) else None
 
@@ -76,13 +82,13 @@ def load_trained(model: Model, name: str) -> LoadedModel:
     )
 
 
-def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
+def _of_bundle(folder: Path, name: str, runs: Path) -> LoadedModel:
     from pennyweight.train.classifier import Classifier
 
     bundle = read_bundle(folder)
     facts = bundle.facts
     return LoadedModel(
-        name=str(folder),
+        name=name,
         classifier=Classifier(
             bundle.architecture, bundle.params, bundle.statistics, facts.mean, facts.std
         ),
@@ -92,11 +98,11 @@ def _of_bundle(folder: Path, runs: Path) -> LoadedModel:
         data_fingerprint=facts.data_fingerprint,
         split_seed=facts.split_seed,
         whole=facts.whole,
-        readings=_ledger(runs, facts.study),
+        readings=_ledger(runs, name, facts.study),
     )
 
 
-def _ledger(runs: Path, study: str) -> Path:
+def _ledger(runs: Path, name: str, study: str) -> Path:
     """The study's that it was exported from, where that is here: a bundle stays as it is."""
-    here = study in study_names(runs)
+    here = study in study_names(runs) and name.partition(":")[0] != RESERVED
     return StudyFolder(runs / study).readings if here else runs / "test-readings.jsonl"

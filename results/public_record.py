@@ -72,6 +72,7 @@ def _record(study: StudyRecords, found: Confirmed, command: Sequence[str]) -> di
             "study": study.study,
             "trial": found.trial,
             "proposer": trial.proposer,
+            "genome": dict(trial.genome),
             "settings": dict(study.settings),
             "trials": study.counts,
             "validation_accuracy": trial.val_accuracy,

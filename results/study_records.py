@@ -158,6 +158,14 @@ class StudyRecords:
         """Whether its one network was trained on the validation pictures too."""
         return self.settings.get("whole", False)
 
+    @property
+    def start(self) -> Mapping[str, Any] | None:
+        """What its one network started from: `model`, its `identity`, which layer was made `anew`.
+
+        None for random weights.
+        """
+        return self.settings.get("start")
+
     @cached_property
     def counts(self) -> dict[State, int]:
         """How many trials are in each state, zeros included."""

@@ -47,7 +47,7 @@ _AGAIN = "copy the bundle again from where it was whole, or export it again."
 
 
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    here = {path.name for path in folder.iterdir()}
+    here = {path.name for path in folder.iterdir()} - {"__pycache__"}  # which pip leaves, unread
     for name in sorted(set(listed) - here):
         raise UsageError(f"{folder / name} is missing: {_AGAIN}")
     for name in sorted(here - set(listed) - {MANIFEST}):

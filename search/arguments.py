@@ -1,4 +1,4 @@
-"""What ARCH means on the command line: a zoo name, a JSON file, or a notation."""
+"""What ARCH means on the command line: a name (of the zoo, pretrained), a file or a notation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import entry
+from pennyweight.results.origin import find_origin
+from pennyweight.results.pretrained import PREFIX
 from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Recipe
 
@@ -31,7 +33,7 @@ _OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
 
 @dataclass(frozen=True)
 class Named:
-    """An architecture, and what a record or the zoo says of its training."""
+    """An architecture, and what a record, the zoo or a bundle says of its training."""
 
     architecture: Architecture
     recipe: Recipe | None = None
@@ -54,12 +56,14 @@ def read_arch(
 
     A notation is read for the pictures of `data`, or for `input_shape` and `classes`.
     """
-    if text.startswith("zoo:") or text.endswith(".json"):
+    if text.startswith(("zoo:", PREFIX)) or text.endswith(".json"):
         if input_shape is not None or classes is not None:
             raise UsageError(
                 f"{text} has an input shape and classes of its own: leave out --input and "
                 "--classes, which are for a notation."
             )
+        if text.startswith(PREFIX):
+            return _from_pretrained(text)
         return _from_file(Path(text)) if text.endswith(".json") else _from_zoo(text[4:])
     if (input_shape is None) != (classes is None):
         raise UsageError("--input and --classes go together: give both, or --data instead.")
@@ -88,6 +92,18 @@ def read_recipe(path: Path) -> Recipe:
 def _from_zoo(name: str) -> Named:
     found = entry(name)
     return Named(found.architecture, Recipe.from_json(found.recipe) if found.recipe else None)
+
+
+def _from_pretrained(text: str) -> Named:
+    """To be trained anew, as it was; from another seed, or the result is known."""
+    origin = find_origin(Path(), text)
+    return Named(
+        origin.architecture,
+        origin.recipe,
+        data=origin.data,
+        epochs=origin.epochs,
+        precision=origin.precision,
+    )
 
 
 def _from_file(path: Path) -> Named:

@@ -114,7 +114,8 @@ def inspect(
     Parameters
     ----------
     arch
-        A notation such as "c8br m2 c16br A d10+", a JSON file, or zoo:NAME. Without it, the zoo.
+        A notation such as "c8br m2 c16br A d10+", a JSON file, zoo:NAME or pretrained:NAME. Without
+        it, the networks that have a name.
     data
         The data set that a notation is read for.
     input
@@ -125,12 +126,12 @@ def inspect(
         Print one JSON document.
     """
     from pennyweight.search.arguments import read_arch
-    from pennyweight.search.describe import describe_architecture, describe_zoo
+    from pennyweight.search.describe import describe_architecture, describe_named
 
     if arch is None:
         if input is not None or classes is not None:
             raise UsageError("--input and --classes are what a notation is read for: give ARCH.")
-        shown = describe_zoo()
+        shown = describe_named()
     else:
         named = read_arch(arch, data=data, input_shape=input, classes=classes)
         shown = describe_architecture(named.architecture)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.search.device import Asked
@@ -81,7 +84,8 @@ def search(
     precision
         What matrix products take: float32 or bfloat16, summed in float32 either way.
     after
-        Another search, whose best networks are asked first, scaled to this budget; may be repeated.
+        Another search, whose best networks are asked first, scaled to this budget; or
+        pretrained:NAME, or a bundle's folder, for the network itself. It may be repeated.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -124,9 +128,10 @@ def search(
 
 
 def train(
-    arch: str,
+    arch: str | None = None,
     /,
     *,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     data: str | None = None,
     recipe: Path | None = None,
     max_epochs: Count | None = None,
@@ -143,10 +148,14 @@ def train(
     Parameters
     ----------
     arch
-        A notation, zoo:NAME or a JSON file, such as a record: its data, recipe, epochs and seed
-        hold where no flag says otherwise.
+        A notation, zoo:NAME, pretrained:NAME or a JSON file, such as a record: its data, recipe,
+        epochs and seed hold where no flag says otherwise.
+    from_
+        Instead of ARCH a trained network: STUDY, STUDY:TRIAL, a bundle's folder or pretrained:NAME.
+        The training starts from its weights, by its recipe, but for few pictures in smaller
+        batches. For classes that it does not know, its last layer is made anew.
     data
-        The data set; digits if nothing says otherwise.
+        The data set; with --from MODEL's own, and otherwise digits if nothing says otherwise.
     recipe
         A JSON file with the training recipe, or a record whose recipe is meant; what it leaves out
         keeps its default.
@@ -166,11 +175,12 @@ def train(
     json
         Print the result as JSON.
     """
-    from pennyweight.search.arguments import first_given, read_arch, read_recipe
+    from pennyweight.search.arguments import read_recipe
     from pennyweight.search.single import Training, measure_trained
+    from pennyweight.search.starting import what_to_train
 
     training = Training.of(
-        read_arch(arch, data=first_given(data, DATA)),
+        *what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=runs),
         data=data,
         recipe=read_recipe(recipe) if recipe else None,
         max_epochs=max_epochs,
@@ -191,11 +201,14 @@ def train(
     if json:
         row = vars(rows(records)[0]) | {"study": training.name, "precision": training.precision}
         row |= {"whole": training.whole}
+        row |= {"start": training.start.to_json()} if training.start else {}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))
         return
     show_leaderboard(records, rows(records), runs / training.name, json=False)
+    if training.start:
+        print(training.start)
     if measured:
         print(f"test accuracy {measured.accuracy:.2%} ({measured.correct:,} of {measured.total:,})")
     say_next(["export"], training.name, runs)
@@ -237,8 +250,14 @@ def confirm(
         Print the leaderboard as JSON.
     """
     from pennyweight.results.leaderboard import rows
+    from pennyweight.results.studies import load_study
     from pennyweight.search.confirm import Confirmation
 
+    if record and (start := load_study(runs, model.partition(":")[0]).start):
+        raise UsageError(
+            f"--record tells how to repeat a training from random weights, but {model} started "
+            f"from those of {start['model']}: leave it out."
+        )
     confirmation = Confirmation(runs=runs, model=model, top=top, race=race, seeds=seeds)
     records, found = confirmation.run(workers=workers, device=device)
     if record:

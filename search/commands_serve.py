@@ -27,8 +27,8 @@ def draw(
     Parameters
     ----------
     model
-        STUDY for its best trial, STUDY:TRIAL, or a bundle's folder. A study's best for their size
-        can be chosen on the page too.
+        STUDY for its best trial, STUDY:TRIAL, a bundle's folder, or pretrained:NAME. A study's best
+        for their size, or the pretrained ones of the same data, can be chosen on the page too.
     host
         The address to serve at; any but this machine's own lets others in.
     port

@@ -139,7 +139,7 @@ def evaluate(
     Parameters
     ----------
     model
-        STUDY, STUDY:TRIAL, or a bundle's folder.
+        STUDY, STUDY:TRIAL, a bundle's folder, or pretrained:NAME.
     data
         Other data than it learned from.
     split
@@ -195,7 +195,7 @@ def predict(
     Parameters
     ----------
     model
-        STUDY, STUDY:TRIAL, or a bundle's folder.
+        STUDY, STUDY:TRIAL, a bundle's folder, or pretrained:NAME.
     images
         PNG, JPEG or WebP files, among others.
     data

@@ -85,8 +85,9 @@ class Confirmation:
         check_workers(workers, where)
         if not self._pending(known, entrants):
             return self._found(known, entrants)
-        load_shown(known.data, known, show=progress)
         folder = StudyFolder(self.runs / self.study)
+        start = _start_of(known, folder)
+        load_shown(known.data, known, show=progress)
         warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
         total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
@@ -102,7 +103,7 @@ class Confirmation:
             records.append("session", **session, versions=versions())
             try:
                 while pending := self._pending(known, entrants):
-                    _train(known, pending, executor, folder, records, watch)
+                    _train(known, pending, start, executor, folder, records, watch)
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -178,6 +179,7 @@ def _raced(
 def _train(
     known: StudyRecords,
     entries: list[Entry],
+    start: bytes | None,
     executor: LocalExecutor,
     folder: StudyFolder,
     records: RecordFile,
@@ -185,7 +187,7 @@ def _train(
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
     tasks = [
-        task_again(known, known.trials[trial], seed, whole=part == "test")
+        task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
     for place, outcome in _as_completed(executor, tasks):
@@ -200,6 +202,19 @@ def _train(
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
         watch("fresh", fields)
+
+
+def _start_of(known: StudyRecords, folder: StudyFolder) -> bytes | None:
+    """The trained weights that the study's network started from."""
+    if not known.start:
+        return None
+    try:
+        return folder.start.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{known.study} started from trained weights, but {folder.start} cannot be read "
+            f"({error.strerror}): bring it back from a copy."
+        ) from error
 
 
 def _as_completed(executor: LocalExecutor, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost, layer_table
 from pennyweight.arch.zoo import ZOO
+from pennyweight.results.bundle_reader import read_bundle
+from pennyweight.results.pretrained import PREFIX, pretrained_folder, pretrained_names
 from pennyweight.search.progress import decoding
 from pennyweight.train.data import available, describe, load_training_set, split
 
@@ -82,18 +85,36 @@ def describe_architecture(architecture: Architecture) -> Shown:
     return Shown(document, architecture.notation, columns, tuple(rows), below)
 
 
-def describe_zoo() -> Shown:
-    """The networks of the zoo."""
+def describe_named() -> Shown:
+    """The networks that have a name: those of the zoo, and those that come trained."""
     entries = {name: (entry, cost(entry.architecture)) for name, entry in ZOO.items()}
+    trained = [_pretrained(name) for name in pretrained_names()]
     document = {
         "zoo": [
             {"name": name, "notation": e.architecture.notation, "about": e.about, **c.to_json()}
             for name, (e, c) in entries.items()
-        ]
+        ],
+        "pretrained": trained,
     }
+    rows: list[tuple[object, ...]]
     rows = [(f"zoo:{n}", c.params, c.macs, e.about) for n, (e, c) in entries.items()]
+    rows += [(f"{PREFIX}{e['name']}", e["params"], e["macs"], e["about"]) for e in trained]
     columns = ("name", "params", "MACs", "about")
     return Shown(document, "Networks by name", columns, tuple(rows))
+
+
+def _pretrained(name: str) -> dict[str, Any]:
+    bundle = read_bundle(pretrained_folder(f"{PREFIX}{name}") or Path())
+    tested, data = bundle.manifest["confirmed"], bundle.manifest["data"]["name"]
+    mean, low, high = (f"{100 * tested[part]:.2f}" for part in ("mean", "low", "high"))
+    return {
+        "name": name,
+        "notation": bundle.architecture.notation,
+        "about": f"trained on {data}; {mean}% [{low}, {high}] on test",
+        "data": data,
+        "test_accuracy": {part: tested[part] for part in ("mean", "low", "high")},
+        **cost(bundle.architecture).to_json(),
+    }
 
 
 def describe_sources() -> Shown:

@@ -17,6 +17,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.confirmed import confirmed
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
+from pennyweight.results.loaded import bundle_folder
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
@@ -34,6 +35,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
@@ -138,7 +140,8 @@ def search(
     under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
     compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
-    The best networks of the studies `after` are asked first, scaled to this budget.
+    The best networks of the studies `after` are asked first, scaled to this budget, and so are
+    bundles and pretrained:NAME.
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -166,37 +169,57 @@ def search(
     return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
 
 
-def _best_genomes(runs: Path, studies: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
-    """The genomes of the best `AFTER` complete trials of each study, by STUDY:TRIAL.
+def _best_genomes(runs: Path, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
+    """The genomes of the best `AFTER` complete trials of each study, and of bundles, by MODEL.
 
-    Each is asked once, with all of the new budget. Raises UsageError for a study that does not
-    exist, has no complete trial, is no search, or saw pictures that are others' test set.
+    Each is asked once, with all of the new budget. Raises UsageError for what does not exist, has
+    no complete trial or no genome of this space, or saw pictures that are others' test set.
     """
     found: dict[str, Mapping[str, Any]] = {}
-    for name in studies:
-        study = load_study(runs, name)
-        if study.settings.get("space") != SPACE:
+    for name in models:
+        known = _of_bundle(runs, name) if bundle_folder(runs, name) else _of_study(runs, name)
+        theirs, genomes = known
+        if overlap(theirs, data):
             raise UsageError(
-                f"--after needs searches of this version's space, but {name} is of another or no "
-                "search: leave it out."
+                f"--after needs networks that did not see the test set of {data}, but {name} is on "
+                f"{theirs}, another part of the same pictures: leave it out."
             )
-        if study.data != data and study.data.partition(":")[0] == data.partition(":")[0]:
-            raise UsageError(
-                f"--after needs searches that did not see the test set of {data}, but {name} is on "
-                f"{study.data}, another part of the same pictures: leave it out."
-            )
-        best = [row.trial for row in rows(study) if row.state == "complete"]
-        if not best:
-            raise UsageError(
-                f"--after needs searches with a complete trial, but {name} has none yet: go on "
-                "with it first."
-            )
-        best = [trial.trial for trial in confirmed(study)] + best
-        for trial in list(dict.fromkeys(best))[:AFTER]:
-            genome = dict(study.trials[trial].genome) | {"share": 1.0}
+        for trial, genome in genomes.items():
             if genome not in found.values():
-                found[f"{name}:{trial}"] = genome
+                found[trial] = genome
     return found
+
+
+def _of_study(runs: Path, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """(its data, the genomes of its best)."""
+    study = load_study(runs, name)
+    if study.settings.get("space") != SPACE:
+        raise UsageError(
+            f"--after needs searches of this version's space, but {name} is of another or no "
+            "search: leave it out."
+        )
+    best = [row.trial for row in rows(study) if row.state == "complete"]
+    if not best:
+        raise UsageError(
+            f"--after needs searches with a complete trial, but {name} has none yet: go on with it "
+            "first."
+        )
+    best = list(dict.fromkeys([trial.trial for trial in confirmed(study)] + best))[:AFTER]
+    return study.data, {f"{name}:{t}": {**study.trials[t].genome, "share": 1.0} for t in best}
+
+
+def _of_bundle(runs: Path, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """(its data, its genome)."""
+    from pennyweight.results.origin import find_origin
+    from pennyweight.search.genome import choices
+
+    origin = find_origin(runs, name)
+    if origin.genome.keys() != choices().keys():
+        why = "is of another" if origin.genome else "was proposed by no search"
+        raise UsageError(
+            f"--after needs networks of this version's space, but {name} {why}: leave it out."
+        )
+    return origin.data, {name: {**origin.genome, "share": 1.0}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,8 +99,18 @@ def recorded_candidate(record: TrialRecord) -> Candidate:
     )
 
 
-def task_again(study: StudyRecords, trial: TrialRecord, seed: int, *, whole: bool = False) -> Task:
-    """The training of a recorded trial's candidate from another seed, to the epoch limit."""
+def task_again(
+    study: StudyRecords,
+    trial: TrialRecord,
+    seed: int,
+    *,
+    whole: bool = False,
+    start: bytes | None = None,
+) -> Task:
+    """The training of a recorded trial's candidate from another seed, to the epoch limit.
+
+    A study that started from trained weights has them in its folder's file `start`.
+    """
     epochs = study.budget["max_epochs"] or 1
     return Task(
         source=study.data,
@@ -111,6 +121,7 @@ def task_again(study: StudyRecords, trial: TrialRecord, seed: int, *, whole: boo
         to_epoch=epochs,
         precision=cast(Precision, study.precision),
         whole=whole,
+        start=start,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
+from pennyweight.results.pretrained import RESERVED
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 
 # What a search is where nothing else is asked for.
@@ -32,8 +33,8 @@ class Settings:
     seed: int = 0  # of the sampler, the split and the candidates
     group: int = 1  # trials of one structure, which share what is compiled
     precision: Precision = PRECISION
-    after: tuple[str, ...] = ()  # other studies, whose best is asked first:
-    first: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # genomes by STUDY:TRIAL
+    after: tuple[str, ...] = ()  # other studies and bundles, whose best is asked first:
+    first: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # genomes by MODEL
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -111,7 +112,7 @@ class Settings:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless `name` can be a study's: a folder's name, and not reserved."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or name == "pretrained":
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) or name == RESERVED:
         raise UsageError(
             "--study must be letters, digits, dots, dashes and underscores, at most 100, and not "
             f"`pretrained`, but got {name!r}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from pennyweight.results.models import load_data_of
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.arguments import Named, first_given, read_arch
+from pennyweight.search.arguments import Named, first_given
 from pennyweight.search.launch import Found
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
@@ -27,6 +28,7 @@ from pennyweight.search.recording import (
     versions,
 )
 from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
+from pennyweight.search.starting import Start, what_to_train
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung, warm_up
@@ -51,6 +53,7 @@ class Training:
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
     data_fingerprint: str | None = None  # that the data must have
+    start: Start | None = None  # what it starts from instead of random weights
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
@@ -78,6 +81,7 @@ class Training:
     def of(
         cls,
         named: Named,
+        start: Start | None = None,
         *,
         data: str | None,
         recipe: Recipe | None,
@@ -98,6 +102,7 @@ class Training:
         usual = f"train-{named.architecture.fingerprint}-{seed}"
         usual += "" if precision == PRECISION else f"-{precision}"
         usual += "-whole" if whole else ""
+        usual += f"-from-{start.identity[-16:-8]}" if start else ""
         return cls(
             candidate=Candidate(
                 architecture=named.architecture,
@@ -112,6 +117,7 @@ class Training:
             precision=precision,
             whole=whole,
             data_fingerprint=named.data_fingerprint if data is None else None,
+            start=start,
         )
 
     def run(self, *, progress: bool = True) -> StudyRecords:
@@ -131,6 +137,8 @@ class Training:
             known = self._known()  # again: who held the lock before may have gone on
             with RecordFile.open(folder.records) as records:
                 if known is None:
+                    if self.start:
+                        write_whole(folder.start, self.start.weights)
                     described = self._settings(), dataset.fingerprint, self.command
                     records.append("study", **study_record(self.name, *described))
                 self._go_on(folder, records, known, progress)
@@ -177,7 +185,8 @@ class Training:
         budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
         usual = {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
         usual |= {} if self.precision == PRECISION else {"precision": self.precision}
-        return usual | ({"whole": True} if self.whole else {})
+        usual |= {"whole": True} if self.whole else {}
+        return usual | ({"start": self.start.to_json()} if self.start else {})
 
     def _asked(self) -> dict[str, Any]:
         architecture = self.candidate.architecture
@@ -210,6 +219,7 @@ class Training:
                     state=state,
                     precision=self.precision,
                     whole=self.whole,
+                    start=self.start.weights if self.start else None,
                 )
             )
             epoch += 1
@@ -234,13 +244,15 @@ class Training:
         if "sampler" in known.settings:
             return ["it is a search"]
         here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
-        here |= {"precision": self.precision, "whole": self.whole}
+        started = self.start.to_json() if self.start else None
+        here |= {"precision": self.precision, "whole": self.whole, "start": _told(started)}
         there = {
             "data": known.data,
             "max_epochs": known.budget["max_epochs"],
             "seed": known.settings["seed"],
             "precision": known.precision,
             "whole": known.whole,
+            "start": _told(known.start),
         }
         if trial := known.trials.get(0):
             here |= {"network": self.candidate.architecture.notation}
@@ -253,10 +265,16 @@ class Training:
         ]
 
 
+def _told(start: Mapping[str, Any] | None) -> str:
+    """What a training started from: the same weights may have had another name."""
+    return f"the weights {start['identity']}" if start else "random weights"
+
+
 def train(
-    arch: str | Architecture,
+    arch: str | Architecture | None = None,
     data: str | None = None,
     *,
+    start: str | None = None,
     recipe: Recipe | None = None,
     max_epochs: int | None = None,
     seed: int | None = None,
@@ -268,13 +286,14 @@ def train(
 ) -> Found:
     """Train one network, as `pennyweight train` does; go on with it if the study exists.
 
-    `arch` may be a notation, zoo:NAME or a JSON file such as a record, whose data, recipe, epochs
-    and seed then hold where nothing else is given. Raises UsageError for anything that cannot be.
+    `arch` may be a notation, zoo:NAME, pretrained:NAME or a JSON file such as a record, whose data,
+    recipe, epochs and seed then hold where nothing else is given. Instead of it, `start` is a
+    trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts.
+    Raises UsageError for anything that cannot be.
     """
-    is_text = isinstance(arch, str)
-    named = read_arch(arch, data=first_given(data, DATA)) if is_text else Named(arch)
+    begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
     training = Training.of(
-        named,
+        *begun,
         data=data,
         recipe=recipe,
         max_epochs=max_epochs,

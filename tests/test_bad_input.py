@@ -70,6 +70,14 @@ FLAGS: list[tuple[str, str]] = [
     ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
     ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
+    (
+        "predict pretrained:mnist-9k a.png",
+        "There is no pretrained network 'mnist-9k': did you mean",
+    ),
+    ("draw pretrained:", "There is no pretrained network '': there is digits, mnist-500"),
+    ("evaluate pretrained", "There is no pretrained network '': there is digits, mnist-500"),
+    ("inspect pretrained:digit", "There is no pretrained network 'digit': did you mean digits?"),
+    ("inspect pretrained:digits --classes 10", "has an input shape and classes of its own"),
     ("data lst", 'Did you mean "list"?'),
     ("data show", "data show needs NAME"),
     # counts and limits
@@ -136,6 +144,39 @@ FLAGS: list[tuple[str, str]] = [
     ("train zoo:budget-4", "but the architecture takes 28x28x1 in 10: use other data."),
     ("train c4|A|d10 --seed -1", "--seed must be from 0 to 2147483647, but got -1."),
     ("train c4|A|d10 --max-epochs 0", "--max-epochs must be at least 1, but got 0."),
+    ("train", "train takes ARCH, or --from MODEL instead, whose architecture it then has, but got"),
+    (
+        "train c4|A|d10 --from pretrained:digits",
+        "but got 'c4 A d10' and --from 'pretrained:digits'",
+    ),
+    ("train --from", "--from needs a value"),
+    ("train --from nothing", "There is no study 'nothing' in runs: there is none yet."),
+    ("train --from ./nothing", "The bundle nothing lacks manifest.json"),
+    (
+        "train --from pretrained:digit",
+        "There is no pretrained network 'digit': did you mean digits?",
+    ),
+    (
+        "train --from pretrained:digits",
+        "keeps for validation, which would then say nothing: add --w",
+    ),
+    (
+        "train --from pretrained:digits --data digits:fold2",
+        "may have test pictures of digits:fold2",
+    ),
+    (
+        "train --from pretrained:mnist-8k --data digits",
+        "takes 28x28x1 pictures, but digits has 8x8x1",
+    ),
+    (
+        "train --from pretrained:digits --whole --seed -1",
+        "--seed must be from 0 to 2147483647, but",
+    ),
+    (
+        "search --after pretrained:digit",
+        "There is no pretrained network 'digit': did you mean digits?",
+    ),
+    ("search --after ./nothing", "The bundle nothing lacks manifest.json"),
     # data
     ("data show digts", "There is no data set 'digts': did you mean digits"),
     ("search --data csv:x.csv", "csv: takes a file, but there is none at 'x.csv'"),

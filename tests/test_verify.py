@@ -1,6 +1,7 @@
 """A bundle verifies itself: what was changed is named, and what computes something else fails."""
 
 import json
+import py_compile
 import shutil
 import zipfile
 from pathlib import Path
@@ -65,6 +66,22 @@ def test_a_missing_file_and_one_too_many_are_named(bundle: Path) -> None:
     (bundle / "README.md").unlink()
     with pytest.raises(UsageError, match=r"README.md is missing"):
         verify(bundle)
+
+
+def test_bytecode_beside_the_source_is_neither_refused_nor_run(whole: Path, bundle: Path) -> None:
+    (bundle / "model_numpy.py").write_text(
+        (bundle / "model_numpy.py").read_text().replace("MEAN, STD =", "STD, MEAN =")
+    )
+    py_compile.compile(
+        str(bundle / "model_numpy.py"),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    resealed(bundle, "model_numpy.py", (bundle / "model_numpy.py").read_bytes())
+    with pytest.raises(ExportError, match="form numpy must give"):
+        verify(bundle)  # so what is wrong in the source is seen
+    resealed(bundle, "model_numpy.py", whole.joinpath("model_numpy.py").read_bytes())
+    assert (bundle / "__pycache__").is_dir()
+    verify(bundle)  # though the bytecode is still wrong
 
 
 def test_a_number_that_was_changed_in_the_manifest_is_seen(bundle: Path) -> None:

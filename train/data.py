@@ -20,6 +20,7 @@ __all__ = [
     "describe",
     "load_training_set",
     "normalisation",
+    "overlap",
     "split",
 ]
 
@@ -47,6 +48,16 @@ def describe(source: str) -> DataInfo:
     damaged or of a kind that has no reader.
     """
     return _data_reader(source).info
+
+
+def overlap(source: str, other: str) -> bool:
+    """Whether a test picture of one may be a training picture of the other: parts of the digits.
+
+    >>> overlap("digits", "digits:fold3"), overlap("csv:a.csv", "csv:b.csv")
+    (True, False)
+    """
+    digits = [each.partition(":")[0] == "digits" for each in (source, other)]
+    return source != other and all(digits)
 
 
 def load_training_set(source: str, *, progress: Progress | None = None) -> Dataset:

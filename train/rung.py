@@ -32,6 +32,7 @@ class Task:
     frame: Architecture | None = None
     precision: Precision = PRECISION
     whole: bool = False  # train on the validation split too; then its score says nothing
+    start: bytes | None = None  # trained weights, of all layers or some: see `transfer.py`
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.epochs:

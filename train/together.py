@@ -25,6 +25,7 @@ from pennyweight.train.precision import PRECISION
 from pennyweight.train.program import Program, Score, State, initial_state
 from pennyweight.train.rung import Clock, Outcome, Point, Task
 from pennyweight.train.spread import lane, stacked
+from pennyweight.train.transfer import start_digest, started_from
 
 
 def train_together(tasks: Sequence[Task], lanes: int, clock: Clock) -> list[Outcome]:
@@ -143,6 +144,8 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
     """The state at the end of `task.from_epoch`."""
     own = task.candidate.architecture
     params, _ = draw_weights(own, task.candidate.seed)
+    if task.start is not None:
+        params = started_from(params, task.start)
     state = initial_state(program, fit(params, own, program.architecture), traced)
     if task.state is None:
         return state
@@ -160,13 +163,14 @@ def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
 def _owner(task: Task) -> np.ndarray:
     """What ties a state to its candidate: a digest of the network, its frame and the seed.
 
-    And of the precision, where that is not what it was before there was a choice.
+    And of the precision and the weights that it started from, where these are not the usual ones.
     """
     frame = task.frame or task.candidate.architecture
     own = task.candidate.architecture
     text = f"{own.fingerprint} {frame.fingerprint} {task.candidate.seed}"
     text += "" if task.precision == PRECISION else f" {task.precision}"
     text += " whole" if task.whole else ""
+    text += f" from {start_digest(task.start)}" if task.start is not None else ""
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
