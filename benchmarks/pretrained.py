@@ -88,7 +88,7 @@ def _export(
     model = Model(found.folder, found.study, trial, known)
     write_whole(model.weights, found.weights.read_bytes())
     command = ["pennyweight", "train", f"results/records/{record.name}"]
-    export_model(model, folder, command=command, force=True)
+    export_model(model, folder, command=command, forms=["card"], force=True)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"written: {folder.relative_to(ROOT)}, {size:,} bytes", flush=True)
 
