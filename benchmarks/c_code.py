@@ -96,7 +96,7 @@ app = App(help=__doc__, help_format="plaintext")
 @app.default
 def main(
     *,
-    bundle: Path = Path("tests/models/mnist"),
+    bundle: Path = Path("results/pretrained/mnist-8k"),
     pictures: int = 500,
     rounds: int = 11,
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,

@@ -89,8 +89,8 @@ def _forms(manifest: Mapping[str, Any]) -> Iterator[str]:
         files = ", ".join(f"`{file}`" for file in told["files"])
         yield f"### {form.what}"
         yield ""
-        yield f"{files} ({size:,} bytes). Proof on the {told['on']} pictures: "
-        yield f"{proof_in_words(name, told)}."
+        proof = f"Proof on the {told['on']} pictures: {proof_in_words(name, told)}."
+        yield f"{files} ({size:,} bytes). {proof}"
         yield ""
         yield f"```{form.language}\n{form.use}\n```"
         yield ""

@@ -14,7 +14,7 @@ from pennyweight.results.drawing import Choice, Offer
 from pennyweight.results.loaded import LoadedModel, load_model
 from pennyweight.results.page_file import page_file
 
-MNIST = Path(__file__).parent / "models" / "mnist"
+MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"
 
 
 @functools.cache

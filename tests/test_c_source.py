@@ -16,7 +16,7 @@ from pennyweight.results.c_source import c_files
 from pennyweight.results.loaded import load_model
 from pennyweight.train.data import load_training_set, split
 
-MNIST = Path(__file__).parent / "models" / "mnist"
+MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"
 SMALL = NETWORKS[: -len(ZOO)]
 
 

@@ -29,7 +29,7 @@ from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.extended, needs_chromium]
 
-MNIST = Path(__file__).parent / "models" / "mnist"
+MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"
 
 
 @pytest.fixture(scope="module")

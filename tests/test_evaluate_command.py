@@ -11,7 +11,7 @@ from typeset import DIGITS, WAYS, digit, saved
 
 from pennyweight.train.data import load_training_set, split
 
-MNIST = Path(__file__).parent / "models" / "mnist"  # a bundle
+MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"  # a bundle
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_no_picture_to_measure_on_is_refused() -> None:
 
 @pytest.mark.extended
 def test_the_best_network_on_mnist_loses_a_fifth_of_a_point_at_most(mnist: str) -> None:
-    bundle = read_bundle(Path(__file__).parent / "models" / "mnist")
+    bundle = read_bundle(Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k")
     told = bundle.manifest["normalisation"]
     deployed = deploy(
         bundle.architecture, bundle.params, bundle.statistics, told["mean"], told["std"]
