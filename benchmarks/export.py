@@ -1,4 +1,4 @@
-"""What each form of an exported network takes, and how accurate it is: the README's table.
+"""What each form of an exported network takes, in bytes: the README's table.
 
     .venv/bin/python benchmarks/export.py pretrained:mnist-8k --out benchmarks/records/export.json
 
@@ -60,12 +60,16 @@ def main(
 
 
 def table(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a table in Markdown: files, bytes, and accuracy."""
-    yield "| `--format` | files | bytes | right on validation |"
-    yield "| --- | --- | ---: | ---: |"
+    """The lines of a table in Markdown: what each form takes, and how many classes are the same."""
+    yield "| `--format` | files | bytes | flash | RAM | same class |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for name, told in forms.items():
         files = ", ".join(f"`{file}`" for file in told["files"])
-        yield f"| `{name}` | {files} | {told['bytes']:,} | {told['accuracy']:.2%} |"
+        device = [
+            f"{told[size]:,}" if size in told else "" for size in ("flash_bytes", "ram_bytes")
+        ]
+        same = f"{told['same_class']:,} of {told['pictures']:,}" if "pictures" in told else "-"
+        yield f"| `{name}` | {files} | {told['bytes']:,} | {' | '.join(device)} | {same} |"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -130,6 +131,45 @@ def test_what_groups_save_is_as_recorded() -> None:
     assert groups["seconds"] <= 120
     assert groups["networks"] == alone["networks"] == record("groups.json")["trials"] == 200
     assert min(groups["complete"], alone["complete"]) >= 20
+
+
+def test_the_table_of_forms_is_that_of_its_record() -> None:
+    found = record("export.json")
+    table = re.search(r"<!-- forms: (.*) -->\n((?:\|.*\n)+)", README)
+    assert table
+    assert found["command"].startswith(table[1])
+    rows = [re.split(r" *\| *", line)[1:-1] for line in table[2].splitlines()[2:]]
+    wanted = []
+    for name, told in found["forms"].items():
+        files = ", ".join(f"`{file}`" for file in told["files"])
+        sizes = [f"{told[x]:,}" if x in told else "" for x in ("flash_bytes", "ram_bytes")]
+        same = f"{told['same_class']:,} of {told['pictures']:,}"
+        wanted.append([f"`{name}`", files, f"{told['bytes']:,}", *sizes, same])
+    assert [[cell for cell in row if cell] for row in rows] == [
+        [cell for cell in row if cell] for row in wanted
+    ]
+    assert found["pictures"] == 6_000
+    assert found["seconds"] < 60
+    eight_bits = found["forms"]["c-int8"]
+    assert eight_bits["accuracy"] == eight_bits["accuracy_before"], "as the text says"
+
+
+def test_what_is_said_of_another_generator_is_in_its_record() -> None:
+    rows = record("c-code.json")["rows"]
+    ours, peer = rows["model"], rows["peer"]
+    assert f"[{peer['ram_bytes']:,} bytes of RAM](benchmarks/records/c-code.json)" in README
+    assert median(peer["us-Os"]) / median(ours["us-Os"]) == pytest.approx(2, abs=0.5)
+
+
+def test_what_is_said_of_starting_from_a_network_is_in_its_record() -> None:
+    means = {
+        row["way"]: f"{row['mean']:.2%}"
+        for row in record("transfer.json")["rows"]
+        if (row["data"], row["labels"]) == ("digits", 10)
+    }
+    told = " ".join(README.split())
+    assert f"reached [{means['its weights']}](benchmarks/records/transfer.json), against " in told
+    assert f"against {means['random weights, four times as long']} from random weights" in told
 
 
 def test_the_records_keep_what_the_project_promises() -> None:
