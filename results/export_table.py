@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.results.forms import FORMS
@@ -19,15 +19,44 @@ def forms_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=Text("\n".join(_notes(forms)), style="not italic not dim"),
+        caption_justify="left",
+    )
     table.add_column("form", no_wrap=True)
-    if sizes is not None:
-        table.add_column("bytes", justify="right", no_wrap=True)
-    table.add_column("proof", min_width=20)
+    for heading in ("bytes", "same class", "within", "right", "flash", "RAM"):
+        if sizes is not None or heading != "bytes":
+            table.add_column(heading, justify="right", no_wrap=True)
     for name, told in forms.items():
         size = [] if sizes is None else [f"{sizes[name]:,}"]
-        table.add_row(name, *size, Text(proof_in_words(name, told)))
+        table.add_row(name, *size, *_cells(name, told))
     return table
+
+
+def _cells(name: str, told: Mapping[str, Any]) -> list[str]:
+    if "skipped" in told:
+        return ["skipped", "", "", "", ""]
+    return [
+        f"{told['same_class']:,}/{told['pictures']:,}",
+        f"{told['largest_difference']:.0e}" if FORMS[name].exact else "",
+        f"{told['accuracy']:.2%}" if "accuracy" in told else "",
+        *(f"{told[size]:,}" if size in told else "" for size in ("flash_bytes", "ram_bytes")),
+    ]
+
+
+def _notes(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield "Same class: as the network says, or for 8 bits the quantised one; within: of a logit."
+    for name, told in forms.items():
+        if "skipped" in told:
+            yield f"{name} was not run: {told['skipped']}"
+    told = forms.get("c", {})
+    if "cost_activation_bytes" in told:
+        yield (
+            f"Flash and RAM in bytes; the cost model says {told['cost_weight_bytes']:,} for "
+            f"weights and {told['cost_activation_bytes']:,} for feature maps in float."
+        )
 
 
 def proof_in_words(name: str, told: Mapping[str, Any]) -> str:

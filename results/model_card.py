@@ -50,6 +50,7 @@ def model_card(manifest: Mapping[str, Any], shape: Sequence[int]) -> str:
         "class, numbered as above.",
         "",
         *_forms(manifest),
+        *_caution(manifest),
         "`pennyweight export --verify FOLDER` compares every file with `manifest.json`, and runs "
         "each form on the pictures in `probe.npz`.",
         "",
@@ -93,6 +94,15 @@ def _forms(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"{files} ({size:,} bytes). {proof}"
         yield ""
         yield f"```{form.language}\n{form.use}\n```"
+        yield ""
+
+
+def _caution(manifest: Mapping[str, Any]) -> Iterator[str]:
+    if manifest["training"]["whole"]:
+        yield (
+            "The network learned from these validation pictures too: they tell whether a form "
+            "computes the same, and not how accurate it is."
+        )
         yield ""
 
 

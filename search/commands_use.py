@@ -86,7 +86,8 @@ def export(
     print(f"{folder}: {_origin(facts)}, {network.notation}, {size}")
     sizes = {name: exported.bytes_of(name) for name in exported.forms}
     show(forms_table(exported.forms, sizes))
-    print(f"Each form was run on {len(trained.checked):,} {trained.part} pictures.")
+    known = ", which the network learned from" if facts.whole or trained.part == "probe" else ""
+    print(f"Each form was run on {len(trained.checked):,} {trained.part} pictures{known}.")
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
 
 

@@ -111,3 +111,26 @@ def test_an_export_says_where_it_comes_from(runs: Path, tmp_path: Path) -> None:
     mean, std = normalisation(dataset.images[split(dataset.labels, 0).train])
     assert manifest["normalisation"] == {"mean": list(mean), "std": list(std)}
     assert manifest["data"] == {"name": "digits", "fingerprint": dataset.fingerprint}
+
+
+def test_an_interrupted_study_exports_what_is_whole(other: Path, tmp_path: Path) -> None:
+    path = other / "small" / "records.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in whole if b'"kind":"end"' not in line]
+    assert len(kept) < len(whole)
+    path.write_bytes(b"".join(kept) + whole[-1][:20])  # killed as it wrote a line
+    model = find_model(other, "small")
+    assert model.trial.state == "running"
+    export_model(model, tmp_path / "out", command=[])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["training"]["ended"] == "running"
+    assert manifest["validation"]["accuracy"] == model.trial.val_accuracy
+
+
+def test_a_damaged_study_says_why_it_cannot_be_exported(other: Path) -> None:
+    path = other / "small" / "records.jsonl"
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(UsageError, match=r"records\.jsonl:\d+: this line is damaged"):
+        find_model(other, "small")
