@@ -185,8 +185,8 @@ class Coordinator:
 
     @cached_property
     def _proposals(self) -> Proposals:
-        settings = self.settings
-        return Proposals(settings.group, settings.budget.max_params, settings.first)
+        settings, side = self.settings, min(self.info.input_shape[:2])
+        return Proposals(settings.group, settings.budget.max_params, side, settings.first)
 
     def _in_groups(self, number: int) -> bool:
         return self.settings.group > 1 and number >= self._proposals.alone

@@ -37,10 +37,11 @@ from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.genome import structural
-from pennyweight.search.proposals import FIRST, Proposals
+from pennyweight.search.proposals import Proposals
 from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
+FIRST = dict(Proposals().first)  # what is asked first of small pictures under a small cap
 GROUPED = replace(SETTINGS, group=3)
 HERE = 12  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
