@@ -155,6 +155,16 @@ def test_some_trials_are_pruned_and_only_at_a_rung(ended: StudyFolder) -> None:
             assert trial.reason == f"not in the best third after {trial.epochs} epochs"
 
 
+def test_what_is_asked_first_is_pruned_at_the_second_rung_at_the_earliest(
+    ended: StudyFolder,
+) -> None:
+    trials = loaded(ended).trials
+    first = [trials[number] for number in range(len(FIRST))]
+    pruned_at = {trial.epochs for trial in first if trial.state == "pruned"}
+    assert pruned_at == {RUNGS[1]}
+    assert RUNGS[0] in {trial.epochs for trial in trials.values() if trial.state == "pruned"}
+
+
 def test_the_same_seed_gives_the_same_study_and_another_seed_another(
     ended: StudyFolder, tmp_path: Path
 ) -> None:
