@@ -116,6 +116,7 @@ _FLAT: dict[str, Any] = {
 
 FIRST: dict[str, Genome] = {
     "mixed": Genome(**_MIXED),
+    "still": Genome(**_MIXED, augmented=False),  # not all pictures are like digits
     "plain": PLAIN,
     "slopes": Genome(**_SLOPES),
     "growing": Genome(**_GROWING),
@@ -132,11 +133,13 @@ _SMALLER = (0.5, 0.25, 0.125)
 # better on MNIST, and what is only good when small took up to three times as long.
 _ASKED: dict[str, tuple[float, float]] = {
     "mixed": (2_000, math.inf),
+    "still": (2_000, math.inf),
     "growing": (0, 2_000),
     "shared": (0, 2_000),
     "flat": (0, 2_000),
 }
-_POOLED = 16  # pixels: smaller pictures leave nothing of `mixed` after its pools
+# What pools three times is asked of pictures of at least so many pixels.
+_LEAST_SIDE = {"mixed": 16, "still": 16}
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Proposals:
 
     def _asks(self, name: str) -> bool:
         least, under = _ASKED.get(name, (0, math.inf))
-        return least <= self.max_params < under and (name != "mixed" or self.side >= _POOLED)
+        return least <= self.max_params < under and self.side >= _LEAST_SIDE.get(name, 0)
 
     @property
     def alone(self) -> int:
