@@ -123,6 +123,16 @@ def test_what_each_dimension_is_worth_is_in_its_record() -> None:
     assert set(re.findall(r"^\| `.*\|$", text, re.M)) == wanted
 
 
+def test_what_was_tried_by_hand_is_in_its_record() -> None:
+    wanted = []
+    for row in record("by-hand-mnist-3999.json")["rows"]:
+        numbers = f"| {100 * row['accuracy']:.2f} | {row['log_loss']:.4f} | {row['params']:,} | "
+        changed = ", ".join(f"{name} {value:g}" for name, value in row["changed"].items())
+        wanted.append(f"{numbers}`{row['notation']}`{changed and f' with {changed}'} |")
+    text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| [0-9.]+ \|.*\|$", text, re.M) == wanted
+
+
 def test_what_groups_save_is_as_recorded() -> None:
     groups, alone = record("groups.json")["rows"]
     told = " ".join(README.split())
