@@ -116,8 +116,8 @@ _FLAT: dict[str, Any] = {
 
 FIRST: dict[str, Genome] = {
     "mixed": Genome(**_MIXED),
-    "still": Genome(**_MIXED, augmented=False),  # not all pictures are like digits
     "plain": PLAIN,
+    "still": Genome(**_MIXED, augmented=False),  # not all pictures are like digits
     "slopes": Genome(**_SLOPES),
     "growing": Genome(**_GROWING),
     "shared": Genome(**_SHARED, depth2=1),
