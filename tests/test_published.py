@@ -41,7 +41,8 @@ def test_a_record_agrees_with_itself(name: str) -> None:
     assert (test["mean"], test["low"], test["high"]) == pytest.approx(
         (found.mean, found.low, found.high)
     )
-    assert len(set(test["seeds"])) == len(test["correct"]) >= 10
+    least = 10 if told["data"] == "mnist" else 5
+    assert len(set(test["seeds"])) == len(test["correct"]) >= least
     assert told["seed"] == test["seeds"][0]
     settings = told["search"]["settings"]
     assert told["cost"]["params"] <= settings["budget"]["max_params"]
