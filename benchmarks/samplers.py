@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/samplers.py --out benchmarks/records/samplers-digits.json
 
 Each sampler runs the same searches, one for each seed, in its own setting: TPE sees the trials that
-were pruned, NSGA-II and the Gaussian process learn from complete ones alone. A search counts up to
+were pruned, NSGA-II and the Gaussian process learn from complete ones alone. All proposals are the
+sampler's own: what a search asks first would be the same for all, and win. A search counts up to
 the moment at which the shortest of all has spent its epochs, so that all have trained alike. Its
 result is the validation accuracy of the best complete trial until then, less what fresh seeds of it
 lose: the mean over fresh seeds, on validation pictures. Prints each sampler's mean with its 95%
@@ -21,7 +22,7 @@ from machine import origin
 
 from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.study_records import StudyRecords, TrialRecord
-from pennyweight.search import search
+from pennyweight.search import proposals, search
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.recording import task_again
 from pennyweight.search.settings import Sampler
@@ -44,6 +45,7 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Search with every sampler from every seed."""
+    proposals.FIRST.clear()
     studies: dict[tuple[str, int], StudyRecords] = {}
     for seed in range(seeds):
         for sampler in samplers:  # in turn, so that all meet the same disturbances

@@ -33,10 +33,9 @@ from pennyweight.search.settings import Settings
 from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate
-from pennyweight.train.rung import Point, Task, train_rung, warm_up
+from pennyweight.train.rung import Task, train_rung, warm_up
 
 RESAMPLED = 1_000
-Curves = dict[str, list[Point]]
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -99,41 +98,52 @@ def _drawn(data: str, max_params: int, count: int) -> list[Candidate]:
 
 def _trained(data: str, candidate: Candidate, epochs: int, seeds: int) -> dict[str, Any]:
     """The curves of seed 0, of averaged and raw weights, and the worth over the other seeds."""
-    raw = replace(candidate, recipe=replace(candidate.recipe, averaging=0.0))
+    curves = _curves(data, candidate, epochs)
     fresh = [replace(candidate, seed=seed) for seed in range(1, seeds + 1)]
-    curves = {name: _curve(data, c, epochs) for name, c in (("averaged", candidate), ("raw", raw))}
-    ends = [_curve(data, each, epochs, score_all=False)[-1]["accuracy"] for each in fresh]
+    tasks = [_task(data, each, epochs) for each in fresh]
+    ends = [train_rung(task).curve[-1].val_accuracy for task in tasks]
     notation = candidate.architecture.notation
     return {"notation": notation, "worth": sum(ends) / seeds, "ends": ends, **curves}
 
 
-def _curve(
-    data: str, candidate: Candidate, epochs: int, *, score_all: bool = True
-) -> list[dict[str, float]]:
-    """The scored epochs; a rung ends after each one that is to be scored."""
-    rungs = Settings(data=data, budget=Budget(max_epochs=epochs)).rungs if score_all else (epochs,)
-    state, done, points = None, 0, []
-    for rung in rungs:
-        task = Task(
-            source=data,
-            split_seed=0,
-            candidate=candidate,
-            epochs=epochs,
-            from_epoch=done,
-            to_epoch=rung,
-            state=state,
-        )
-        outcome = train_rung(task)
-        state, done = outcome.state, rung
-        for point in outcome.curve:
-            bad = point.diverged
-            log_loss = 1e9 if bad else point.val_log_loss
-            points.append(
-                {"epoch": point.epoch, "accuracy": point.val_accuracy, "log_loss": log_loss}
-            )
-        if outcome.curve[-1].diverged:
+def _task(data: str, candidate: Candidate, epochs: int) -> Task:
+    return Task(
+        source=data,
+        split_seed=0,
+        candidate=candidate,
+        epochs=epochs,
+        from_epoch=0,
+        to_epoch=epochs,
+    )
+
+
+def _curves(data: str, candidate: Candidate, epochs: int) -> dict[str, list[dict[str, float]]]:
+    """The scored epochs of one training, by averaged weights and by the last step's own."""
+    from pennyweight.train.compiled import compiled
+    from pennyweight.train.on_device import in_place
+    from pennyweight.train.program import Program
+    from pennyweight.train.together import is_scored, plans, start
+
+    tasks, program = [_task(data, candidate, epochs)], Program.of(candidate, epochs)
+    rungs = Settings(data=data, budget=Budget(max_epochs=epochs)).rungs
+    pictures = in_place(data, 0, False, 1)
+    training, calibration, total = (len(each.labels_n) for each in pictures)
+    state, traced = start(program, tasks, 1, training)
+    run = compiled(program, training, calibration, total)
+    curves: dict[str, list[dict[str, float]]] = {"averaged": [], "raw": []}
+    for epoch in range(1, epochs + 1):
+        plan = plans(tasks, 1, training, epoch)
+        state, loss = run.train_steps(state, traced, pictures.training, plan)
+        if not (is_scored(epoch) or epoch in rungs):
+            continue
+        for name, weights in (("averaged", state.average), ("raw", state.params)):
+            score = run.score(weights, pictures.calibration, pictures.validation)
+            log_loss = float(score.log_loss) if np.isfinite(score.log_loss) else 1e9
+            accuracy = int(score.correct) / total
+            curves[name].append({"epoch": epoch, "accuracy": accuracy, "log_loss": log_loss})
+        if not np.isfinite(loss):
             break
-    return points
+    return curves
 
 
 def _at(points: list[dict[str, float]], epoch: int, score: str) -> float:

@@ -18,7 +18,7 @@ from pennyweight.arch.errors import RunError
 from pennyweight.results.folder import StudyFolder
 from pennyweight.search.device import Device
 from pennyweight.search.executors import LocalExecutor
-from pennyweight.search.proposals import FIRST
+from pennyweight.search.proposals import Proposals
 from pennyweight.search.settings import Settings
 from pennyweight.search.side_by_side import lanes_on
 from pennyweight.train.lanes import best_lanes, device_name
@@ -85,7 +85,7 @@ def test_a_study_measures_once_on_a_kind_of_device_and_trains_its_groups_so(
     whole = Device(kind="gpu", platforms="cpu")
     said = []
     monkeypatch.setenv("XLA_FLAGS", f"{SEVERAL}4")
-    alone = len(FIRST)
+    alone = Proposals().alone
     for trials in (alone + 2, alone + 4):
         with LocalExecutor(device=whole) as executor:
             study = coordinate(

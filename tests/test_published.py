@@ -24,6 +24,7 @@ LEAST = {
     "mnist-1999": 0.99,
     "mnist-3999": 0.9935,
     "mnist-7999": 0.995,
+    "fashion_mnist-7999": 0.905,
 }
 """What each must reach."""
 
@@ -40,7 +41,8 @@ def test_a_record_agrees_with_itself(name: str) -> None:
     assert (test["mean"], test["low"], test["high"]) == pytest.approx(
         (found.mean, found.low, found.high)
     )
-    assert len(set(test["seeds"])) == len(test["correct"]) >= 10
+    least = 10 if told["data"] == "mnist" else 5
+    assert len(set(test["seeds"])) == len(test["correct"]) >= least
     assert told["seed"] == test["seeds"][0]
     settings = told["search"]["settings"]
     assert told["cost"]["params"] <= settings["budget"]["max_params"]

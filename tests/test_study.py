@@ -37,10 +37,11 @@ from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.genome import structural
-from pennyweight.search.proposals import FIRST, Proposals
+from pennyweight.search.proposals import Proposals
 from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
+FIRST = dict(Proposals().first)  # what is asked first of small pictures under a small cap
 GROUPED = replace(SETTINGS, group=3)
 HERE = 12  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
@@ -152,6 +153,16 @@ def test_some_trials_are_pruned_and_only_at_a_rung(ended: StudyFolder) -> None:
         if trial.state == "pruned":
             assert trial.epochs in RUNGS[:-1]
             assert trial.reason == f"not in the best third after {trial.epochs} epochs"
+
+
+def test_what_is_asked_first_is_pruned_at_the_second_rung_at_the_earliest(
+    ended: StudyFolder,
+) -> None:
+    trials = loaded(ended).trials
+    first = [trials[number] for number in range(len(FIRST))]
+    pruned_at = {trial.epochs for trial in first if trial.state == "pruned"}
+    assert pruned_at == {RUNGS[1]}
+    assert RUNGS[0] in {trial.epochs for trial in trials.values() if trial.state == "pruned"}
 
 
 def test_the_same_seed_gives_the_same_study_and_another_seed_another(
