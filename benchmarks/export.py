@@ -36,7 +36,9 @@ def main(
     """Export MODEL in every form, and show what came of it."""
     folder = bundle_folder(runs, model)
     trained = (
-        trained_bundle(folder) if folder else trained_model(find_model(runs, model), command=[])
+        trained_bundle(folder, command=[])
+        if folder
+        else trained_model(find_model(runs, model), command=[])
     )
     with tempfile.TemporaryDirectory() as place:
         exported = export_bundle(trained, Path(place, "bundle"), forms=["all"])

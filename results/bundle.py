@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
@@ -43,7 +44,7 @@ class Facts:
     trial: int
     versions: Mapping[str, str]
     command: Sequence[str] | str
-    created: float | str
+    created: str
     ended: str = "complete"  # what became of the trial; a pruned one stopped early
     look: Look | None = None  # of the pictures that it learned from
     genome: Mapping[str, Any] = field(default_factory=dict)  # {} where no search proposed it
@@ -92,7 +93,7 @@ class Facts:
             mean=[float(value) for value in manifest["normalisation"]["mean"]],
             std=[float(value) for value in manifest["normalisation"]["std"]],
             class_names=[str(name) for name in manifest["class_names"]],
-            recipe=dict(training["recipe"]),
+            recipe=_plain(training["recipe"]),
             precision=str(training.get("precision", PRECISION)),
             seed=int(training["seed"]),
             split_seed=int(training.get("split_seed", 0)),
@@ -105,15 +106,15 @@ class Facts:
             val_high=float(validation["high"]) if validation else None,
             study=str(training["study"]),
             trial=int(training["trial"]),
-            versions=dict(manifest["versions"]),
-            command=manifest["command"],
-            created=manifest["created"],
+            versions={str(name): str(value) for name, value in manifest["versions"].items()},
+            command=_words(manifest["command"]),
+            created=str(manifest["created"]),
             look=Look.from_json(look) if look else None,
             confirmed=Confirmed.from_json(tested) if tested else None,
         )
 
     def check(self, architecture: Architecture) -> None:
-        """Raise ValueError when these are not facts about this architecture."""
+        """Raise ValueError when these are not facts about this architecture, or no facts at all."""
         for name, values, length in (
             ("mean", self.mean, architecture.input_shape[2]),
             ("std", self.std, architecture.input_shape[2]),
@@ -121,6 +122,10 @@ class Facts:
         ):
             if len(values) != length:
                 raise ValueError(f"`{name}` must have {length} values, but has {len(values)}.")
+        if not np.isfinite(self.mean).all() or not (np.asarray(self.std) > 0).all():
+            raise ValueError("`mean` must be finite and `std` above 0.")
+        if min(self.seed, self.split_seed, self.epochs) < 0:
+            raise ValueError("`seed`, `split_seed` and `epochs` must be at least 0.")
 
 
 def make_manifest(
@@ -160,13 +165,15 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def is_bundle(folder: Path) -> bool:
-    """Whether the manifest in `folder` is a bundle's, of whatever version."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["format"].startswith(FORMAT)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-        return False
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Named numbers, words and switches; TypeError for anything deeper."""
+    if not all(isinstance(value, int | float | str | None) for value in values.values()):
+        raise TypeError("a recipe is of numbers and words")
+    return {str(name): value for name, value in values.items()}
+
+
+def _words(command: Any) -> list[str] | str:
+    return command if isinstance(command, str) else [str(word) for word in command]
 
 
 def pretty(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,19 +37,31 @@ class Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """The bundle in `folder`; UsageError where it is none, or damaged, or of a newer version."""
     manifest = read_manifest(folder)
-    contents = {}
-    for name in ("architecture.json", "weights.safetensors"):
-        contents[name] = read_content(folder, name)
-        listed = manifest["files"].get(name)
-        wanted = listed.get("sha256") if isinstance(listed, dict) else None
-        if sha256(contents[name]) != wanted:
-            raise UsageError(
-                f"{folder / name} is not what {MANIFEST} says it is: export the network again."
-            )
+    names = ("architecture.json", "weights.safetensors")
+    contents = {name: read_listed(folder, manifest, name) for name in names}
     described = _json(contents["architecture.json"], folder / "architecture.json")
     architecture = Architecture.from_json(described)
     weights = _arrays(contents["weights.safetensors"], architecture)
     return Bundle(architecture, *weights, manifest, _facts(folder, manifest, architecture))
+
+
+def read_listed(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """The content of a file of the bundle; UsageError where it is not what the manifest lists."""
+    content = read_content(folder, name)
+    if sha256(content) != manifest["files"].get(name, {}).get("sha256"):
+        raise UsageError(
+            f"{folder / name} is not what {MANIFEST} says it is: export the network again."
+        )
+    return content
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the manifest in `folder` is a bundle's, of whatever version."""
+    try:
+        manifest = _json(read_content(folder, MANIFEST), folder / MANIFEST)
+    except UsageError:
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("format")).startswith(FORMAT)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -77,7 +90,7 @@ def _facts(folder: Path, manifest: Mapping[str, Any], architecture: Architecture
         facts.check(architecture)
     except UsageError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"The manifest of {folder} lacks what a bundle's has ({error}): export it again."
         ) from error
@@ -110,6 +123,8 @@ def _arrays(content: bytes, architecture: Architecture) -> tuple[Tree, Tree]:
 def read_content(folder: Path, name: str) -> bytes:
     """The content of a file of the bundle; UsageError where it cannot be read or is too large."""
     try:
+        if not stat.S_ISREG((folder / name).lstat().st_mode):  # a pipe would be waited for
+            raise UsageError(f"{folder / name} must be a plain file: name another bundle.")
         with (folder / name).open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
@@ -124,6 +139,10 @@ def read_content(folder: Path, name: str) -> bytes:
 
 def _json(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(content.decode())
+        return json.loads(content.decode(), parse_constant=_refused)
     except (ValueError, RecursionError):
         raise UsageError(f"{path} is no JSON: export the network again.") from None
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no number")

@@ -1,7 +1,7 @@
 """Exporting a trained network as a bundle: a folder that classifies pictures without Pennyweight.
 
 A bundle appears only when every form in it has been run and has given what the network gives.
-Until then it is in a hidden folder, which never stays.
+Until then it is in a hidden folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.bundle import MANIFEST, is_bundle, make_manifest
+from pennyweight.results.bundle import MANIFEST, make_manifest, sha256
+from pennyweight.results.bundle_reader import is_bundle
 from pennyweight.results.form import EXTRA
 from pennyweight.results.forms import CARD, CARD_FILE, FORMS, pick_forms
 from pennyweight.results.probe import PROBE_FILE, pack_probe
@@ -56,10 +57,10 @@ def export_bundle(
     """
     start = time.perf_counter()
     names = pick_forms(forms)
-    made = {name: _files(name, trained) for name in names if name in FORMS}
-    wanted = _wanted(made, trained, trained.checked)
     try:
         _check_place(folder, force)
+        made = {name: _files(name, trained) for name in names if name in FORMS}
+        wanted = _wanted(made, trained, trained.checked)
         # In `folder` or above it: on the same disk, so that moving the bundle copies nothing.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=_nearest(folder)) as work:
             bundle = Path(work, "bundle")
@@ -184,9 +185,17 @@ def _install(bundle: Path, folder: Path) -> None:
 
 
 def _listed(folder: Path) -> set[str]:
-    """The files that the manifest of a bundle in `folder` lists, and that lie in it."""
+    """The files in `folder` that are as the manifest of the bundle there lists them.
+
+    What only has a listed name may be somebody's own.
+    """
     if not is_bundle(folder):
         return set()
-    listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
-    here = {path.name for path in folder.iterdir()}
-    return here & set(listed if isinstance(listed, dict) else ())
+    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
+    listed = {
+        name: file.get("sha256")
+        for name, file in (files if isinstance(files, dict) else {}).items()
+        if isinstance(file, dict)
+    }
+    plain = [path for path in folder.iterdir() if path.is_file() and path.name in listed]
+    return {path.name for path in plain if sha256(path.read_bytes()) == listed[path.name]}

@@ -52,10 +52,12 @@ def _notes(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if "skipped" in told:
             yield f"{name} was not run: {told['skipped']}"
     told = forms.get("c", {})
+    if "flash_bytes" in told:
+        yield f"Flash and RAM in bytes, compiled for {told.get('target', 'this machine')}."
     if "cost_activation_bytes" in told:
         yield (
-            f"Flash and RAM in bytes; the cost model says {told['cost_weight_bytes']:,} for "
-            f"weights and {told['cost_activation_bytes']:,} for feature maps in float."
+            f"The cost model says {told['cost_weight_bytes']:,} for weights and "
+            f"{told['cost_activation_bytes']:,} for feature maps in float."
         )
 
 
@@ -71,11 +73,12 @@ def proof_in_words(name: str, told: Mapping[str, Any]) -> str:
     if "accuracy_before" in told:
         words += f"; {told['accuracy']:.2%} right ({told['accuracy_before']:.2%} in float)"
     if "flash_bytes" in told:
-        words += f"; {told['flash_bytes']:,} bytes of flash"
-        words += (
-            f" ({told['cost_weight_bytes']:,} for weights)" if "cost_weight_bytes" in told else ""
-        )
-        words += f", {told['ram_bytes']:,} of RAM"
+        words += f"; compiled for {told.get('target', 'this machine')} it takes "
+        words += f"{told['flash_bytes']:,} bytes of flash"
+        if "cost_weight_bytes" in told:
+            words += f" ({told['cost_weight_bytes']:,} for weights)"
+    if "ram_bytes" in told:
+        words += f" and {told['ram_bytes']:,} of RAM"
         if "cost_activation_bytes" in told:
             words += f" ({told['cost_activation_bytes']:,} by the cost model)"
     return words

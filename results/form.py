@@ -31,8 +31,8 @@ class Ran:
 class Form:
     """`run` needs the bundle's folder and uint8 pictures, and raises Unavailable or RunError.
 
-    An `exact` form gives the network's logits but for rounding; another one those of the
-    quantised network.
+    An `exact` form gives the network's logits but for rounding. Another one gives those of the
+    quantised network; on average they may lie `apart` by that share of the logits' deviation.
     """
 
     name: str
@@ -40,5 +40,9 @@ class Form:
     use: str  # an example, a few lines of `language`
     files: Callable[[Trained], dict[str, bytes]]
     run: Callable[[Path, np.ndarray], Ran]
-    exact: bool = True
+    apart: float | None = None  # of the quantised network: see below
     language: str = "python"
+
+    @property
+    def exact(self) -> bool:
+        return self.apart is None

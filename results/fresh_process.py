@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from pennyweight.arch.errors import RunError
+from pennyweight.results.bounded import run_bounded
+
+_PATIENCE_S = 300  # until it has imported and compiled what it needs, on a busy machine
+_A_PICTURE_S = 0.1
 
 _BEFORE = """
 import sys
@@ -38,16 +41,17 @@ def fresh_logits(what: str, program: str, folder: Path, images: np.ndarray) -> n
         np.save(files[0], images)
         # Isolated from our folder and environment; a bundle's bytecode is neither read nor written.
         flags = ("-I", "-B", "-X", f"pycache_prefix={work}")
-        run = subprocess.run(
-            [sys.executable, *flags, "-c", _BEFORE + program + _AFTER, folder, *files],
+        run = run_bounded(
+            [sys.executable, *flags, "-c", _BEFORE + program + _AFTER, str(folder)]
+            + [str(file) for file in files],
             # On the CPU, as this process may hold all the memory of other devices; and the last
             # line of a traceback is to be the error, not JAX's remark on what it left out.
             env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"},
-            capture_output=True,
-            text=True,
-            check=False,
+            timeout_s=_PATIENCE_S + _A_PICTURE_S * len(images),
         )
         if run.returncode:
             last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
             raise RunError(f"The exported {what} fails in a fresh process: {last}")
+        if not files[1].exists():
+            raise RunError(f"The exported {what} ends before it has classified anything.")
         return np.load(files[1], allow_pickle=False)

@@ -31,7 +31,7 @@ def model_card(manifest: Mapping[str, Any], shape: Sequence[int]) -> str:
         f"A convolutional network that sorts {picture} pictures into {len(names)} classes: "
         f"{', '.join(names)}. It was found and trained by Pennyweight, in whose notation it is",
         "",
-        f"    {manifest['notation']}",
+        _code(manifest["notation"]),
         "",
         "## How accurate",
         "",
@@ -109,23 +109,27 @@ def _caution(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _training(manifest: Mapping[str, Any], data: str) -> Iterator[str]:
     training = manifest["training"]
     parts = "training and validation pictures" if training["whole"] else "training pictures"
-    ended = "" if training["ended"] == "complete" else f" ({training['ended']} before its end)"
+    ended = "" if training["ended"] == "complete" else f" ({_plain(training['ended'])})"
     yield (
-        f"The {parts} of {data} (fingerprint {manifest['data']['fingerprint']}), "
+        f"The {parts} of {data} (fingerprint {_plain(manifest['data']['fingerprint'])}), "
         f"{training['epochs']} epochs{ended}, seed {training['seed']}, matrix products in "
-        f"{training['precision']}. It is trial {training['trial']} of study "
-        f"{_plain(training['study'])}."
+        f"{_plain(training['precision'])}. It is trial {training['trial']} of study "
+        f"{_plain(training['study'])}. Up to 256 of these pictures are in `probe.npz`, for whoever "
+        "has this folder."
     )
     yield ""
     yield "| recipe | |"
     yield "| --- | --- |"
     for name, value in training["recipe"].items():
-        yield f"| {name} | {value} |"
+        yield f"| {_plain(name)} | {_plain(value)} |"
+    yield ""
+    versions = ", ".join(
+        f"{_plain(name)} {_plain(version)}" for name, version in manifest["versions"].items()
+    )
+    yield f"Trained with {versions}. Exported {_plain(manifest['created'])} by"
     yield ""
     command = manifest["command"]
-    typed = command if isinstance(command, str) else shlex.join(command)
-    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    yield f"Exported {manifest['created']} by `{_plain(typed)}`, with {versions}."
+    yield _code(command if isinstance(command, str) else shlex.join(command))
 
 
 def _limits(manifest: Mapping[str, Any], data: str) -> Iterator[str]:
@@ -145,6 +149,11 @@ def _limits(manifest: Mapping[str, Any], data: str) -> Iterator[str]:
     yield f"- How well it does on pictures from elsewhere than {data} was not measured."
 
 
-def _plain(text: str) -> str:
-    """`text` without what Markdown or HTML would take for its own."""
-    return "".join(c if c.isalnum() or c in " .,:-/=+'" else f"&#{ord(c)};" for c in str(text))
+def _plain(value: object) -> str:
+    """`value` without what Markdown or HTML would take for its own."""
+    return "".join(c if c.isalnum() or c in " .,:-/=+'_" else f"&#{ord(c)};" for c in str(value))
+
+
+def _code(text: str) -> str:
+    """`text` as a block of one line, in which nothing is markup."""
+    return f"    {' '.join(text.split())}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +161,7 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
 
 def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequence[str]) -> Facts:
     from pennyweight.results.bundle import Facts
+    from pennyweight.results.trained import now
     from pennyweight.train.data import normalisation
     from pennyweight.train.look import look_of
 
@@ -193,5 +193,5 @@ def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequenc
         trial=trial.trial,
         versions={**study.versions, "python": platform.python_version()},
         command=list(command),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=now(),
     )

@@ -6,6 +6,7 @@ Inside, channels come first, as ONNX has it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def finished(model: onnx.ModelProto, notation: str, class_names: Sequence[str]) 
     import onnx
 
     model.doc_string = f"Exported by Pennyweight: {notation}"
-    onnx.helper.set_model_props(model, {"classes": "\n".join(class_names), "notation": notation})
+    told = {"classes": json.dumps(list(class_names)), "notation": notation}
+    onnx.helper.set_model_props(model, told)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 

@@ -32,6 +32,7 @@ class Origin:
     precision: Precision
     epochs: int
     data: str
+    data_fingerprint: str  # of its training pictures
     split_seed: int  # which training pictures are for validation
     whole: bool  # whether it learned from those too
     genome: Mapping[str, Any]  # {} where no search proposed it
@@ -71,6 +72,7 @@ def _of_study(runs: Path, name: str) -> Origin:
         precision=study.precision,  # type: ignore[arg-type]
         epochs=study.budget["max_epochs"] or trial.epochs,
         data=study.data,
+        data_fingerprint=study.data_fingerprint,
         split_seed=study.settings["seed"],
         whole=model.whole,
         genome=trial.genome,
@@ -90,6 +92,7 @@ def _of_bundle(folder: Path, name: str) -> Origin:
         precision=facts.precision,  # type: ignore[arg-type]
         epochs=facts.epochs,
         data=facts.data,
+        data_fingerprint=facts.data_fingerprint,
         split_seed=facts.split_seed,
         whole=facts.whole,
         genome=facts.genome,

@@ -8,21 +8,19 @@ then prints.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import html
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from pennyweight.arch.errors import RunError
+from pennyweight.results.bounded import run_bounded
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -81,8 +79,10 @@ def page_logits(page: Path, images_nhwc: np.ndarray, *, browser: str | None = No
         patience_s = _PATIENCE_S + len(images_nhwc) * _PATIENCE_MS / 1_000
         document = _opened(browser, copy, Path(folder, "profile"), patience_s)
     proof = re.search(r'<pre id="proof">([^<]*)</pre>', document)
-    if proof is None:
+    if proof is None and not _works(browser):
         raise NoBrowserError(f"{browser} does not open pages from disk here.")
+    if proof is None:
+        raise RunError(f"{page} ends {browser}, or leads elsewhere: export it again.")
     said = json.loads(html.unescape(proof[1]) or '"nothing"')
     if isinstance(said, str) or len(said) != len(images_nhwc):
         found = said if isinstance(said, str) else f"{len(said)} rows of logits"
@@ -91,6 +91,16 @@ def page_logits(page: Path, images_nhwc: np.ndarray, *, browser: str | None = No
             f"{found}: export it again."
         )
     return np.array(said, np.float32)
+
+
+def _works(browser: str) -> bool:
+    """Whether it opens any page from disk."""
+    with tempfile.TemporaryDirectory(
+        prefix="pennyweight-page-", ignore_cleanup_errors=True
+    ) as folder:
+        page = Path(folder, "page.html")
+        page.write_text("<!doctype html><title>x</title><p>It works.")
+        return "It works." in _opened(browser, page, Path(folder, "profile"), _PATIENCE_S)
 
 
 def _with_proof(page: bytes, images_nhwc: np.ndarray) -> bytes:
@@ -111,23 +121,7 @@ def _opened(browser: str, page: Path, profile: Path, patience_s: float) -> str:
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has none
     flags = [*_FLAGS, *as_root, f"--user-data-dir={profile}", "--dump-dom"]
     try:
-        process = subprocess.Popen(
-            [browser, *flags, page.as_uri()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that all its processes can be ended together
-        )
+        command = [browser, *flags, page.as_uri()]
+        return run_bounded(command, timeout_s=patience_s).stdout
     except OSError as error:
         raise NoBrowserError(f"{browser} does not start ({error.strerror or error}).") from error
-    try:
-        document, _ = process.communicate(timeout=patience_s)
-    except subprocess.TimeoutExpired:
-        raise RunError(
-            f"{browser} took more than {patience_s:.0f} seconds to open a page: try again."
-        ) from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    return document.decode(errors="replace")

@@ -6,11 +6,13 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pennyweight.arch.errors import UsageError
-from pennyweight.results.bundle_reader import read_content
+from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.errors import UsageError, in_a_line
+from pennyweight.results.bundle_reader import read_listed
 
 PROBE_FILE = "probe.npz"
 _LARGEST = 100_000_000  # bytes, unpacked
@@ -23,26 +25,39 @@ def pack_probe(arrays: Mapping[str, np.ndarray]) -> bytes:
     return content.getvalue()
 
 
-def read_probe(folder: Path) -> dict[str, np.ndarray]:
+def read_probe(
+    folder: Path, manifest: Mapping[str, Any], architecture: Architecture
+) -> dict[str, np.ndarray]:
     """Of the bundle in `folder`: uint8 `images` (n, h, w, c), and `logits` (n, classes).
 
     Where the bundle has quantised forms, theirs are `quantised`. Raises UsageError for a probe that
-    is damaged, or that unpacks to too much.
+    is damaged, of another network, or that unpacks to too much.
     """
-    content = read_content(folder, PROBE_FILE)
+    content = read_listed(folder, manifest, PROBE_FILE)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            if sum(entry.file_size for entry in packed.infolist()) > _LARGEST:
-                raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            probe = dict(arrays)
-        pictures = len(probe["images"])
-        if probe["images"].dtype == np.uint8 and pictures == len(probe["logits"]) > 0:
-            return probe
-        reason = "its arrays do not belong together"
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error)
-    raise UsageError(
-        f"{folder / PROBE_FILE} is damaged ({reason}): copy the bundle again from where it was "
-        "whole, or export it again."
-    )
+        return _checked(_unpacked(content), architecture)
+    except Exception as error:  # of a stranger's file: zipfile and NumPy raise every kind
+        raise UsageError(
+            f"{folder / PROBE_FILE} is damaged ({in_a_line(error)}): copy the bundle again from "
+            "where it was whole, or export it again."
+        ) from error
+
+
+def _unpacked(content: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        if sum(entry.file_size for entry in packed.infolist()) > _LARGEST:
+            raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _checked(probe: dict[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
+    pictures = len(probe["images"])
+    if not pictures or "logits" not in probe:
+        raise ValueError("it has no pictures or no logits")
+    for name, array in probe.items():
+        shape = architecture.input_shape if name == "images" else (architecture.classes,)
+        dtype = np.uint8 if name == "images" else np.float32
+        if (array.dtype, array.shape) != (dtype, (pictures, *shape)):
+            raise ValueError(f"its {name} are {array.dtype} {array.shape}")
+    return probe

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pennyweight.arch.errors import RunError
+from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.results.form import Form, Unavailable
 from pennyweight.results.forms import FORMS
 from pennyweight.train.cores import available_cores
@@ -47,32 +47,55 @@ def _proof(
     form: Form, folder: Path, images: np.ndarray, wanted: np.ndarray, labels: np.ndarray | None
 ) -> dict[str, Any]:
     try:
-        ran = form.run(folder, images)
+        logits, details = _ran(form, folder, images, wanted.shape)
     except Unavailable as missing:
         return {"skipped": str(missing)}
-    except RunError as error:
-        raise ExportError(str(error)) from error
-    if ran.logits.shape != wanted.shape:
-        raise ExportError(
-            f"The form {form.name} gives {ran.logits.shape} logits, not {wanted.shape}."
-        )
-    differences = np.abs(ran.logits - wanted).max(axis=1)
-    found = ran.logits.argmax(axis=1)
+    differences = np.abs(logits - wanted).max(axis=1)
+    found = logits.argmax(axis=1)
     same = found == wanted.argmax(axis=1)
     if form.exact:
         _check_exact(form, differences, same)
-    elif not np.isfinite(differences).all() or (~same).mean() > STRAYS:
-        raise ExportError(
-            f"The form {form.name} must name the classes that the quantised network does, but "
-            f"{(~same).sum()} of {len(same)} differ."
-        )
+    else:
+        _check_quantised(form, differences, same, wanted)
     return {
         "pictures": len(images),
         "largest_difference": float(differences.max()),
         "same_class": int(same.sum()),
         **({} if labels is None else {"accuracy": float((found == labels).mean())}),
-        **ran.details,
+        **details,
     }
+
+
+def _ran(
+    form: Form, folder: Path, images: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, Mapping[str, Any]]:
+    """The logits that the form's files give, and what there is to tell of running them."""
+    try:
+        ran = form.run(folder, images)
+        logits = np.asarray(ran.logits, np.float32)
+    except RunError as error:
+        raise ExportError(str(error)) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise ExportError(f"The form {form.name} cannot be run: {in_a_line(error)}") from error
+    if logits.shape != shape:
+        raise ExportError(f"The form {form.name} gives logits of {logits.shape}, not of {shape}.")
+    return logits, ran.details
+
+
+def _check_quantised(
+    form: Form, differences: np.ndarray, same: np.ndarray, wanted: np.ndarray
+) -> None:
+    if (~same).mean() > STRAYS:
+        raise ExportError(
+            f"The form {form.name} must name the classes that the quantised network does, but "
+            f"{(~same).sum()} of {len(same)} differ."
+        )
+    most = (form.apart or 0) * float(wanted.std())
+    if not (apart := float(differences.mean())) <= most:  # nor may it be NaN
+        raise ExportError(
+            f"The logits of the form {form.name} must lie within {most:.3g} of the quantised "
+            f"network's on average, but lie {apart:.3g} apart."
+        )
 
 
 def _check_exact(form: Form, differences: np.ndarray, same: np.ndarray) -> None:

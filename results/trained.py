@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -81,11 +83,11 @@ class Trained:
         return quantise(self.deployed, self.learned)
 
 
-def trained_bundle(folder: Path) -> Trained:
+def trained_bundle(folder: Path, *, command: Sequence[str]) -> Trained:
     """The network in a bundle, to be exported in other forms.
 
-    It is checked on the validation split where its data are here, and on its probe otherwise.
-    Raises UsageError for what is no bundle, or one that has neither.
+    It is checked on the validation split where its data are here, and on its probe otherwise;
+    `command` is what asks for it. Raises UsageError for what is no bundle, or one that has neither.
     """
     from pennyweight.train.data import split
 
@@ -97,18 +99,23 @@ def trained_bundle(folder: Path) -> Trained:
         learned = dataset.images[parts.learned(whole=facts.whole)]
         checked, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
     else:
-        learned = checked = read_probe(folder)["images"]
+        learned = checked = read_probe(folder, bundle.manifest, bundle.architecture)["images"]
         labels = None
     return Trained(
         architecture=bundle.architecture,
         params=bundle.params,
         statistics=bundle.statistics,
-        facts=facts,
+        facts=replace(facts, command=list(command), created=now()),
         learned=learned,
         checked=checked,
         labels=labels,
         part="probe" if dataset is None else "validation",
     )
+
+
+def now() -> str:
+    """The time, as a manifest tells it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _data_of(facts: Facts) -> Dataset | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle import MANIFEST, seal, sha256
-from pennyweight.results.bundle_reader import read_content, read_manifest
+from pennyweight.results.bundle_reader import read_bundle, read_content, read_manifest
+from pennyweight.results.form_python import FLAX
 from pennyweight.results.forms import FORMS
 from pennyweight.results.probe import read_probe
 from pennyweight.results.proof import prove
@@ -30,17 +31,33 @@ def verify(folder: Path) -> Verified:
     extra file, and ExportError where a form does not give the logits of the probe.
     """
     manifest = read_manifest(folder)
-    if manifest.get("sha256") != seal(manifest):
+    if "sha256" not in manifest:
+        raise UsageError(f"{folder} is of an older version, without a seal: export it again.")
+    if manifest["sha256"] != seal(manifest):
         raise UsageError(f"{folder / MANIFEST} was changed: {_AGAIN}")
     _check_files(folder, manifest["files"])
-    probe = read_probe(folder)
-    forms = [name for name in manifest["forms"] if name in FORMS]
-    kinds = {name: "logits" if FORMS[name].exact else "quantised" for name in forms}
+    probe = read_probe(folder, manifest, read_bundle(folder).architecture)
+    known = _forms(folder, manifest)
+    kinds = {name: "logits" if FORMS[name].exact else "quantised" for name in known}
     if missing := set(kinds.values()) - set(probe):
         raise UsageError(f"The probe of {folder} lacks {min(missing)}: {_AGAIN}")
     wanted = {name: probe[kind] for name, kind in kinds.items()}
-    proofs = prove(forms, folder, probe["images"], wanted)
+    proofs: dict[str, Mapping[str, Any]] = {**prove(known, folder, probe["images"], wanted)}
+    for name in manifest["forms"]:
+        proofs.setdefault(name, {"skipped": "this version does not know the form"})
     return Verified(files=len(manifest["files"]) + 1, forms=proofs)
+
+
+def _forms(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """The forms to run; UsageError where one has not all of its files."""
+    forms = manifest["forms"]
+    if FLAX.name not in forms:
+        raise UsageError(f"{folder} lacks the form {FLAX.name}, which every bundle has: {_AGAIN}")
+    for name, told in forms.items():
+        files = told.get("files")
+        if not isinstance(files, list) or not files or set(files) - set(manifest["files"]):
+            raise UsageError(f"{folder} lacks files of the form {name}: {_AGAIN}")
+    return [name for name in forms if name in FORMS]
 
 
 _AGAIN = "copy the bundle again from where it was whole, or export it again."

@@ -104,7 +104,7 @@ def _trained(model: str, runs: Path) -> tuple[Trained, Path | None]:
     from pennyweight.results.trained import trained_bundle
 
     if folder := bundle_folder(runs, model):
-        return trained_bundle(folder), None
+        return trained_bundle(folder, command=command_line()), None
     found, picked = find_model(runs, model), model.partition(":")[2]
     usual = found.folder.path / (f"export-{picked}" if picked else "export")
     return trained_model(found, command=command_line()), usual

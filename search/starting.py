@@ -108,9 +108,17 @@ def _check_pictures(origin: Origin, data: str, seed: int, whole: bool) -> None:
             "start from another network."
         )
     learned = origin.whole or origin.split_seed != seed
-    if data == origin.data and learned and not whole:
+    if learned and not whole and _same_pictures(origin, data):
         remedy = "" if origin.whole else f"use --seed {origin.split_seed}, or "
         raise UsageError(
             f"{origin.name} learned from pictures of {data} that --seed {seed} keeps for "
             f"validation, which would then say nothing: {remedy}add --whole to learn from all."
         )
+
+
+def _same_pictures(origin: Origin, data: str) -> bool:
+    """Whether `data` is what it learned from, under whatever name."""
+    from pennyweight.train.data import load_training_set
+
+    named = data == origin.data
+    return named or load_training_set(data).fingerprint == origin.data_fingerprint

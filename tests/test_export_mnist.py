@@ -29,7 +29,7 @@ pytestmark = [
 def trained() -> Trained:
     folder = bundle_folder(Path("runs"), MODEL)
     assert folder is not None
-    return trained_bundle(folder)
+    return trained_bundle(folder, command=["test"])
 
 
 @pytest.fixture(scope="module")

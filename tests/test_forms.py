@@ -81,7 +81,7 @@ def test_forms_that_are_no_longer_wanted_go(tmp_path: Path) -> None:
 
 def test_a_bundle_is_exported_again_in_other_forms(tmp_path: Path) -> None:
     export_bundle(random_network(SMALL, pictures=300), tmp_path / "first")
-    again = trained_bundle(tmp_path / "first")
+    again = trained_bundle(tmp_path / "first", command=["again"])
     assert (again.part, len(again.checked)) == ("probe", 256), "its data are not here"
     exported = export_bundle(again, tmp_path / "second", forms=["numpy"])
     assert exported.forms["numpy"]["on"] == "probe"

@@ -1,10 +1,13 @@
 """A bundle verifies itself: what was changed is named, and what computes something else fails."""
 
+import contextlib
 import json
+import os
 import py_compile
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from test_forms import SMALL, random_network
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle import pretty, seal, sha256
+from pennyweight.results.bundle_reader import read_manifest
 from pennyweight.results.export import export_bundle
 from pennyweight.results.probe import pack_probe, read_probe
 from pennyweight.results.proof import ExportError
@@ -28,6 +32,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bundle(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "bundle")
+
+
+def probe_of(bundle: Path) -> dict[str, np.ndarray]:
+    return read_probe(bundle, read_manifest(bundle), SMALL)
 
 
 def resealed(bundle: Path, name: str, content: bytes) -> None:
@@ -101,12 +109,17 @@ def test_weights_that_compute_something_else_fail_though_the_hashes_hold(bundle:
 
 
 def test_a_damaged_probe_is_refused(bundle: Path) -> None:
-    probe = read_probe(bundle)
+    probe = probe_of(bundle)
     for content, why in (
         (b"", "not a zip file"),
-        (pack_probe({"images": probe["images"]}), "logits"),
-        (pack_probe(probe | {"logits": probe["logits"][:3]}), "do not belong together"),
-        (pack_probe(probe | {"images": probe["images"] / 255}), "do not belong together"),
+        (pack_probe({"images": probe["images"]}), "no pictures or no logits"),
+        (pack_probe({"images": probe["images"][:0], "logits": probe["logits"]}), "no pictures"),
+        (pack_probe(probe | {"logits": probe["logits"][:3]}), "its logits are"),
+        (pack_probe(probe | {"logits": probe["logits"].astype(str)}), "its logits are"),
+        (pack_probe(probe | {"images": probe["images"] / 255}), "its images are"),
+        (pack_probe(probe | {"images": probe["images"][:, :4]}), "its images are"),
+        (pack_probe(probe | {"quantised": probe["logits"][0]}), "its quantised are"),
+        (pack_probe({"images": np.uint8(3), "logits": probe["logits"]}), "TypeError"),
     ):
         resealed(bundle, "probe.npz", content)
         with pytest.raises(UsageError, match=rf"probe\.npz is damaged \(.*{why}"):
@@ -129,6 +142,58 @@ def test_a_manifest_may_name_no_file_elsewhere(bundle: Path) -> None:
 
 
 def test_the_probe_is_what_it_says(bundle: Path) -> None:
-    probe = read_probe(bundle)
+    probe = probe_of(bundle)
     assert probe["images"].shape == (12, 8, 8, 1)
     assert probe["logits"].dtype == np.float32
+
+
+def test_a_probe_with_damaged_members_is_refused(bundle: Path) -> None:
+    content = bytearray((bundle / "probe.npz").read_bytes())
+    for place in range(80, len(content), max(1, len(content) // 40)):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 0xFF
+        resealed(bundle, "probe.npz", bytes(spoiled))
+        with contextlib.suppress(UsageError, ExportError):  # or the byte did not matter
+            verify(bundle)
+
+
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(bundle: Path) -> None:
+    (bundle / "probe.npz").unlink()
+    os.mkfifo(bundle / "probe.npz")
+    with pytest.raises(UsageError, match=r"probe\.npz must be a plain file"):
+        verify(bundle)
+    (bundle / "probe.npz").unlink()
+    (bundle / "probe.npz").symlink_to("/etc/hostname")
+    with pytest.raises(UsageError, match=r"probe\.npz must be a plain file"):
+        verify(bundle)
+
+
+def changed(bundle: Path, **fields: Any) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text()) | fields
+    (bundle / "manifest.json").write_bytes(pretty(manifest | {"sha256": seal(manifest)}))
+
+
+def test_nothing_to_prove_is_no_proof(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    changed(bundle, forms={})
+    with pytest.raises(UsageError, match="lacks the form python"):
+        verify(bundle)
+    changed(bundle, forms=manifest["forms"] | {"c": {"files": ["model.c", "model.h"]}})
+    with pytest.raises(UsageError, match="lacks files of the form c"):
+        verify(bundle)
+    changed(bundle, forms=manifest["forms"] | {"rust": {"files": ["model.py"]}})
+    assert verify(bundle).forms["rust"] == {"skipped": "this version does not know the form"}
+
+
+def test_a_bundle_without_a_seal_is_told_from_a_changed_one(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["sha256"]
+    (bundle / "manifest.json").write_bytes(pretty(manifest))
+    with pytest.raises(UsageError, match="is of an older version, without a seal"):
+        verify(bundle)
+
+
+def test_a_program_that_ends_early_is_a_form_that_is_wrong(bundle: Path) -> None:
+    resealed(bundle, "model_numpy.py", b"raise SystemExit(0)")
+    with pytest.raises(ExportError, match=r"model_numpy\.py ends before it has classified"):
+        verify(bundle)
