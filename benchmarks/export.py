@@ -3,7 +3,9 @@
     .venv/bin/python benchmarks/export.py pretrained:mnist-8k --out benchmarks/records/export.json
 
 Exports the network in every form, each proven on its whole validation split, and prints a table in
-Markdown. Needs the extra `export`, and for all of the proofs a C compiler and a browser.
+Markdown. Then some of the forms classify the test pictures, through the test set's door, to tell
+what 8 bits cost on pictures that nothing has seen. Needs the extra `export`, and for all of the
+proofs a C compiler and a browser.
 """
 
 from __future__ import annotations
@@ -19,9 +21,13 @@ from machine import origin
 
 from pennyweight.arch.cost import cost
 from pennyweight.results.export import export_bundle
+from pennyweight.results.forms import FORMS
 from pennyweight.results.loaded import bundle_folder
 from pennyweight.results.models import find_model, trained_model
-from pennyweight.results.trained import trained_bundle
+from pennyweight.results.trained import Trained, trained_bundle
+from pennyweight.train.door import open_test_set
+
+ON_TEST = ("c", "onnx-int8", "c-int8")
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -42,11 +48,13 @@ def main(
     )
     with tempfile.TemporaryDirectory() as place:
         exported = export_bundle(trained, Path(place, "bundle"), forms=["all"])
+        right = on_test(trained, exported.folder, runs / "test-readings.jsonl")
     forms = {
         name: {**told, "bytes": exported.bytes_of(name)} for name, told in exported.forms.items()
     }
     print("\n".join(table(forms)))
     print(f"{len(trained.checked):,} pictures, {exported.seconds:.0f} s")
+    print("right on test: " + ", ".join(f"{name} {count:,}" for name, count in right.items()))
     if out:
         record = {
             "model": model,
@@ -56,9 +64,20 @@ def main(
             "pictures": len(trained.checked),
             "seconds": round(exported.seconds, 1),
             "forms": forms,
+            "test": right,
             **origin(),
         }
         out.write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8")
+
+
+def on_test(trained: Trained, folder: Path, ledger: Path) -> dict[str, int]:
+    """How many test pictures there are, and how many the network and some of its forms get right."""
+    identity = trained.classifier.identity
+    test = open_test_set(trained.facts.data, purpose="verify", model=identity, ledger=ledger)
+    logits = {name: FORMS[name].run(folder, test.images).logits for name in ON_TEST}
+    logits = {"network": trained.classifier.logits(test.images), **logits}
+    right = {name: int((of.argmax(axis=1) == test.labels).sum()) for name, of in logits.items()}
+    return {"pictures": len(test.labels), **right}
 
 
 def table(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

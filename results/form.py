@@ -37,6 +37,7 @@ class Form:
 
     name: str
     what: str  # for people
+    needs: str  # to be run
     use: str  # an example, a few lines of `language`
     files: Callable[[Trained], dict[str, bytes]]
     run: Callable[[Path, np.ndarray], Ran]

@@ -44,15 +44,22 @@ def _run(name: str, folder: Path, images: np.ndarray) -> Ran:
 
 def _example(name: str) -> str:
     return f"""\
+#include <stdio.h>
 #include "{name}.h"
 
-int number = {name}_classify(picture); /* uint8_t picture[{name.upper()}_PICTURE] */
-puts({name}_class_names[number]);"""
+int main(void)
+{{
+    static const uint8_t picture[{name.upper()}_PICTURE] = {{0}}; /* yours */
+    puts({name}_class_names[{name}_classify(picture)]);
+    return 0;
+}}
+/* cc -O2 main.c {name}.c -lm */"""
 
 
 C = Form(
     name="c",
     what="C99 for microcontrollers",
+    needs="a C compiler whose int has 32 bits, no heap and no library; SiLU needs expf",
     use=_example("model"),
     language="c",
     files=_files,
@@ -62,6 +69,8 @@ C = Form(
 C_INT8 = Form(
     name="c-int8",
     what="C99 for microcontrollers, in 8-bit integers",
+    needs="the same; without a floating-point unit the compiler adds routines for floats, which "
+    "scale each value of a map once",
     use=_example("model_int8"),
     language="c",
     files=_int8_files,

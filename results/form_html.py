@@ -38,6 +38,7 @@ def _run(folder: Path, images: np.ndarray) -> Ran:
 HTML = Form(
     name="html",
     what="a page to draw on, with the network inside, for any browser, online or not",
+    needs="a browser",
     use="""\
 const { classify } = window.pennyweight; // in the page's console
 const { logits, probabilities } = classify(picture); // Uint8Array""",

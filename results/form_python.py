@@ -54,6 +54,7 @@ def _run(module: str, folder: Path, images: np.ndarray) -> Ran:
 FLAX = Form(
     name="python",
     what="Flax source and weights",
+    needs="jax, flax, numpy, safetensors, Pillow",
     use="""\
 import model
 
@@ -64,7 +65,8 @@ logits = model.load(".")(pictures)""",
 
 NUMPY = Form(
     name="numpy",
-    what="BatchNorm folded, in NumPy alone",
+    what="BatchNorm folded, in NumPy",
+    needs="numpy, safetensors",
     use="""\
 import model_numpy
 

@@ -81,6 +81,10 @@ def _accuracy(manifest: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield "It was not measured: it learned from the validation pictures too."
+    if manifest["training"]["ended"] != "complete":
+        yield ""
+        epochs = manifest["training"]["epochs"]
+        yield f"Its training was not finished: it stopped after {epochs} epochs."
 
 
 def _forms(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -90,11 +94,16 @@ def _forms(manifest: Mapping[str, Any]) -> Iterator[str]:
         files = ", ".join(f"`{file}`" for file in told["files"])
         yield f"### {form.what}"
         yield ""
-        proof = f"Proof on the {told['on']} pictures: {proof_in_words(name, told)}."
-        yield f"{files} ({size:,} bytes). {proof}"
+        yield f"{files} ({size:,} bytes); needs {form.needs}. {_proof(name, told)}"
         yield ""
         yield f"```{form.language}\n{form.use}\n```"
         yield ""
+
+
+def _proof(name: str, told: Mapping[str, Any]) -> str:
+    if "skipped" in told:
+        return f"It was not run when it was exported ({_plain(told['skipped'].rstrip('.'))})."
+    return f"Proof on the {told['on']} pictures: {proof_in_words(name, told)}."
 
 
 def _caution(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -109,10 +118,9 @@ def _caution(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _training(manifest: Mapping[str, Any], data: str) -> Iterator[str]:
     training = manifest["training"]
     parts = "training and validation pictures" if training["whole"] else "training pictures"
-    ended = "" if training["ended"] == "complete" else f" ({_plain(training['ended'])})"
     yield (
         f"The {parts} of {data} (fingerprint {_plain(manifest['data']['fingerprint'])}), "
-        f"{training['epochs']} epochs{ended}, seed {training['seed']}, matrix products in "
+        f"{training['epochs']} epochs, seed {training['seed']}, matrix products in "
         f"{_plain(training['precision'])}. It is trial {training['trial']} of study "
         f"{_plain(training['study'])}. Up to 256 of these pictures are in `probe.npz`, for whoever "
         "has this folder."

@@ -6,6 +6,9 @@ CPU, an NVIDIA GPU or a TPU, with whatever version of JAX, of the years to come,
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +38,20 @@ def stablehlo_file(deployed: Deployed) -> bytes:
 
     (n,) = export.symbolic_shape("n")
     pictures = jax.ShapeDtypeStruct((n, *deployed.input_shape), jnp.uint8)
-    return bytes(export.export(jax.jit(logits), platforms=PLATFORMS)(pictures).serialize())
+    with _without_locations():
+        return bytes(export.export(jax.jit(logits), platforms=PLATFORMS)(pictures).serialize())
+
+
+@contextlib.contextmanager
+def _without_locations() -> Iterator[None]:
+    """Let no path of this machine get into the program, which JAX notes beside each operation."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def _logits(deployed: Deployed, pictures: jax.Array) -> jax.Array:

@@ -65,13 +65,15 @@ _AGAIN = "copy the bundle again from where it was whole, or export it again."
 
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     here = {path.name for path in folder.iterdir()} - {"__pycache__"}  # which pip leaves, unread
-    for name in sorted(set(listed) - here):
-        raise UsageError(f"{folder / name} is missing: {_AGAIN}")
-    for name in sorted(here - set(listed) - {MANIFEST}):
+    wrong = [f"{name} is missing" for name in sorted(set(listed) - here)]
+    wrong += [
+        f"{name} was changed"
+        for name in sorted(set(listed) & here)
+        if sha256(read_content(folder, name)) != listed[name].get("sha256")
+    ]
+    wrong += [f"{name} is not part of it" for name in sorted(here - set(listed) - {MANIFEST})]
+    if wrong:
         raise UsageError(
-            f"{folder / name} is not part of the bundle, whose {MANIFEST} does not list it: "
-            "move it elsewhere."
+            f"The bundle {folder} is not what was exported ({', '.join(wrong)}): move away what is "
+            f"yours, and {_AGAIN}"
         )
-    for name, file in listed.items():
-        if sha256(read_content(folder, name)) != file.get("sha256"):
-            raise UsageError(f"{folder / name} was changed: {_AGAIN}")

@@ -35,7 +35,7 @@ def export(
     Parameters
     ----------
     model
-        STUDY for its best trial, STUDY:TRIAL, or a bundle's folder.
+        STUDY for its best trial, STUDY:TRIAL, a bundle's folder or pretrained:NAME.
     out
         The folder to write; by default `export` in the study's own.
     format
@@ -86,14 +86,17 @@ def export(
     print(f"{folder}: {_origin(facts)}, {network.notation}, {size}")
     sizes = {name: exported.bytes_of(name) for name in exported.forms}
     show(forms_table(exported.forms, sizes))
+    skipped = any("skipped" in told for told in exported.forms.values())
+    run = "Every other form" if skipped else "Each form"
     known = ", which the network learned from" if facts.whole or trained.part == "probe" else ""
-    print(f"Each form was run on {len(trained.checked):,} {trained.part} pictures{known}.")
+    print(f"{run} was run on {len(trained.checked):,} {trained.part} pictures{known}.")
     print(f"Try it:\n  python {shlex.quote(str(folder / 'model.py'))} PICTURE.png")
 
 
 def _origin(facts: Facts) -> str:
     """Such as `trial 12`, and how far it came where that was not to the end."""
-    reached = "" if facts.ended == "complete" else f" ({facts.ended}, {facts.epochs} epochs)"
+    ended = "unfinished" if facts.ended == "running" else facts.ended
+    reached = "" if ended == "complete" else f" ({ended}, {facts.epochs} epochs)"
     return f"trial {facts.trial}{reached}"
 
 

@@ -43,11 +43,11 @@ def test_what_was_changed_is_named_with_status_2(bundle: Path, tmp_path: Path) -
     content = (copy / "model.h").read_bytes()
     (copy / "model.h").write_bytes(content.replace(b"28", b"27").replace(b"8", b"9", 1))
     (copy / "extra.txt").write_text("x")
-    for spoiled in ("extra.txt is not part of the bundle", "model.h was changed"):
+    for spoiled in ("(model.h was changed, extra.txt is not part of it)", "(model.h was changed)"):
         ran = pennyweight("export", "--verify", "copy", cwd=tmp_path)
         assert (ran.status, ran.out) == (2, "")
         assert ran.err.count("\n") == 1
-        assert f"copy/{spoiled}" in ran.err
+        assert spoiled in ran.err
         (copy / "extra.txt").unlink(missing_ok=True)
 
 

@@ -88,3 +88,20 @@ def test_a_bundle_is_exported_again_in_other_forms(tmp_path: Path) -> None:
     assert exported.forms["numpy"]["same_class"] == 256
     for name in ("architecture.json", "weights.safetensors", "model.py", "probe.npz"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_no_path_of_this_machine_is_in_any_file(tmp_path: Path) -> None:
+    export_bundle(random_network(SMALL), tmp_path / "bundle", forms=["all"])
+    for path in (tmp_path / "bundle").iterdir():
+        content = path.read_bytes()
+        assert str(Path.home()).encode() not in content or str(Path.home()) == "/", path.name
+        assert b"site-packages" not in content, path.name
+        assert b"stablehlo_file" not in content, path.name
+
+
+def test_a_form_of_jax_needs_what_jax_serialises_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(UsageError, match="stablehlo needs flatbuffers: `pip install"):
+        export_bundle(random_network(SMALL), tmp_path / "bundle", forms=["stablehlo"])
