@@ -71,7 +71,7 @@ def main(
 
 
 def on_test(trained: Trained, folder: Path, ledger: Path) -> dict[str, int]:
-    """How many test pictures there are, and how many the network and some of its forms get right."""
+    """How many test pictures there are, and how many the network and its forms get right."""
     identity = trained.classifier.identity
     test = open_test_set(trained.facts.data, purpose="verify", model=identity, ledger=ledger)
     logits = {name: FORMS[name].run(folder, test.images).logits for name in ON_TEST}
