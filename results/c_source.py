@@ -90,8 +90,6 @@ class FloatWriter:
     # Of arrays, by identity, which is theirs only as long as they are kept.
     names: dict[int, tuple[str, np.ndarray]] = field(default_factory=dict)
 
-    words = FLOAT
-
     def calls(self, offsets: Sequence[int]) -> str:
         """The statements that run every step."""
         places = [f"arena + {offset}" for offset in offsets[:-1]] + ["logits"]
