@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from pennyweight.arch.deployed import Deployed, Step, applied, computed
+from pennyweight.arch.errors import UsageError
 from pennyweight.arch.operations import Affine, Convolve, Multiply, Pointwise
 from pennyweight.results.quantised import (
     HIGHEST,
@@ -35,7 +36,8 @@ _NOTHING = 1e-30  # a smaller scale would vanish in float32 products
 def quantise(deployed: Deployed, images_nhwc: np.ndarray) -> Quantised:
     """`deployed` in 8-bit integers, measured on uint8 training pictures (n, h, w, c).
 
-    Of more than `PICTURES` so many are drawn, always the same: a few hundred tell enough.
+    Of more than `PICTURES` so many are drawn, always the same: a few hundred tell enough. Raises
+    UsageError for layers so wide that int32 can't hold the worst of their sums.
     """
     if not len(images_nhwc):
         raise ValueError("Quantisation needs at least one picture to measure on.")
@@ -138,6 +140,7 @@ def _with_levels(
         if isinstance(step.operation, Convolve | Multiply):
             kernel, scale = known[id(step.operation.kernel)]
             step = replace(step, operation=replace(step.operation, kernel=kernel))
+            _check_sums(len(steps) + 1, step, kernel, levels[step.inputs[0]])
         steps.append(step)
         scales.append(scale)
     return tuple(steps), tuple(scales)
@@ -162,6 +165,19 @@ def _in_levels(kernel: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.nd
     scale = np.where(scale > _NOTHING, scale, 1).astype(np.float32)
     levels = np.clip(np.rint(kernel / scale), -HIGHEST, HIGHEST).astype(np.int8)
     return levels, scale
+
+
+def _check_sums(number: int, step: Step, kernel: np.ndarray, given: Levels) -> None:
+    """Raise UsageError where levels of the input could add up to more than fits."""
+    furthest = max(given.zero_point - LOWEST, HIGHEST - given.zero_point)
+    products = np.abs(kernel.astype(np.int64)).sum(axis=tuple(range(kernel.ndim - 1)))
+    if (worst := furthest * int(products.max())) >= _LARGEST:
+        before, after = ("x".join(map(str, s)) for s in (step.input_shape, step.output_shape))
+        raise UsageError(
+            f"In 8-bit integers a layer's sums must stay below {_LARGEST:,}, but those of step "
+            f"{number} ({type(step.operation).__name__.lower()} {before} -> {after}) may reach "
+            f"{worst:,}: it is too wide for c-int8 and onnx-int8, so pick other forms by --format."
+        )
 
 
 def _shifted(functions: tuple[Pointwise, ...], by: np.ndarray) -> tuple[Pointwise, ...]:
