@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,8 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from pennyweight.arch.errors import RunError
+from pennyweight.results.bounded import run_bounded
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+
+_COMPILE_S = 120
+_RUN_S = 60
+_PICTURE_S = 0.1  # for each, beside
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def find_compiler() -> Compiler | None:
     """gcc or cc; None where there is neither."""
     for name in ("gcc", "cc"):
         if path := shutil.which(name):
-            said = subprocess.run([path, "--version"], capture_output=True, text=True)
+            said = run_bounded([path, "--version"], timeout_s=_COMPILE_S)
             if said.returncode == 0:
                 return Compiler(path, said.stdout.partition("\n")[0])
     return None
@@ -66,9 +70,10 @@ def run_c(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         source = write_program(place, files, name)
-        _run([compiler.path, *STRICT, *flags, *source, "-o", "program", "-lm"], place)
+        _run([compiler.path, *STRICT, *flags, *source, "-o", "program", "-lm"], place, _COMPILE_S)
         (place / "pictures").write_bytes(np.ascontiguousarray(images_nhwc).tobytes())
-        _run([str(place / "program"), "pictures", "logits"], place)
+        timeout_s = _RUN_S + _PICTURE_S * len(images_nhwc)
+        _run([str(place / "program"), "pictures", "logits"], place, timeout_s)
         logits = np.fromfile(place / "logits", np.float32)
     classes = re.search(rb"_CLASSES (\d+)", files[f"{name}.h"])
     assert classes
@@ -94,7 +99,7 @@ def measure_c(
             (place / file).write_bytes(content)
         # Addresses in constants are known beforehand on a microcontroller, as they are without PIC.
         compile_it = [compiler.path, "-std=c99", "-Os", "-fno-pic", *flags, "-c", source]
-        _run([*compile_it, "-o", "model.o"], place)
+        _run([*compile_it, "-o", "model.o"], place, _COMPILE_S)
         sections = _sections(place)
         if not sections:
             return None
@@ -110,15 +115,14 @@ def _sections(place: Path) -> list[tuple[str, str]]:
     """(kind, bytes) of what is in `model.o`; nothing where `size` is none of GNU or LLVM."""
     if not shutil.which("size"):
         return []
-    said = subprocess.run(["size", "-A", "model.o"], cwd=place, capture_output=True, text=True)
+    said = run_bounded(["size", "-A", "model.o"], cwd=place, timeout_s=_COMPILE_S)
     return re.findall(r"^\.(text|rodata|data|bss)\S*\s+(\d+)", said.stdout, re.MULTILINE)
 
 
 def _stack(compile_it: Sequence[str], place: Path) -> int | None:
     """The stack at the deepest call, from gcc's call graph; None of another compiler."""
-    told = subprocess.run(
-        [*compile_it, "-fcallgraph-info=su", "-o", "graph.o"], cwd=place, capture_output=True
-    )
+    command = [*compile_it, "-fcallgraph-info=su", "-o", "graph.o"]
+    told = run_bounded(command, cwd=place, timeout_s=_COMPILE_S)
     graphs = list(place.glob("*.ci"))
     if told.returncode or not graphs:
         return None
@@ -148,11 +152,12 @@ def _deepest(calls: Mapping[str, set[str]], sizes: Mapping[str, int]) -> int:
     return max((depth(name) for name in sizes), default=0)
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+def _run(command: Sequence[str], folder: Path, timeout_s: float) -> str:
+    ran = run_bounded(command, cwd=folder, timeout_s=timeout_s)
     if ran.returncode:
         what = Path(command[0]).name
-        lines = [line for line in ran.stderr.splitlines() if "error" in line] or [ran.stderr[-300:]]
+        lines = [line for line in ran.stderr.splitlines() if "error" in line]
+        lines = lines or [" ".join(ran.stderr[-300:].split())]
         raise RunError(f"The C program failed in {what} (status {ran.returncode}): {lines[0]}")
     return ran.stdout
 

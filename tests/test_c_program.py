@@ -7,6 +7,7 @@ import pytest
 from c_networks import compiler
 
 from pennyweight.arch.errors import RunError
+from pennyweight.results import c_program
 from pennyweight.results.c_program import find_compiler, measure_c, run_c
 
 HEADER = b"""\
@@ -64,3 +65,11 @@ def test_constants_are_flash_and_variables_and_the_deepest_stack_are_ram() -> No
         assert found.stack_bytes is not None
         assert 2800 <= found.stack_bytes < 3300  # less 128 that x86-64 has below the stack
         assert found.ram_bytes == found.static_bytes + found.stack_bytes
+
+
+def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c_program, "_RUN_S", 1)
+    endless = BYTES.replace(b"chosen(picture, logits);", b"for (;;) chosen(picture, logits);")
+    files = {"model.h": HEADER, "model.c": endless}
+    with pytest.raises(RunError, match="program took more than 1 seconds"):
+        run_c(files, np.zeros((1, 2, 2, 1), np.uint8), compiler=compiler())
