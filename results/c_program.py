@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
@@ -76,8 +77,13 @@ def run_c(
         _run([str(place / "program"), "pictures", "logits"], place, timeout_s)
         logits = np.fromfile(place / "logits", np.float32)
     classes = re.search(rb"_CLASSES (\d+)", files[f"{name}.h"])
-    assert classes
-    return logits.reshape(len(images_nhwc), int(classes[1]))
+    shape = len(images_nhwc), int(classes[1]) if classes else 0
+    if not classes or logits.size != math.prod(shape):
+        raise RunError(
+            f"The C program gave {logits.size} logits for {shape[0]} pictures, but {name}.h tells "
+            f"of {shape[1] if classes else 'no'} classes: export it again."
+        )
+    return logits.reshape(shape)
 
 
 def write_program(folder: Path, files: Mapping[str, bytes], name: str) -> list[str]:

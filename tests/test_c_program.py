@@ -67,6 +67,19 @@ def test_constants_are_flash_and_variables_and_the_deepest_stack_are_ram() -> No
         assert found.ram_bytes == found.static_bytes + found.stack_bytes
 
 
+def test_logits_that_do_not_fit_the_pictures_are_told_in_one_line() -> None:
+    two_in_one = np.zeros((1, 2, 2, 2), np.uint8)
+    with pytest.raises(RunError, match=r"gave 4 logits for 1 pictures, .* tells of 2 classes"):
+        run_c({"model.h": HEADER, "model.c": BYTES}, two_in_one, compiler=compiler())
+
+
+def test_a_header_that_names_no_classes_is_told_in_one_line() -> None:
+    header = HEADER.replace(b"#define MODEL_CLASSES 2", b"enum { MODEL_CLASSES = 2 };")
+    picture = np.zeros((1, 2, 2, 1), np.uint8)
+    with pytest.raises(RunError, match=r"model\.h tells of no classes: export it again\.$"):
+        run_c({"model.h": header, "model.c": BYTES}, picture, compiler=compiler())
+
+
 def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c_program, "_RUN_S", 1)
     endless = BYTES.replace(b"chosen(picture, logits);", b"for (;;) chosen(picture, logits);")
