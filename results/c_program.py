@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 _COMPILE_S = 120
 _RUN_S = 60
 _PICTURE_S = 0.1  # for each, beside
+_TRIAL = """\
+#include <math.h>
+#include <stdio.h>
+int main(int count, char **words) { return printf("%f %s", exp(count), words[0]) < 0; }
+"""
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,23 @@ class Footprint:
 
 
 def find_compiler() -> Compiler | None:
-    """gcc or cc; None where there is neither."""
-    for name in ("gcc", "cc"):
-        if path := shutil.which(name):
-            said = run_bounded([path, "--version"], timeout_s=_COMPILE_S)
-            if said.returncode == 0:
-                return Compiler(path, said.stdout.partition("\n")[0])
-    return None
+    """gcc or cc; None where neither makes programs."""
+    paths = filter(None, map(shutil.which, ("gcc", "cc")))
+    return next(filter(None, map(_compiler, paths)), None)
+
+
+@cache
+def _compiler(path: str) -> Compiler | None:
+    """None of one that lacks a library's headers, as some systems have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "trial.c").write_text(_TRIAL)
+        try:
+            _run([path, "trial.c", "-o", "trial", "-lm"], place, _COMPILE_S)
+            version = _run([path, "--version"], place, _COMPILE_S).partition("\n")[0]
+        except RunError:
+            return None
+    return Compiler(path, version)
 
 
 def run_c(

@@ -67,6 +67,16 @@ def test_constants_are_flash_and_variables_and_the_deepest_stack_are_ram() -> No
         assert found.ram_bytes == found.static_bytes + found.stack_bytes
 
 
+def test_a_compiler_without_headers_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    only_says = tmp_path / "gcc"
+    only_says.write_text('#!/bin/sh\n[ "$1" = --version ]\n')
+    only_says.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_compiler() is None
+
+
 def test_logits_that_do_not_fit_the_pictures_are_told_in_one_line() -> None:
     two_in_one = np.zeros((1, 2, 2, 2), np.uint8)
     with pytest.raises(RunError, match=r"gave 4 logits for 1 pictures, .* tells of 2 classes"):
