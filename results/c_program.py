@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import re
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ class Compiler:
 
     path: str
     version: str  # the first line that it says of itself
+    target: str  # what it compiles for, such as x86_64-linux-gnu
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Footprint:
     stack_bytes: int | None  # at the deepest call
 
     @property
-    def ram_bytes(self) -> int:
-        return self.static_bytes + (self.stack_bytes or 0)
+    def ram_bytes(self) -> int | None:
+        return None if self.stack_bytes is None else self.static_bytes + self.stack_bytes
 
-    def to_json(self) -> dict[str, int | None]:
-        return asdict(self)
+    def to_json(self) -> dict[str, int]:
+        """What is known of it."""
+        told = {**asdict(self), "ram_bytes": self.ram_bytes}
+        return {name: bytes_ for name, bytes_ in told.items() if bytes_ is not None}
 
 
 def find_compiler() -> Compiler | None:
@@ -69,7 +73,8 @@ def _compiler(path: str) -> Compiler | None:
             version = _run([path, "--version"], place, _COMPILE_S).partition("\n")[0]
         except RunError:
             return None
-    return Compiler(path, version)
+        target = run_bounded([path, "-dumpmachine"], timeout_s=_COMPILE_S).stdout.strip()
+    return Compiler(path, version, target or platform.machine())
 
 
 def run_c(

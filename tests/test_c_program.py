@@ -1,5 +1,6 @@
 """A program is compiled, run and measured; what fails says so in one line."""
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from c_networks import compiler
 
 from pennyweight.arch.errors import RunError
 from pennyweight.results import c_program
-from pennyweight.results.c_program import find_compiler, measure_c, run_c
+from pennyweight.results.c_program import Footprint, find_compiler, measure_c, run_c
 
 HEADER = b"""\
 #include <stdint.h>
@@ -65,6 +66,16 @@ def test_constants_are_flash_and_variables_and_the_deepest_stack_are_ram() -> No
         assert found.stack_bytes is not None
         assert 2800 <= found.stack_bytes < 3300  # less 128 that x86-64 has below the stack
         assert found.ram_bytes == found.static_bytes + found.stack_bytes
+        assert found.to_json()["ram_bytes"] == found.ram_bytes
+
+
+def test_ram_is_not_told_where_the_stack_is_unknown() -> None:
+    told = Footprint(flash_bytes=10, static_bytes=20, stack_bytes=None).to_json()
+    assert told == {"flash_bytes": 10, "static_bytes": 20}
+
+
+def test_the_target_is_told() -> None:
+    assert platform.machine() in compiler().target
 
 
 def test_a_compiler_without_headers_is_none(
