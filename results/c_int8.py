@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pennyweight.arch.deployed import Deployed
 from pennyweight.arch.operations import Add
 from pennyweight.results import c_text
 from pennyweight.results.c_kernels import INT8, kernels
@@ -27,14 +26,7 @@ def c_int8_files(
     quantised: Quantised, *, notation: str, class_names: Sequence[str], name: str = "model_int8"
 ) -> dict[str, bytes]:
     """The C program of a quantised network; `name` begins all that it exports."""
-    deployed = Deployed(
-        input_shape=quantised.input_shape,
-        classes=quantised.classes,
-        mean=quantised.mean,
-        std=quantised.std,
-        steps=quantised.steps,
-    )
-    plan = plan_memory(deployed, with_logits=False)
+    plan = plan_memory(quantised.deployed, with_logits=False)
     writer = _Int8Writer(quantised)
     calls = writer.calls(plan.offsets)
     shape = quantised.input_shape
@@ -93,8 +85,9 @@ class _Int8Writer(FloatWriter):
         lines = []
         last = number == len(quantised.steps)
         if keeps_levels(step) and not last:
-            lines = [f"((int8_t *)y)[at] = (int8_t)((int)x + {given[0].zero_point});"]
-            lines[0] = lines[0].replace("+ -", "- ")
+            zero = given[0].zero_point
+            back = f"(int)x {'-' if zero < 0 else '+'} {abs(zero)}"
+            lines = [f"((int8_t *)y)[at] = (int8_t)({back});"]
             return fields | {"store": self.function(f"store{number}", lines)}
         if isinstance(step.operation, Add):
             fields |= {"scale": c_text.number(scales[0]), "other": c_text.number(scales[1])}

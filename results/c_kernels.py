@@ -147,10 +147,11 @@ static void depthwise(const Window *s, const $value *x, $out *y)
                 $total sum = 0;
                 for (int i = i0; i < i1; i++) {
                     const $value *from = x + channel
-                        + ((up + i * s->dilation) * s->width + left) * s->channels;
+                        + (up + i * s->dilation) * s->width * s->channels;
                     const $weight *w = s->kernel + i * s->columns * s->channels + channel;
                     for (int j = j0; j < j1; j++)
-                        sum += (from[j * s->dilation * s->channels]$less) * w[j * s->channels];
+                        sum += (from[(left + j * s->dilation) * s->channels]$less)
+                            * w[j * s->channels];
                 }
                 $store;
             }

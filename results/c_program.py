@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
+import platform
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from pennyweight.arch.errors import RunError
+from pennyweight.results.bounded import run_bounded
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+
+_COMPILE_S = 120
+_RUN_S = 60
+_PICTURE_S = 0.1  # for each, beside
+_TRIAL = """\
+#include <math.h>
+#include <stdio.h>
+int main(int count, char **words) { return printf("%f %s", exp(count), words[0]) < 0; }
+"""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Compiler:
 
     path: str
     version: str  # the first line that it says of itself
+    target: str  # what it compiles for, such as x86_64-linux-gnu
 
 
 @dataclass(frozen=True)
@@ -34,21 +47,34 @@ class Footprint:
     stack_bytes: int | None  # at the deepest call
 
     @property
-    def ram_bytes(self) -> int:
-        return self.static_bytes + (self.stack_bytes or 0)
+    def ram_bytes(self) -> int | None:
+        return None if self.stack_bytes is None else self.static_bytes + self.stack_bytes
 
-    def to_json(self) -> dict[str, int | None]:
-        return asdict(self)
+    def to_json(self) -> dict[str, int]:
+        """What is known of it."""
+        told = {**asdict(self), "ram_bytes": self.ram_bytes}
+        return {name: bytes_ for name, bytes_ in told.items() if bytes_ is not None}
 
 
 def find_compiler() -> Compiler | None:
-    """gcc or cc; None where there is neither."""
-    for name in ("gcc", "cc"):
-        if path := shutil.which(name):
-            said = subprocess.run([path, "--version"], capture_output=True, text=True)
-            if said.returncode == 0:
-                return Compiler(path, said.stdout.partition("\n")[0])
-    return None
+    """gcc or cc; None where neither makes programs."""
+    paths = filter(None, map(shutil.which, ("gcc", "cc")))
+    return next(filter(None, map(_compiler, paths)), None)
+
+
+@cache
+def _compiler(path: str) -> Compiler | None:
+    """None of one that lacks a library's headers, as some systems have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "trial.c").write_text(_TRIAL)
+        try:
+            _run([path, "trial.c", "-o", "trial", "-lm"], place, _COMPILE_S)
+            version = _run([path, "--version"], place, _COMPILE_S).partition("\n")[0]
+        except RunError:
+            return None
+        target = run_bounded([path, "-dumpmachine"], timeout_s=_COMPILE_S).stdout.strip()
+    return Compiler(path, version, target or platform.machine())
 
 
 def run_c(
@@ -66,13 +92,19 @@ def run_c(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         source = write_program(place, files, name)
-        _run([compiler.path, *STRICT, *flags, *source, "-o", "program", "-lm"], place)
+        _run([compiler.path, *STRICT, *flags, *source, "-o", "program", "-lm"], place, _COMPILE_S)
         (place / "pictures").write_bytes(np.ascontiguousarray(images_nhwc).tobytes())
-        _run([str(place / "program"), "pictures", "logits"], place)
+        timeout_s = _RUN_S + _PICTURE_S * len(images_nhwc)
+        _run([str(place / "program"), "pictures", "logits"], place, timeout_s)
         logits = np.fromfile(place / "logits", np.float32)
     classes = re.search(rb"_CLASSES (\d+)", files[f"{name}.h"])
-    assert classes
-    return logits.reshape(len(images_nhwc), int(classes[1]))
+    shape = len(images_nhwc), int(classes[1]) if classes else 0
+    if not classes or logits.size != math.prod(shape):
+        raise RunError(
+            f"The C program gave {logits.size} logits for {shape[0]} pictures, but {name}.h tells "
+            f"of {shape[1] if classes else 'no'} classes: export it again."
+        )
+    return logits.reshape(shape)
 
 
 def write_program(folder: Path, files: Mapping[str, bytes], name: str) -> list[str]:
@@ -94,7 +126,7 @@ def measure_c(
             (place / file).write_bytes(content)
         # Addresses in constants are known beforehand on a microcontroller, as they are without PIC.
         compile_it = [compiler.path, "-std=c99", "-Os", "-fno-pic", *flags, "-c", source]
-        _run([*compile_it, "-o", "model.o"], place)
+        _run([*compile_it, "-o", "model.o"], place, _COMPILE_S)
         sections = _sections(place)
         if not sections:
             return None
@@ -110,15 +142,14 @@ def _sections(place: Path) -> list[tuple[str, str]]:
     """(kind, bytes) of what is in `model.o`; nothing where `size` is none of GNU or LLVM."""
     if not shutil.which("size"):
         return []
-    said = subprocess.run(["size", "-A", "model.o"], cwd=place, capture_output=True, text=True)
+    said = run_bounded(["size", "-A", "model.o"], cwd=place, timeout_s=_COMPILE_S)
     return re.findall(r"^\.(text|rodata|data|bss)\S*\s+(\d+)", said.stdout, re.MULTILINE)
 
 
 def _stack(compile_it: Sequence[str], place: Path) -> int | None:
     """The stack at the deepest call, from gcc's call graph; None of another compiler."""
-    told = subprocess.run(
-        [*compile_it, "-fcallgraph-info=su", "-o", "graph.o"], cwd=place, capture_output=True
-    )
+    command = [*compile_it, "-fcallgraph-info=su", "-o", "graph.o"]
+    told = run_bounded(command, cwd=place, timeout_s=_COMPILE_S)
     graphs = list(place.glob("*.ci"))
     if told.returncode or not graphs:
         return None
@@ -148,11 +179,12 @@ def _deepest(calls: Mapping[str, set[str]], sizes: Mapping[str, int]) -> int:
     return max((depth(name) for name in sizes), default=0)
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+def _run(command: Sequence[str], folder: Path, timeout_s: float) -> str:
+    ran = run_bounded(command, cwd=folder, timeout_s=timeout_s)
     if ran.returncode:
         what = Path(command[0]).name
-        lines = [line for line in ran.stderr.splitlines() if "error" in line] or [ran.stderr[-300:]]
+        lines = [line for line in ran.stderr.splitlines() if "error" in line]
+        lines = lines or [" ".join(ran.stderr[-300:].split())]
         raise RunError(f"The C program failed in {what} (status {ran.returncode}): {lines[0]}")
     return ran.stdout
 

@@ -1,8 +1,7 @@
 """A deployed network as C99 for a microcontroller: no heap, no library but `expf` for SiLU.
 
 Weights are constants, which lie in flash; feature maps share one static arena. Each kind of
-operation is one function (`c_kernels`), called with a constant structure for each step. An `int`
-must have 32 bits.
+operation is one function (`c_kernels`), called with a constant structure for each step.
 """
 
 from __future__ import annotations
@@ -89,8 +88,6 @@ class FloatWriter:
     structures: list[str] = field(default_factory=list)
     # Of arrays, by identity, which is theirs only as long as they are kept.
     names: dict[int, tuple[str, np.ndarray]] = field(default_factory=dict)
-
-    words = FLOAT
 
     def calls(self, offsets: Sequence[int]) -> str:
         """The statements that run every step."""

@@ -40,7 +40,12 @@ def _header(name: str, about: str, shape: Shape, classes: int) -> str:
 #ifndef {upper}_H
 #define {upper}_H
 
+#include <limits.h>
 #include <stdint.h>
+
+#if INT_MAX < 2147483647
+#error "int must have 32 bits"
+#endif
 
 #define {upper}_HEIGHT {height}
 #define {upper}_WIDTH {width}

@@ -28,7 +28,7 @@ def _int8_files(trained: Trained) -> dict[str, bytes]:
 
 
 def _run(name: str, folder: Path, images: np.ndarray) -> Ran:
-    """Compiled without a warning, and run; with the flash and RAM that the object file takes."""
+    """Compiled without a warning, and run; with the flash and RAM that it takes on this machine."""
     from pennyweight.results.c_program import find_compiler, measure_c, run_c
 
     compiler = find_compiler()
@@ -36,9 +36,9 @@ def _run(name: str, folder: Path, images: np.ndarray) -> Ran:
         raise Unavailable("no C compiler, such as gcc")
     files = {file: (folder / file).read_bytes() for file in (f"{name}.c", f"{name}.h")}
     logits = run_c(files, images, compiler=compiler, name=name)
-    details: dict[str, Any] = {"compiler": compiler.version}
+    details: dict[str, Any] = {"compiler": compiler.version, "target": compiler.target}
     if footprint := measure_c(files, compiler=compiler):
-        details |= footprint.to_json() | {"ram_bytes": footprint.ram_bytes}
+        details |= footprint.to_json()
     return Ran(logits, details)
 
 

@@ -58,11 +58,6 @@ def plan_memory(deployed: Deployed, *, with_logits: bool = True) -> MemoryPlan:
     return MemoryPlan(tuple(offsets[value] for value in sorted(offsets)), _end(placed))
 
 
-def least_memory(deployed: Deployed, *, with_logits: bool = True) -> int:
-    """No plan is smaller: the most elements that are needed at once."""
-    return _most_alive(_buffers(deployed, with_logits))
-
-
 def _buffers(deployed: Deployed, with_logits: bool) -> list[_Buffer]:
     """The buffers in the order in which they are first written."""
     shapes = [deployed.input_shape, *(step.output_shape for step in deployed.steps)]
@@ -91,6 +86,7 @@ def _buffers(deployed: Deployed, with_logits: bool) -> list[_Buffer]:
 
 
 def _most_alive(buffers: Iterable[_Buffer]) -> int:
+    """The most elements that are needed at once: no plan is smaller."""
     buffers = list(buffers)
     steps = {buffer.first for buffer in buffers} | {buffer.last for buffer in buffers}
     return max(sum(b.size for b in buffers if b.first <= step <= b.last) for step in steps)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pennyweight.arch.deployed import Deployed
 from pennyweight.results.onnx_file import Graph, finished
 from pennyweight.results.quantised import Quantised
 
@@ -24,15 +23,7 @@ def onnx_int8_file(quantised: Quantised, *, notation: str, class_names: Sequence
 
 class _QuantisedGraph(Graph):
     def __init__(self, quantised: Quantised) -> None:
-        super().__init__(
-            Deployed(
-                input_shape=quantised.input_shape,
-                classes=quantised.classes,
-                mean=quantised.mean,
-                std=quantised.std,
-                steps=quantised.steps,
-            )
-        )
+        super().__init__(quantised.deployed)
         self._quantised = quantised
 
     def picture(self) -> str:

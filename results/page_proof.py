@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pennyweight.arch.errors import RunError
-from pennyweight.results.bounded import run_bounded
+from pennyweight.results.bounded import NotStartedError, run_bounded
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -121,7 +121,6 @@ def _opened(browser: str, page: Path, profile: Path, patience_s: float) -> str:
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has none
     flags = [*_FLAGS, *as_root, f"--user-data-dir={profile}", "--dump-dom"]
     try:
-        command = [browser, *flags, page.as_uri()]
-        return run_bounded(command, timeout_s=patience_s).stdout
-    except OSError as error:
-        raise NoBrowserError(f"{browser} does not start ({error.strerror or error}).") from error
+        return run_bounded([browser, *flags, page.as_uri()], timeout_s=patience_s).stdout
+    except NotStartedError as error:
+        raise NoBrowserError(str(error)) from error

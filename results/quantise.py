@@ -1,7 +1,7 @@
 """From a deployed network to 8-bit integers, with some training pictures to measure on.
 
-It goes step by step, with what the network makes of the pictures in float and in integers side by
-side. Each channel of a convolution or a product is shifted by the mean difference between the two
+It runs the pictures through the network in float, and then, step by step, in integers. Each channel
+of a convolution or a product is shifted by the mean difference between the two
 (bias correction; Nagel et al., arXiv:1906.04721), which on MNIST brought the logits of the best
 network under 8,000 parameters from 1.7% to 1.2% of their deviation away. A value's levels range
 over what was seen, less what is cut off where the squared error gains by it; for the networks of
@@ -10,11 +10,13 @@ over what was seen, less what is cut off where the squared error gains by it; fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pennyweight.arch.deployed import Deployed, Step, applied, computed
+from pennyweight.arch.errors import UsageError
 from pennyweight.arch.operations import Affine, Convolve, Multiply, Pointwise
 from pennyweight.results.quantised import (
     HIGHEST,
@@ -27,51 +29,70 @@ from pennyweight.results.quantised import (
 PICTURES = 512  # to measure on; twice as many told nothing new
 _SAMPLE = 100_000  # values of which a range is chosen
 _CUTS = np.linspace(1, 0.3, 36)  # of the whole range
+_LARGEST = 2**30  # of sums of products, and of offsets: together they are still an int32
+_NOTHING = 1e-30  # a smaller scale would vanish in float32 products
 
 
 def quantise(deployed: Deployed, images_nhwc: np.ndarray) -> Quantised:
     """`deployed` in 8-bit integers, measured on uint8 training pictures (n, h, w, c).
 
-    Of more than `PICTURES` so many are drawn, always the same: a few hundred tell enough.
+    Of more than `PICTURES` so many are drawn, always the same: a few hundred tell enough. Raises
+    UsageError for layers so wide that int32 can't hold the worst of their sums.
     """
     if not len(images_nhwc):
         raise ValueError("Quantisation needs at least one picture to measure on.")
     if len(images_nhwc) > PICTURES:
         drawn = np.random.default_rng(0).choice(len(images_nhwc), PICTURES, replace=False)
         images_nhwc = images_nhwc[np.sort(drawn)]
-    kernels = _Kernels()
+    means, levels = _measured(deployed, images_nhwc)
+    steps, scales = _with_levels(deployed, levels)
     made = Quantised(
         input_shape=deployed.input_shape,
         classes=deployed.classes,
         mean=deployed.mean,
         std=deployed.std,
-        steps=(),
-        kernel_scales=(),
-        levels=(_picture_levels(deployed),),
+        steps=steps,
+        kernel_scales=scales,
+        levels=levels,
     )
+    return _corrected(made, means, images_nhwc)
+
+
+def _measured(
+    deployed: Deployed, images_nhwc: np.ndarray
+) -> tuple[list[np.ndarray], tuple[Levels, ...]]:
+    """In float: the mean of what each operation makes, by channel, and levels for each value."""
+    means, levels = [], [_picture_levels(deployed)]
+    values = {0: deployed.normalised(images_nhwc)}
     last = deployed.last_uses()
-    exact = {0: deployed.normalised(images_nhwc)}
-    rounded = {0: made.picture(images_nhwc)}
     for number, step in enumerate(deployed.steps):
-        float_step, step, scale = step, *kernels.quantised(step)
-        made = replace(made, steps=(*made.steps, step), kernel_scales=(*made.kernel_scales, scale))
-        x = computed(float_step, [exact[value] for value in step.inputs])
-        y = made.summed(number, [rounded[value] for value in step.inputs])
-        if scale is not None:
-            correction = (x - y).mean(axis=tuple(range(x.ndim - 1)), dtype=np.float64)
-            step = replace(step, pointwise=_shifted(step.pointwise, correction))
-            made = replace(made, steps=(*made.steps[:-1], step))
-        for function in float_step.pointwise:
+        x = computed(step, [values[value] for value in step.inputs])
+        means.append(_mean(x))
+        for function in step.pointwise:
             x = applied(function, x)
-        if number + 1 < len(deployed.steps):
-            levels = made.levels[step.inputs[0]] if keeps_levels(step) else levels_of(x)
-            made = replace(made, levels=(*made.levels, levels))
-            exact[number + 1], rounded[number + 1] = x, made.finished(number, y)
-        for value in step.inputs:
-            if last[value] == number:
-                exact.pop(value, None)
-                rounded.pop(value, None)
+        levels.append(levels[step.inputs[0]] if keeps_levels(step) else levels_of(x))
+        values = {value: it for value, it in values.items() if last[value] > number}
+        values[number + 1] = x
+    return means, tuple(levels[:-1])  # the logits have none
+
+
+def _corrected(made: Quantised, means: Sequence[np.ndarray], images_nhwc: np.ndarray) -> Quantised:
+    """`made` with its products shifted to the `means`, each step on what those before it make."""
+    values = {0: made.picture(images_nhwc)}
+    last = made.deployed.last_uses()
+    for number, step in enumerate(made.steps):
+        x = made.summed(number, [values[value] for value in step.inputs])
+        if made.kernel_scales[number] is not None:
+            step = replace(step, pointwise=_shifted(step.pointwise, means[number] - _mean(x)))
+            made = replace(made, steps=(*made.steps[:number], step, *made.steps[number + 1 :]))
+        values = {value: it for value, it in values.items() if last[value] > number}
+        values[number + 1] = made.finished(number, x)
     return made
+
+
+def _mean(x: np.ndarray) -> np.ndarray:
+    """By channel."""
+    return x.mean(axis=tuple(range(x.ndim - 1)), dtype=np.float64)
 
 
 def levels_of(x: np.ndarray) -> Levels:
@@ -101,25 +122,62 @@ def _picture_levels(deployed: Deployed) -> Levels:
     return _levels(min(0.0, (-mean / std).min()), max(0.0, ((1 - mean) / std).max()))
 
 
-class _Kernels:
-    """Kernels of int8, of those that several steps share one."""
+def _with_levels(
+    deployed: Deployed, levels: Sequence[Levels]
+) -> tuple[tuple[Step, ...], tuple[np.ndarray | None, ...]]:
+    """The steps with kernels in int8, and their scales; what several steps share stays one."""
+    kernels: dict[int, np.ndarray] = {}
+    least: dict[int, np.ndarray] = {}
+    for step in deployed.steps:
+        if isinstance(step.operation, Convolve | Multiply):
+            key = id(step.operation.kernel)
+            kernels[key] = step.operation.kernel
+            least[key] = np.maximum(least.get(key, 0), _least_scale(step, levels[step.inputs[0]]))
+    known = {key: _in_levels(kernel, least[key]) for key, kernel in kernels.items()}
+    steps, scales = [], []
+    for step in deployed.steps:
+        scale = None
+        if isinstance(step.operation, Convolve | Multiply):
+            kernel, scale = known[id(step.operation.kernel)]
+            step = replace(step, operation=replace(step.operation, kernel=kernel))
+            _check_sums(len(steps) + 1, step, kernel, levels[step.inputs[0]])
+        steps.append(step)
+        scales.append(scale)
+    return tuple(steps), tuple(scales)
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def quantised(self, step: Step) -> tuple[Step, np.ndarray | None]:
-        """`step` with its kernel in int8, and the scale for each output."""
-        operation = step.operation
-        if not isinstance(operation, Convolve | Multiply):
-            return step, None
-        kernel = operation.kernel
-        if id(kernel) not in self._known:
-            most = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)))
-            scale = np.where(most > 0, most / HIGHEST, 1).astype(np.float32)
-            levels = np.clip(np.rint(kernel / scale), -HIGHEST, HIGHEST).astype(np.int8)
-            self._known[id(kernel)] = levels, scale
-        levels, scale = self._known[id(kernel)]
-        return replace(step, operation=replace(operation, kernel=levels)), scale
+def _least_scale(step: Step, given: Levels) -> np.ndarray:
+    """For each output: beneath, its offset in units of products would be no int32, as ONNX has it.
+
+    Such a kernel is as good as nothing beside its offset, so it loses nothing.
+    """
+    match step.pointwise:
+        case (Affine(scale=None, offset=np.ndarray() as offset), *_):
+            return np.abs(offset.astype(np.float64)) / (given.scale * _LARGEST)
+        case _:
+            return np.zeros(1)
+
+
+def _in_levels(kernel: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`kernel` in int8, and a scale for each output, which is `least` or more."""
+    most = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)))
+    scale = np.maximum(most / HIGHEST, least)
+    scale = np.where(scale > _NOTHING, scale, 1).astype(np.float32)
+    levels = np.clip(np.rint(kernel / scale), -HIGHEST, HIGHEST).astype(np.int8)
+    return levels, scale
+
+
+def _check_sums(number: int, step: Step, kernel: np.ndarray, given: Levels) -> None:
+    """Raise UsageError where levels of the input could add up to more than fits."""
+    furthest = max(given.zero_point - LOWEST, HIGHEST - given.zero_point)
+    products = np.abs(kernel.astype(np.int64)).sum(axis=tuple(range(kernel.ndim - 1)))
+    if (worst := furthest * int(products.max())) >= _LARGEST:
+        before, after = ("x".join(map(str, s)) for s in (step.input_shape, step.output_shape))
+        raise UsageError(
+            f"In 8-bit integers a layer's sums must stay below {_LARGEST:,}, but those of step "
+            f"{number} ({type(step.operation).__name__.lower()} {before} -> {after}) may reach "
+            f"{worst:,}: it is too wide for c-int8 and onnx-int8, so pick other forms by --format."
+        )
 
 
 def _shifted(functions: tuple[Pointwise, ...], by: np.ndarray) -> tuple[Pointwise, ...]:

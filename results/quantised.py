@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pennyweight.arch import array_kernels as kernels
-from pennyweight.arch.deployed import Step, applied
+from pennyweight.arch.deployed import Deployed, Step, applied
 from pennyweight.arch.operations import Add, Convolve, Flatten, Multiply, Pass, Pool
 
 LOWEST, HIGHEST = -128, 127
@@ -44,9 +44,7 @@ class Levels:
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """The nearest level to each float32 of `x`, as int8."""
-        levels = x * self.inverse + np.float32(self.zero_point)
-        levels = np.clip(levels, np.float32(LOWEST), np.float32(HIGHEST))
-        return ((levels + np.float32(128.5)).astype(np.int32) - 128).astype(np.int8)
+        return _nearest(x * self.inverse + np.float32(self.zero_point))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +58,17 @@ class Quantised:
     steps: tuple[Step, ...]  # as `Deployed` has them, with kernels of int8
     kernel_scales: tuple[np.ndarray | None, ...]  # of each step's kernel: float32 (outputs,)
     levels: tuple[Levels, ...]  # of each value but the logits
+
+    @property
+    def deployed(self) -> Deployed:
+        """Its steps alone, without what their levels stand for."""
+        return Deployed(
+            input_shape=self.input_shape,
+            classes=self.classes,
+            mean=self.mean,
+            std=self.std,
+            steps=self.steps,
+        )
 
     def values(self, images_nhwc: np.ndarray) -> list[np.ndarray]:
         """Of uint8 pictures (n, h, w, c): their levels, and what each step makes."""
@@ -78,9 +87,7 @@ class Quantised:
     def picture(self, images_nhwc: np.ndarray) -> np.ndarray:
         """The levels of uint8 pictures."""
         scale, offset = picture_map(self.mean, self.std, self.levels[0])
-        levels = images_nhwc * scale + offset
-        levels = np.clip(levels, np.float32(LOWEST), np.float32(HIGHEST))
-        return ((levels + np.float32(128.5)).astype(np.int32) - 128).astype(np.int8)
+        return _nearest(images_nhwc * scale + offset)
 
     def summed(self, number: int, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """What step `number` makes of levels, as float32, before its pointwise functions."""
@@ -100,6 +107,12 @@ class Quantised:
         for function in self.steps[number].pointwise:
             x = applied(function, x)
         return self.levels[number + 1].of(x) if number + 1 < len(self.levels) else x
+
+
+def _nearest(levels: np.ndarray) -> np.ndarray:
+    """The nearest level to each float32, half upwards, as int8."""
+    levels = np.clip(levels, np.float32(LOWEST), np.float32(HIGHEST))
+    return ((levels + np.float32(128.5)).astype(np.int32) - 128).astype(np.int8)
 
 
 def keeps_levels(step: Step) -> bool:

@@ -84,6 +84,17 @@ int main(void)
     assert said.decode().split("\0")[:-1] == names
 
 
+def test_an_int_of_16_bits_is_refused_when_it_is_compiled(tmp_path: Path) -> None:
+    files = float_program(parse("A", (8, 8, 3), 3))
+    limits = b"#define INT_MAX 32767\n"  # found before the compiler's own
+    for name, content in (files | {"limits.h": limits}).items():
+        (tmp_path / name).write_bytes(content)
+    command = [compiler().path, "-std=c99", "-I", ".", "-c", "model.c"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode
+    assert "int must have 32 bits" in said.stderr
+
+
 def test_the_same_program_is_written_every_time() -> None:
     assert float_program(SMALL[6]) == float_program(SMALL[6])
 

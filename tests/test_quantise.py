@@ -11,9 +11,10 @@ from strategies import SMALL_SHAPES, architectures
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.deployed import Deployed, Step
+from pennyweight.arch.errors import UsageError
 from pennyweight.arch.folding import deploy
 from pennyweight.arch.notation import parse
-from pennyweight.arch.operations import Convolve, Multiply
+from pennyweight.arch.operations import Convolve, Flatten, Multiply
 from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.quantise import levels_of, quantise
@@ -92,6 +93,33 @@ def test_sums_are_exact_where_float32_would_round() -> None:
     (sums,) = sums_of(step, [x])
     wanted = np.einsum("nijc,ijco->no", x.astype(np.int64), kernel.astype(np.int64))
     assert (sums.reshape(1, 2) == wanted).all()
+
+
+def wide(weights: int, kernel: np.ndarray) -> Deployed:
+    """A dense layer of one output on all pixels of a black-and-white picture."""
+    shape = (1, weights, 1)
+    flatten = Step(operation=Flatten(), inputs=(0,), input_shape=shape, output_shape=(weights,))
+    multiply = Step(
+        operation=Multiply(kernel=kernel.astype(np.float32).reshape(weights, 1)),
+        inputs=(1,),
+        input_shape=(weights,),
+        output_shape=(1,),
+    )
+    return Deployed(
+        input_shape=shape, classes=1, mean=(0.0,), std=(1.0,), steps=(flatten, multiply)
+    )
+
+
+def test_layers_so_wide_that_int32_might_overflow_are_refused_in_one_line() -> None:
+    white = np.full((1, 1, 70_000, 1), 255, np.uint8)
+    with pytest.raises(
+        UsageError, match=r"step 2 \(multiply 70000 -> 1\).* 2,266,950,000: "
+    ) as told:
+        quantise(wide(70_000, np.ones(70_000)), white)
+    assert "\n" not in str(told.value)
+    few = np.where(np.arange(70_000) % 3, 0, 1)
+    quantised = quantise(wide(70_000, few), white)
+    np.testing.assert_allclose(quantised.logits(white), few.sum(), rtol=1e-5)
 
 
 def test_no_picture_to_measure_on_is_refused() -> None:
