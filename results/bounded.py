@@ -25,8 +25,8 @@ def run_bounded(
 ) -> subprocess.CompletedProcess[str]:
     """Run `command` to its end and keep what it says; whatever it started ends with it.
 
-    Raises NotStartedError where it does not start, and RunError where it takes more than `timeout_s`; a status other than 0
-    is the caller's to judge.
+    Raises NotStartedError where it does not start, and RunError where it takes more than
+    `timeout_s`; a status other than 0 is the caller's to judge.
     """
     name = Path(command[0]).name
     try:

@@ -69,8 +69,8 @@ C = Form(
 C_INT8 = Form(
     name="c-int8",
     what="C99 for microcontrollers, in 8-bit integers",
-    needs="the same; without a floating-point unit the compiler adds routines for floats, which "
-    "scale each value of a map once",
+    needs="a C compiler whose int has 32 bits, no heap and no library; floats, by which each value "
+    "of a map is scaled once, are routines of the compiler where the processor has none",
     use=_example("model_int8"),
     language="c",
     files=_int8_files,

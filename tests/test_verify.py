@@ -119,7 +119,7 @@ def test_a_damaged_probe_is_refused(bundle: Path) -> None:
         (pack_probe(probe | {"images": probe["images"] / 255}), "its images are"),
         (pack_probe(probe | {"images": probe["images"][:, :4]}), "its images are"),
         (pack_probe(probe | {"quantised": probe["logits"][0]}), "its quantised are"),
-        (pack_probe({"images": np.uint8(3), "logits": probe["logits"]}), "TypeError"),
+        (pack_probe({"images": np.array(3, np.uint8), "logits": probe["logits"]}), "TypeError"),
     ):
         resealed(bundle, "probe.npz", content)
         with pytest.raises(UsageError, match=rf"probe\.npz is damaged \(.*{why}"):
