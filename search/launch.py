@@ -35,6 +35,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.train.corrections import relabelled
 from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
 
@@ -129,6 +130,7 @@ def search(
     seed: int = 0,
     precision: Precision = PRECISION,
     after: Sequence[str] = (),
+    relabel: str | Path | None = None,
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -142,6 +144,7 @@ def search(
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
     The best networks of the studies `after` are asked first, scaled to this budget, and so are
     bundles and pretrained:NAME.
+    `relabel` is a CSV file that corrects labels of training pictures, never of the test set.
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -156,7 +159,7 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(
-        data=data,
+        data=relabelled(data, None if relabel is None else Path(relabel)),
         budget=budget,
         sampler=sampler,
         seed=seed,

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.pretrained import RESERVED
+from pennyweight.train.corrections import Corrections
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 
 # What a search is where nothing else is asked for.
@@ -87,7 +88,7 @@ class Settings:
             del described["precision"]
         if not self.after:
             del described["after"], described["first"]
-        return described
+        return described | relabelling(self.data)
 
     def gone_on_with(self, recorded: Mapping[str, Any]) -> Settings:
         """These settings for a study that has `recorded` ones: what it was to ask first, stays.
@@ -101,13 +102,20 @@ class Settings:
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        usual = {"precision": PRECISION, "after": "nothing"}
+        usual = {"precision": PRECISION, "after": "nothing", "corrections": 0}
+        usual |= dict.fromkeys(("corrections_file", "corrections_fingerprint"), "none")
         mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))
         return [
             f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def relabelling(data: str) -> dict[str, Any]:
+    """What a study's settings tell of the corrections of its data; nothing where there are none."""
+    corrections = Corrections.of(data)
+    return {"relabel": corrections.to_json()} if corrections else {}
 
 
 def check_name(name: str) -> None:

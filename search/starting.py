@@ -11,6 +11,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.origin import Origin, find_origin
 from pennyweight.search.arguments import Named, first_given, read_arch
 from pennyweight.search.settings import DATA
+from pennyweight.train.corrections import plain_source
 from pennyweight.train.data import describe, overlap
 from pennyweight.train.recipe import Recipe
 from pennyweight.train.transfer import kept_for, pack_start
@@ -108,7 +109,8 @@ def _check_pictures(origin: Origin, data: str, seed: int, whole: bool) -> None:
             "start from another network."
         )
     learned = origin.whole or origin.split_seed != seed
-    if data == origin.data and learned and not whole:
+    same = plain_source(data) == plain_source(origin.data)
+    if same and learned and not whole:
         remedy = "" if origin.whole else f"use --seed {origin.split_seed}, or "
         raise UsageError(
             f"{origin.name} learned from pictures of {data} that --seed {seed} keeps for "

@@ -34,7 +34,7 @@ QUICK = NETWORKS[6]  # repeats in repeats, a residual, four activations: the oth
         pytest.param(network, marks=[] if network is QUICK else pytest.mark.extended)
         for network in [*NETWORKS, *LARGE.values()]
     ],
-    ids=lambda network: network.notation[:40],
+    ids=lambda network: network.notation[-40:],
 )
 def test_every_form_computes_what_the_network_does(network: Architecture, tmp_path: Path) -> None:
     exported = export_bundle(random_network(network), tmp_path / "bundle", forms=["all"])
