@@ -49,6 +49,7 @@ def search(
     seed: Seed = 0,
     precision: Precision = PRECISION,
     after: After = (),
+    refine: str | None = None,
     relabel: Path | None = None,
     dry_run: Flag = False,
     json: Flag = False,
@@ -88,6 +89,9 @@ def search(
     after
         Another search, whose best networks are asked first, scaled to this budget; or
         pretrained:NAME, or a bundle's folder, for the network itself. It may be repeated.
+    refine
+        Another search, around whose best networks alone this one looks: coarse to fine. They are
+        asked first.
     relabel
         A CSV file that corrects labels of training pictures, never of the test set: what `evaluate
         --mistakes` wrote, its column `correction` filled in.
@@ -113,6 +117,7 @@ def search(
         seed=seed,
         precision=precision,
         after=after,
+        refine=refine,
     )
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
     if dry_run:

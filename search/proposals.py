@@ -124,12 +124,13 @@ class Proposals:
     """Which trials of a study ask what: `after` and `FIRST` first, alone, then groups of `group`.
 
     `after` are genomes of other studies by what is to be recorded as their proposer. Of `FIRST`,
-    some are asked only where few parameters are allowed.
+    some are asked only where few parameters are allowed, and none where `own` ones are not wanted.
     """
 
     group: int = 1
     max_params: int = 0
     after: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    own: bool = True
 
     @cached_property
     def first(self) -> list[tuple[str, Genome]]:
@@ -139,7 +140,7 @@ class Proposals:
         own = [
             (name, genome)
             for name, genome in FIRST.items()
-            if self.max_params < _SMALL.get(name, math.inf) and genome not in known
+            if self.own and self.max_params < _SMALL.get(name, math.inf) and genome not in known
         ]
         return after + own
 

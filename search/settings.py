@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,8 @@ class Settings:
     precision: Precision = PRECISION
     after: tuple[str, ...] = ()  # other studies and bundles, whose best is asked first:
     first: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # genomes by MODEL
+    refine: str | None = None  # another study, around whose best alone this one looks:
+    ranges: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # by gene, see `refine.py`
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -46,6 +48,11 @@ class Settings:
         if type(self.seed) is not int or not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed!r}.")
 
+        if self.refine and self.after:
+            raise UsageError(
+                f"--refine asks the best of {self.refine} first by itself, and looks nowhere else: "
+                "leave out --after."
+            )
         check_count("--group", self.group)
         check_precision(self.precision)
 
@@ -61,6 +68,7 @@ class Settings:
         }
         unusual = [f"{name}{value}" for name, (value, usual) in others.items() if value != usual]
         unusual += [self.sampler] if self.sampler != "tpe" else []
+        unusual += ["refined"] if self.refine else []
         unusual += [self.precision] if self.precision != PRECISION else []
         return "-".join([data, str(self.budget.max_params), *unusual])
 
@@ -87,7 +95,11 @@ class Settings:
         if self.precision == PRECISION:  # as in studies from before there was a choice
             del described["precision"]
         if not self.after:
-            del described["after"], described["first"]
+            del described["after"]
+        if not self.first:
+            del described["first"]
+        if not self.refine:
+            del described["refine"], described["ranges"]
         return described | relabelling(self.data)
 
     def gone_on_with(self, recorded: Mapping[str, Any]) -> Settings:
@@ -96,13 +108,15 @@ class Settings:
         Unless other studies are named; the same ones may have been gone on with since.
         """
         theirs = tuple(recorded.get("after", ()))
-        if self.after and set(self.after) != set(theirs):
+        refined = recorded.get("refine")
+        if (self.after and set(self.after) != set(theirs)) or self.refine not in (None, refined):
             return self
-        return replace(self, after=theirs, first=recorded.get("first", {}))
+        first, ranges = recorded.get("first", {}), recorded.get("ranges", {})
+        return replace(self, after=theirs, first=first, refine=refined, ranges=ranges)
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        usual = {"precision": PRECISION, "after": "nothing", "corrections": 0}
+        usual = {"precision": PRECISION, "after": "nothing", "refine": "nothing", "corrections": 0}
         usual |= dict.fromkeys(("corrections_file", "corrections_fingerprint"), "none")
         mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))
         return [
@@ -132,7 +146,8 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if name == "after":
             value = " ".join(sorted(value))
-        if name != "first":  # which follows from `after`, and may have changed since
+        # These follow from `after` and `refine`, and what they name may have changed since.
+        if name not in ("first", "ranges"):
             flat |= value if isinstance(value, Mapping) else {name: value}
     return flat
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
 from pennyweight.arch.architecture import Architecture
@@ -186,7 +187,12 @@ class Coordinator:
     @cached_property
     def _proposals(self) -> Proposals:
         settings = self.settings
-        return Proposals(settings.group, settings.budget.max_params, settings.first)
+        own = settings.refine is None
+        return Proposals(settings.group, settings.budget.max_params, settings.first, own=own)
+
+    @cached_property
+    def _space(self) -> Mapping[str, BaseDistribution]:
+        return sampling.space_of(self.settings.ranges)
 
     def _in_groups(self, number: int) -> bool:
         return self.settings.group > 1 and number >= self._proposals.alone
@@ -243,10 +249,10 @@ class Coordinator:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt
+                settings.sampler, settings.seed, number, attempt, self._space
             )
             trial = sampling.ask(self._study, number, fixed)
-            genome = sampling.genome_of(trial)
+            genome = sampling.genome_of(trial, self._space)
             architecture = decode(genome, settings.budget, info.input_shape, info.classes)
             attempt += 1
             if architecture.fingerprint not in self._networks or attempt == most:
