@@ -9,7 +9,7 @@ from pennyweight.train.cache import Progress, cached_arrays, fingerprint
 from pennyweight.train.corrections import Corrections, plain_source
 from pennyweight.train.digits import Digits
 from pennyweight.train.own_files import KINDS, OwnFiles
-from pennyweight.train.source import Batch, DataInfo, Part, Source
+from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class
 from pennyweight.train.splits import Split, split
 from pennyweight.train.tfds import find_prepared, prepared_names
 
@@ -79,10 +79,7 @@ def load_training_set(source: str, *, progress: Progress | None = None) -> Datas
         digest = fingerprint(dataset.images, labels)
         dataset = replace(dataset, labels=labels, fingerprint=digest)
     if np.unique(dataset.labels).size < 2:
-        raise UsageError(
-            f"The training pictures of {source} are all of one class, and telling classes apart "
-            "takes two: use other data."
-        )
+        raise one_class(source)
     return dataset
 
 
