@@ -294,6 +294,9 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 def _doing(what: str, *, show: bool) -> AbstractContextManager[object]:
+    """A sign of life: in a terminal as long as it takes, elsewhere a line before it begins."""
+    if show and not sys.stderr.isatty():
+        print(what, file=sys.stderr, flush=True)
     return busy(what) if show else nullcontext()
 
 
