@@ -2,10 +2,11 @@
 
     TFDS_DATA_DIR=... .venv/bin/python benchmarks/csv_rows.py rows
 
-Writes `train.csv` (label and 784 levels; a seeded draw of 42,000 pictures) and `test.csv` (the other
-18,000, without labels) into the folder, and loads the first in a fresh process with an empty cache.
-Prints how long that took, without importing, and the most memory that the process held. Above 3 s
-or 1 GB, the exit status is 1. Expect half a minute.
+Writes `train.csv` (label and 784 levels; a seeded draw of 42,000 pictures) and `test.csv` (the
+other 18,000, without labels) into the folder, and loads the first in a fresh process with an empty
+cache. Prints how long that took, without importing, how long its processor was busy with it, and
+the most memory that the process held. Above 3 s or 1 GB, the exit status is 1. Expect half a
+minute.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from cyclopts import App
 
 from pennyweight.train.data import load_training_set
 
-ROWS, MOST_S, MOST_MB = 42_000, 3.0, 1_000
+ROWS, MOST_S, MOST_MIB = 42_000, 3.0, 950
 LOAD = """
 import resource, sys, time
 from pennyweight.train.data import load_training_set
 
-began = time.perf_counter()
+began, busy = time.perf_counter(), time.process_time()
 load_training_set(f"csv:{sys.argv[1]}")
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
+seconds = time.perf_counter() - began, time.process_time() - busy
+print(*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
 """
 
 app = App(help=__doc__, help_format="plaintext")
@@ -39,9 +41,10 @@ def main(folder: Path) -> None:
     """Write the two files into FOLDER and load the first."""
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder)
-    seconds, megabytes = load_rows(folder / "train.csv")
-    print(f"{ROWS:,} rows loaded in {seconds:.2f} s, in {megabytes:.0f} MiB")
-    sys.exit(seconds > MOST_S or megabytes > MOST_MB)
+    seconds, busy_s, mebibytes = load_rows(folder / "train.csv")
+    took = f"{seconds:.2f} s ({busy_s:.2f} s of the processor)"
+    print(f"{ROWS:,} rows loaded in {took}, in {mebibytes:.0f} MiB")
+    sys.exit(seconds > MOST_S or mebibytes > MOST_MIB)
 
 
 def write_rows(folder: Path) -> None:
@@ -59,8 +62,8 @@ def write_rows(folder: Path) -> None:
         np.savetxt(folder / name, table, "%d", ",", header=header, comments="")
 
 
-def load_rows(path: Path) -> tuple[float, float]:
-    """Seconds and mebibytes."""
+def load_rows(path: Path) -> tuple[float, float, float]:
+    """Seconds on the clock and of the processor, and mebibytes."""
     with tempfile.TemporaryDirectory() as cache:
         ran = subprocess.run(
             [sys.executable, "-c", LOAD, path],
@@ -69,8 +72,8 @@ def load_rows(path: Path) -> tuple[float, float]:
             text=True,
             check=True,
         )
-    seconds, megabytes = map(float, ran.stdout.split())
-    return seconds, megabytes
+    seconds, busy_s, mebibytes = map(float, ran.stdout.split())
+    return seconds, busy_s, mebibytes
 
 
 if __name__ == "__main__":

@@ -147,8 +147,11 @@ class Baselines:
         ]
 
     def _key(self, model: str, parts: Split) -> tuple[str, int, int, int | None]:
-        epochs = self.max_epochs or entry(zoo_name(model)).epochs if is_network(model) else None
+        epochs = self._epochs(model) if is_network(model) else None
         return model, self.examples or len(parts.train), self.seed, epochs
+
+    def _epochs(self, model: str) -> int:
+        return self.max_epochs or entry(zoo_name(model)).epochs
 
     def _classical(
         self, model: str, dataset: Dataset, parts: Split, folder: StudyFolder, progress: bool
@@ -197,7 +200,7 @@ class Baselines:
         from pennyweight.train.evaluate import measure_on_test
 
         key = dict(zip(_KEY, self._key(model, parts), strict=True))
-        training = self._training(model, key["epochs"])
+        training = self._training(model, self._epochs(model))
         if progress:
             print(f"{model}: trained as study {training.name}", file=sys.stderr, flush=True)
         study = training.run(progress=progress)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -52,7 +54,7 @@ def rows_of(images: np.ndarray) -> np.ndarray:
 def fit(name: str, images: np.ndarray, labels: np.ndarray, seed: int) -> Classical:
     """The model called `name` fitted to uint8 pictures (n, h, w, c) and their labels (n,).
 
-    Raises UsageError for an unknown name, and where not every class up to the highest is there.
+    Raises UsageError for an unknown name, and for pictures of one class.
     """
     kind = _KINDS[known_name(name)]
     made, made_by = kind.make(seed)
@@ -122,12 +124,14 @@ def _trees(seed: int) -> tuple[Any, str]:
     """XGBoost's where it is installed, else scikit-learn's."""
     options: Mapping[str, Any] = {"learning_rate": 0.1, "random_state": seed}
     try:
-        from xgboost import XGBClassifier
+        xgboost = import_module("xgboost")
     except ImportError:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         return _made(HistGradientBoostingClassifier, max_iter=200, early_stopping=False, **options)
-    return _made(XGBClassifier, n_estimators=200, max_depth=6, tree_method="hist", **options)
+    return _made(
+        xgboost.XGBClassifier, n_estimators=200, max_depth=6, tree_method="hist", **options
+    )
 
 
 def _trees_size(model: Any) -> Size:
@@ -154,10 +158,8 @@ def _neighbours_size(model: Any) -> Size:
 
 
 def _made(kind: Any, **options: Any) -> tuple[Any, str]:
-    from importlib.metadata import version
-
     library = kind.__module__.partition(".")[0]
-    package = {"sklearn": "scikit-learn"}.get(library, library)
+    package = "scikit-learn" if library == "sklearn" else library
     shown = ", ".join(f"{k}={v!r}" for k, v in options.items() if k not in _UNTOLD)
     return kind(**options), f"{package} {version(package)} {kind.__name__}({shown})"
 
@@ -171,15 +173,14 @@ class _Kind:
 
     make: Callable[[int], tuple[Any, str]]
     size: Callable[[Any], Size]
-    title: str = field(default="")
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "logistic": _Kind(_logistic, _logistic_size, "logistic regression"),
-    "svm": _Kind(_svm, _svm_size, "support vector machine, RBF kernel"),
-    "trees": _Kind(_trees, _trees_size, "gradient-boosted trees"),
-    "neighbours": _Kind(_neighbours, _neighbours_size, "nearest neighbours"),
+    "logistic": _Kind(_logistic, _logistic_size),
+    "svm": _Kind(_svm, _svm_size),
+    "trees": _Kind(_trees, _trees_size),
+    "neighbours": _Kind(_neighbours, _neighbours_size),
 }
 
-CLASSICAL = cast(Mapping[str, str], {name: kind.title for name, kind in _KINDS.items()})
-"""The names of the classical models, and what each is."""
+CLASSICAL = tuple(_KINDS)
+"""The names of the classical models."""
