@@ -92,7 +92,7 @@ def test_they_stand_beside_the_trials_of_a_study(tmp_path: Path) -> None:
     flags = ["--study", "small", "--models", "neighbours", "--examples", "200"]
     ran = pennyweight("baselines", *flags, cwd=folder)
     assert ran.status == 0
-    assert re.search(r"^ base +9\d\.\d\d \[.*\] +13,000\* +neighb", ran.out, re.MULTILINE)
+    assert re.search(r"^ *base +9\d\.\d\d \[.*\] +13,000\* +neighb", ran.out, re.MULTILINE)
     shown = pennyweight("leaderboard", "small", cwd=folder).out
     assert shown in ran.out
     assert "best: trial" in shown
@@ -105,7 +105,7 @@ def test_they_stand_beside_the_trials_of_a_study(tmp_path: Path) -> None:
     )
     assert [line["state"] for line in lines].count("baseline") == 1
     markdown = pennyweight("leaderboard", "small", "--markdown", cwd=folder).out
-    assert "| baseline | `neighbours of 200 pictures: " in markdown
+    assert "| baseline | neighbours of 200 pictures: " in markdown
     assert pennyweight("report", "small", cwd=folder).status == 0
     page = (folder / "runs/small/report.html").read_text(encoding="utf-8")
     assert "<h3>Baselines</h3>" in page
