@@ -18,6 +18,7 @@ from pennyweight.results.figures import (
 )
 from pennyweight.results.folder import write_whole
 from pennyweight.results.predictions import Predictions
+from pennyweight.train.corrections import CORRECTION, INDEX, LABEL, SPLIT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,13 +46,16 @@ def write_figures(folder: Path, images: np.ndarray, found: Predictions) -> list[
     return [folder / name for name in figures]
 
 
-def write_mistakes(path: Path, found: Predictions) -> None:
-    """Write a CSV file with a row for each mistake; UsageError where it cannot be written."""
+def write_mistakes(path: Path, found: Predictions, split: str) -> None:
+    """Write a CSV file with a row for each mistake; UsageError where it cannot be written.
+
+    Its last column is empty: what is filled in there, `--relabel` takes for the right label.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("index", "label", "prediction", "confidence"))
+    rows.writerow((INDEX, LABEL, "prediction", "confidence", SPLIT, CORRECTION))
     for index, label, predicted, confidence in found.mistakes:
-        rows.writerow((index, label, predicted, f"{confidence:.4f}"))
+        rows.writerow((index, label, predicted, f"{confidence:.4f}", split, ""))
     try:
         write_whole(path, text.getvalue().encode())
     except OSError as error:

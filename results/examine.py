@@ -9,6 +9,7 @@ import numpy as np
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.loaded import LoadedModel
 from pennyweight.results.predictions import Predictions
+from pennyweight.train.corrections import plain_source
 from pennyweight.train.data import DataInfo, describe, load_training_set, split
 from pennyweight.train.door import open_test_set
 
@@ -55,7 +56,9 @@ def learned_from(model: LoadedModel, data: str | None, part: Part) -> bool:
     """Whether pictures of this part are among those that the model learned from."""
     if part == "test" or (part == "validation" and not model.whole):
         return False
-    return data is None or load_training_set(data).fingerprint == model.data_fingerprint
+    if data is None or plain_source(data) == plain_source(model.data):
+        return True  # with whatever labels
+    return load_training_set(data).fingerprint == model.data_fingerprint
 
 
 def _numbers(model: LoadedModel, info: DataInfo) -> np.ndarray:

@@ -44,6 +44,14 @@ FIELDS: dict[str, frozenset[str]] = {
         {"trial", "seed", "part", "epochs", "train_loss", "correct", "total", "log_loss"}
         | {"seconds", "worker"}
     ),
+    # a model made elsewhere, measured on the same split by `baselines`
+    # about: library and settings, or the notation; identity: of what was fitted;
+    # examples: pictures it learned from; numbers: parameters if `trained`, else numbers stored;
+    # epochs, study: of a network, whose training is a study of its own; null for the others
+    "baseline": frozenset(
+        {"model", "about", "identity", "examples", "seed", "epochs", "part", "correct", "total"}
+        | {"numbers", "trained", "seconds", "study"}
+    ),
     # the coordinator's seconds by kind and its wall clock, both since the ledger before
     "ledger": frozenset({"seconds", "wall_s"}),
 }

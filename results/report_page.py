@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from pennyweight.results.baselines import baselines
 from pennyweight.results.network_drawing import draw_network
 from pennyweight.results.published import PUBLISHED
 from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate, visible
 from pennyweight.results.report_plots import plots
 from pennyweight.results.tables import PARETO_MARK, limits, percent, short
+from pennyweight.train.corrections import plain_source
 from pennyweight.train.precision import PRECISION
 
 MOST_CLASSES = 100  # of a confusion matrix
@@ -61,10 +63,11 @@ def render(report: Report) -> str:
         study=report.study,
         best=report.best,
         rows=report.shown,
+        baselines=baselines(report.study),
         limits=limits(report.study),
         unusual=[] if report.study.precision == PRECISION else [report.study.precision],
         mark=PARETO_MARK,
-        published=report.study.data in PUBLISHED,
+        published=plain_source(report.study.data) in PUBLISHED,
         version=version("pennyweight"),
         most_curves=MOST_CURVES,
         plots=plots(report),

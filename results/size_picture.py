@@ -18,6 +18,7 @@ from pennyweight.results.report_axes import (
     size_ticks,
 )
 from pennyweight.results.study_records import STATES
+from pennyweight.train.corrections import plain_source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def draw_size(axes: Axes, report: Report) -> bool:
         points = [(each.mean, each.low, each.high) for each in found]
         style = {"color": CONFIRMED_COLOUR, "fmt": "D"}
         _points(axes, params, points, 10**6, style, "confirmed, mean on test")
-    if shown and (theirs := PUBLISHED.get(report.study.data)):
+    if shown and (theirs := PUBLISHED.get(plain_source(report.study.data))):
         axes.scatter(
             [each.params for each in theirs],
             [100 * (1 - each.accuracy) for each in theirs],

@@ -23,6 +23,7 @@ from pennyweight.results.report_axes import (
 )
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
 from pennyweight.results.tables import percent
+from pennyweight.train.corrections import plain_source
 
 Figure = tuple[list[dict[str, Any]], dict[str, Any]]
 """Traces and layout."""
@@ -164,7 +165,7 @@ def _confirmed(found: Sequence[Confirmed], study: StudyRecords) -> Iterator[dict
 
 
 def _published(data: str) -> Iterator[dict[str, Any]]:
-    if theirs := PUBLISHED.get(data, ()):
+    if theirs := PUBLISHED.get(plain_source(data), ()):
         yield {
             "name": "published by others, on test",
             "mode": "markers",

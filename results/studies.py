@@ -10,6 +10,7 @@ from typing import Any
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.records import FIELDS, read_records
 from pennyweight.results.study_records import (
+    BaselineRun,
     CurvePoint,
     FreshRun,
     Rung,
@@ -97,7 +98,17 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
         ledgers=tuple(by_kind["ledger"]),
         lanes=tuple(by_kind["lanes"]),
         fresh_runs=tuple(_fresh_runs(by_kind["fresh"], trials)),
+        baselines=tuple(_baselines(by_kind["baseline"])),
     )
+
+
+def _baselines(records: Iterable[Mapping[str, Any]]) -> Iterator[BaselineRun]:
+    seen = set()
+    for record in records:
+        run = BaselineRun(**{name: record[name] for name in FIELDS["baseline"]})
+        if (key := (run.key, run.part)) not in seen:
+            seen.add(key)
+            yield run
 
 
 def _fresh_runs(

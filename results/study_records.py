@@ -123,6 +123,30 @@ class FreshRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaselineRun:
+    """A model made elsewhere, measured on a part of the study's data."""
+
+    model: str  # such as "svm" or "zoo:mlp-128"
+    about: str  # library and settings, or the notation
+    identity: str  # of what was fitted
+    examples: int  # pictures it learned from
+    seed: int  # its own, and the split's
+    epochs: int | None  # of a network
+    part: str  # "validation" or "test"
+    correct: int
+    total: int
+    numbers: int  # that predicting takes: parameters if `trained`, else numbers stored
+    trained: bool
+    seconds: Mapping[str, float]  # by kind
+    study: str | None  # of a network: in which it was trained
+
+    @property
+    def key(self) -> tuple[str, int, int, int | None]:
+        """Which training: what was measured twice after it counts once."""
+        return self.model, self.examples, self.seed, self.epochs
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRecords:
     """A study, folded from its records."""
 
@@ -137,6 +161,7 @@ class StudyRecords:
     ledgers: tuple[Mapping[str, Any], ...]
     lanes: tuple[Mapping[str, Any], ...] = ()  # on each device: as measured, in order
     fresh_runs: tuple[FreshRun, ...] = ()  # of `confirm`, in the order in which they ended
+    baselines: tuple[BaselineRun, ...] = ()  # in the order in which they were measured
 
     @property
     def data(self) -> str:
@@ -157,6 +182,14 @@ class StudyRecords:
     def whole(self) -> bool:
         """Whether its one network was trained on the validation pictures too."""
         return self.settings.get("whole", False)
+
+    @property
+    def relabel(self) -> Mapping[str, Any] | None:
+        """What corrected labels of its training pictures: how many `corrections`, and the file's.
+
+        None where they are as they came.
+        """
+        return self.settings.get("relabel")
 
     @property
     def start(self) -> Mapping[str, Any] | None:

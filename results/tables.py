@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
+from pennyweight.results.baselines import Baseline, baselines
 from pennyweight.results.confirmed import confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.records import FIELDS
@@ -37,6 +38,7 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
         "data": study.data,
         "budget": study.budget,
         "precision": study.precision,
+        "relabel": study.relabel,
         "whole": study.whole,  # then accuracies are of validation pictures it was trained on too
         "created": study.created,
         "sessions": len(study.sessions),
@@ -50,27 +52,35 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
             {name: record[name] for name in sorted(FIELDS["lanes"])} for record in study.lanes
         ],
         "confirmed": [found.to_json() for found in confirmed(study)],
+        "baselines": [vars(found) for found in baselines(study)],
         "test_readings": test_readings,
         "rows": [vars(row) for row in rows],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """A header and a line per row: the fields of the JSON's rows, empty where they are null."""
+def as_csv(rows: Sequence[Row], known: Sequence[Baseline] = ()) -> str:
+    """A header and a line per row: the fields of the JSON's rows, empty where they are null.
+
+    Below them are the baselines, in the state "baseline"; what they do not have is empty.
+    """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Row))
-    for row in rows:
-        values = vars(row).values()
+    names = [field.name for field in fields(Row)]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    others = [
+        vars(found) | {"state": "baseline", "notation": found.model, "reason": found.about}
+        for found in known
+    ]
+    for values in [*map(vars, rows), *others]:
         writer.writerow(
-            str(value).lower() if isinstance(value, bool) else value for value in values
+            {k: str(v).lower() if isinstance(v, bool) else v for k, v in values.items()}
         )
     return text.getvalue()
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """A pipe table of what a reader compares."""
+def as_markdown(rows: Sequence[Row], known: Sequence[Baseline] = ()) -> str:
+    """A pipe table of what a reader compares, the baselines last."""
     lines = [_pipes(_MARKDOWN_COLUMNS), _pipes(_MARKDOWN_COLUMNS.values())]
     for row in rows:
         cells = (
@@ -86,10 +96,15 @@ def as_markdown(rows: Sequence[Row]) -> str:
             f"`{row.notation}`",
         )
         lines.append(_pipes(cell.replace("|", "\\|") for cell in cells))
+    for found in known:
+        size = f"{found.params:,}" + (" stored" if found.stored else "")
+        epochs = "" if found.epochs is None else str(found.epochs)
+        cells = ("", "", "", percent(found), size, "", "", epochs, "baseline", found.title)
+        lines.append(_pipes(cell.replace("|", "\\|") for cell in cells))
     return "\n".join(lines) + "\n"
 
 
-def percent(row: Row) -> str:
+def percent(row: Row | Baseline) -> str:
     """The accuracy and its interval in percent, such as `99.31 [98.2, 99.7]`."""
     if row.val_accuracy is None or row.val_low is None or row.val_high is None:
         return "-"

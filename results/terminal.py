@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pennyweight.results.baselines import Baseline, baselines
 from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.study_records import StudyRecords
@@ -61,6 +62,13 @@ def as_table(
             *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells),
             style="dim" if ended_early else "green" if row.pareto else None,
         )
+    if (known := baselines(study)) and rows:
+        table.add_section()
+    for found in known:
+        stored = "*" if found.stored else ""
+        cells = ("base", "", percent(found), f"{found.params:,}{stored}", "")
+        cells += ("" if found.epochs is None else f"{found.epochs:>2}", found.title)
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     return table
 
 
@@ -87,9 +95,18 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         if row.rank == 1 and row.val_accuracy is not None:
             yield f"best: trial {row.trial}, {row.notation}"
     asked = len(study.trials)
+    if study.baselines:
+        yield from _of_baselines(baselines(study))
+    if not asked and study.baselines:
+        yield f"Accuracies are validation accuracies{_test_set(test_readings)}."
+        return
     counts = ", ".join(f"{count:,} {state}" for state, count in study.counts.items() if count)
     shown = f"; {len(rows):,} shown" if len(rows) < asked else ""
     yield f"{asked:,} trial{'' if asked == 1 else 's'}: {counts or 'none asked yet'}{shown}"
+    if study.relabel:
+        count, file = study.relabel["corrections"], study.relabel["corrections_file"]
+        of = "a training picture was" if count == 1 else f"{count:,} training pictures was"
+        yield f"The label of {of} corrected, as {file} says."
     failed = [trial for trial in study.trials.values() if trial.state == "failed"]
     if failed:
         reason = " ".join((failed[0].reason or "no reason recorded").split())
@@ -107,6 +124,20 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         "of validation pictures it was trained on too" if study.whole else "validation accuracies"
     )
     yield f"Accuracies are {kind}{_test_set(test_readings)}."
+
+
+def _of_baselines(known: Sequence[Baseline]) -> Iterator[str]:
+    """What is to be said below the rows of models made elsewhere."""
+    seconds = sum(found.seconds for found in known)
+    line = f"base: {len(known)} baseline{'' if len(known) == 1 else 's'} in {seconds:,.1f} s"
+    line += ", on the same split and of the same seed"
+    if any(found.stored for found in known):
+        line += "; * numbers it must store, not trained parameters"
+    yield line
+    for found in known:
+        if found.test_accuracy is not None:
+            told = f"{found.test_accuracy:.2%} [{found.test_low:.1%}, {found.test_high:.1%}]"
+            yield f"baseline {found.model} of {found.examples:,} pictures: test accuracy {told}"
 
 
 def _confirmed(found: Confirmed) -> str:

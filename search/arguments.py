@@ -91,7 +91,8 @@ def read_recipe(path: Path) -> Recipe:
 
 def _from_zoo(name: str) -> Named:
     found = entry(name)
-    return Named(found.architecture, Recipe.from_json(found.recipe) if found.recipe else None)
+    recipe = Recipe.from_json(found.recipe) if found.recipe else None
+    return Named(found.architecture, recipe, epochs=found.epochs)
 
 
 def _from_pretrained(text: str) -> Named:

@@ -16,7 +16,13 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
 from pennyweight.arch.errors import RunError, UsageError, shown
-from pennyweight.search import commands_look, commands_search, commands_serve, commands_use
+from pennyweight.search import (
+    commands_baselines,
+    commands_look,
+    commands_search,
+    commands_serve,
+    commands_use,
+)
 
 app = App(
     name="pennyweight",
@@ -34,6 +40,7 @@ for command in (
     commands_serve.dashboard,
     commands_search.confirm,
     commands_search.frontier,
+    commands_baselines.baselines,
     commands_use.export,
     commands_use.evaluate,
     commands_use.predict,

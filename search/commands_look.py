@@ -64,9 +64,11 @@ def leaderboard(
         top = 20
     chosen = arrange(rows(records), sort=sort, top=top, pareto=pareto)
     if csv or markdown:
+        from pennyweight.results.baselines import baselines
         from pennyweight.results.tables import as_csv, as_markdown
 
-        sys.stdout.write(as_csv(chosen) if csv else as_markdown(chosen))
+        written, known = as_csv if csv else as_markdown, baselines(records)
+        sys.stdout.write(written(chosen, known))
     else:
         show_leaderboard(records, chosen, runs / study, json=json)
 

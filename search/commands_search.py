@@ -27,6 +27,7 @@ from pennyweight.search.units import (
     Sizes,
     Workers,
 )
+from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision
 
 
@@ -48,6 +49,8 @@ def search(
     seed: Seed = 0,
     precision: Precision = PRECISION,
     after: After = (),
+    refine: str | None = None,
+    relabel: Path | None = None,
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -86,6 +89,12 @@ def search(
     after
         Another search, whose best networks are asked first, scaled to this budget; or
         pretrained:NAME, or a bundle's folder, for the network itself. It may be repeated.
+    refine
+        Another search, around whose best networks alone this one looks: coarse to fine. They are
+        asked first.
+    relabel
+        A CSV file that corrects labels of training pictures, never of the test set: what `evaluate
+        --mistakes` wrote, its column `correction` filled in.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -102,12 +111,13 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(
-        data=data,
+        data=relabelled(data, relabel),
         budget=budget,
         sampler=sampler,
         seed=seed,
         precision=precision,
         after=after,
+        refine=refine,
     )
     plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
     if dry_run:
@@ -133,6 +143,7 @@ def train(
     *,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     data: str | None = None,
+    relabel: Path | None = None,
     recipe: Path | None = None,
     max_epochs: Count | None = None,
     seed: Seed | None = None,
@@ -156,6 +167,8 @@ def train(
         batches. For classes that it does not know, its last layer is made anew.
     data
         The data set; with --from MODEL's own, and otherwise digits if nothing says otherwise.
+    relabel
+        A CSV file that corrects labels of training pictures, as for `search`.
     recipe
         A JSON file with the training recipe, or a record whose recipe is meant; what it leaves out
         keeps its default.
@@ -182,6 +195,7 @@ def train(
     training = Training.of(
         *what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=runs),
         data=data,
+        relabel=relabel,
         recipe=read_recipe(recipe) if recipe else None,
         max_epochs=max_epochs,
         seed=seed,

@@ -152,7 +152,8 @@ def evaluate(
     out
         A folder for pictures: the confusion matrix, random predictions, mistakes.
     mistakes
-        A CSV file for the mistakes: index, label, prediction, confidence.
+        A CSV file for the mistakes: index, label, prediction, confidence, split, and a column
+        `correction` to fill in where a label is wrong, for `--relabel` of search and train.
     json
         Print one JSON document.
     """
@@ -170,7 +171,7 @@ def evaluate(
         learned = learned_from(loaded, data, split)
     written = write_figures(out, images, found) if out else []
     if mistakes:
-        write_mistakes(mistakes, found)
+        write_mistakes(mistakes, found, split)
         written.append(mistakes)
     if json:
         about = {"model": model, "data": source, "split": split, "learned_from": learned}

@@ -91,7 +91,17 @@ def describe_named() -> Shown:
     trained = [_pretrained(name) for name in pretrained_names()]
     document = {
         "zoo": [
-            {"name": name, "notation": e.architecture.notation, "about": e.about, **c.to_json()}
+            {
+                "name": name,
+                "notation": e.architecture.notation,
+                "source": e.source,
+                "reported": e.reported,
+                "about": e.about,
+                "recipe": dict(e.recipe),
+                "epochs": e.epochs,
+                "left_out": e.left_out,
+                **c.to_json(),
+            }
             for name, (e, c) in entries.items()
         ],
         "pretrained": trained,

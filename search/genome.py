@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
 Value = float | int | str | bool
+_EVERYWHERE: Mapping[str, Sequence[Any]] = {}
 SIGNIFICANT = 3  # digits of a recipe's numbers: finer differences would only hide duplicates
 
 
@@ -107,10 +108,17 @@ def choices() -> Mapping[str, tuple[Value, ...] | None]:
     return {field.name: field.metadata["choices"] for field in dataclasses.fields(Genome)}
 
 
-def random_genome(draw: random.Random, share: Value = 1.0) -> Genome:
-    """A point of the space, uniform in every gene but the `share`, which is set."""
+def random_genome(
+    draw: random.Random, share: Value = 1.0, ranges: Mapping[str, Sequence[Any]] = _EVERYWHERE
+) -> Genome:
+    """A point of the space, uniform in every gene but the `share`, which is set.
+
+    Of a gene with a range, it is (lowest, highest), or the choices that are left.
+    """
     genes: dict[str, Any] = {
-        name: draw.random() if options is None else draw.choice(options)
+        name: draw.uniform(*ranges.get(name, (0.0, 1.0)))
+        if options is None
+        else draw.choice(ranges.get(name, options))
         for name, options in choices().items()
     }
     genes["share"] = share

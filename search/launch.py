@@ -35,6 +35,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.train.corrections import relabelled
 from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
 
@@ -129,6 +130,8 @@ def search(
     seed: int = 0,
     precision: Precision = PRECISION,
     after: Sequence[str] = (),
+    relabel: str | Path | None = None,
+    refine: str | None = None,
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -142,6 +145,8 @@ def search(
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
     The best networks of the studies `after` are asked first, scaled to this budget, and so are
     bundles and pretrained:NAME.
+    With `refine`, every gene keeps to where it is among the best of that study.
+    `relabel` is a CSV file that corrects labels of training pictures, never of the test set.
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -156,12 +161,13 @@ def search(
         max_activation_bytes=max_activation_bytes,
     )
     settings = Settings(
-        data=data,
+        data=relabelled(data, None if relabel is None else Path(relabel)),
         budget=budget,
         sampler=sampler,
         seed=seed,
         precision=precision,
         after=tuple(after),
+        refine=refine,
     )
     plan = Plan.of(
         settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
@@ -179,29 +185,45 @@ def _best_genomes(runs: Path, models: Sequence[str], data: str) -> dict[str, Map
     for name in models:
         known = _of_bundle(runs, name) if bundle_folder(runs, name) else _of_study(runs, name)
         theirs, genomes = known
-        if overlap(theirs, data):
-            raise UsageError(
-                f"--after needs networks that did not see the test set of {data}, but {name} is on "
-                f"{theirs}, another part of the same pictures: leave it out."
-            )
+        _check_overlap("--after", name, theirs, data)
         for trial, genome in genomes.items():
             if genome not in found.values():
                 found[trial] = genome
     return found
 
 
-def _of_study(runs: Path, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
+def _refined(settings: Settings, runs: Path, study: str) -> Settings:
+    """`settings` that look around the best of `study`, which are asked first."""
+    from pennyweight.search.refine import ranges_around
+
+    theirs, first = _of_study(runs, study, "--refine")
+    _check_overlap("--refine", study, theirs, settings.data)
+    ranges = ranges_around(load_study(runs, study), first.values())
+    return replace(settings, first=first, ranges=ranges)
+
+
+def _check_overlap(flag: str, name: str, theirs: str, data: str) -> None:
+    if overlap(theirs, data):
+        raise UsageError(
+            f"{flag} needs networks that did not see the test set of {data}, but {name} is on "
+            f"{theirs}, another part of the same pictures: leave it out."
+        )
+
+
+def _of_study(
+    runs: Path, name: str, flag: str = "--after"
+) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """(its data, the genomes of its best)."""
     study = load_study(runs, name)
     if study.settings.get("space") != SPACE:
         raise UsageError(
-            f"--after needs searches of this version's space, but {name} is of another or no "
+            f"{flag} needs searches of this version's space, but {name} is of another or no "
             "search: leave it out."
         )
     best = [row.trial for row in rows(study) if row.state == "complete"]
     if not best:
         raise UsageError(
-            f"--after needs searches with a complete trial, but {name} has none yet: go on with it "
+            f"{flag} needs searches with a complete trial, but {name} has none yet: go on with it "
             "first."
         )
     best = list(dict.fromkeys([trial.trial for trial in confirmed(study)] + best))[:AFTER]
@@ -265,6 +287,8 @@ class Plan:
         elif settings.after:
             first = _best_genomes(runs, settings.after, settings.data)
             settings = replace(settings, first=first)
+        elif settings.refine:
+            settings = _refined(settings, runs, settings.refine)
         if group is None:
             group = usual_group(settings.budget, plan.info, trials, here)
         return replace(plan, settings=replace(settings, group=group))

@@ -57,7 +57,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     info, settings = plan.info, plan.settings
     shape, classes = info.input_shape, info.classes
     draw = random.Random(settings.seed)
-    genomes = [random_genome(draw) for _ in range(_EXAMPLES)]
+    genomes = [random_genome(draw, ranges=settings.ranges) for _ in range(_EXAMPLES)]
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
     workers = worker_count(workers, plan.device)
     epochs = _expected_epochs(settings.rungs)

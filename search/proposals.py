@@ -148,13 +148,14 @@ class Proposals:
 
     `after` are genomes of other studies by what is to be recorded as their proposer. Of `FIRST`,
     some are asked only where so many parameters are allowed, of pictures whose shorter side is
-    `side` pixels.
+    `side` pixels, and none where `own` ones are not wanted.
     """
 
     group: int = 1
     max_params: int = 0
     side: int = 0
     after: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    own: bool = True
 
     @cached_property
     def first(self) -> list[tuple[str, Genome]]:
@@ -164,7 +165,7 @@ class Proposals:
         own = [
             (name, genome)
             for name, genome in FIRST.items()
-            if self._asks(name) and genome not in known
+            if self.own and self._asks(name) and genome not in known
         ]
         return after + own
 

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pennyweight.results.study_records import Rung, StudyRecords, TrialRecord
-from pennyweight.search.sampling import DISTRIBUTIONS, emptied, open_study, went_on
+from pennyweight.search.sampling import emptied, open_study, space_of, went_on
 from pennyweight.search.settings import Settings
 
 
@@ -28,7 +28,7 @@ def study_in_line(folder: Path, settings: Settings, known: StudyRecords) -> optu
         return study
     study = emptied(study)
     for number in range(count):
-        _add(study, known.trials.get(number), asked[number : number + 1])
+        _add(study, settings, known.trials.get(number), asked[number : number + 1])
     return study
 
 
@@ -60,7 +60,9 @@ def _is_new(trial: FrozenTrial) -> bool:
     return not trial.state.is_finished() and not trial.intermediate_values
 
 
-def _add(study: optuna.Study, record: TrialRecord | None, old: list[FrozenTrial]) -> None:
+def _add(
+    study: optuna.Study, settings: Settings, record: TrialRecord | None, old: list[FrozenTrial]
+) -> None:
     """Add the trial of `record` by the steps by which a coordinator does.
 
     What sampler and pruner noted at the `old` trial is kept, but for comparisons, made again here.
@@ -72,7 +74,7 @@ def _add(study: optuna.Study, record: TrialRecord | None, old: list[FrozenTrial]
     frozen = optuna.create_trial(
         state=TrialState.RUNNING,
         params=dict(record.genome),
-        distributions=DISTRIBUTIONS,
+        distributions=space_of(settings.ranges),
         system_attrs={k: v for k, v in noted.items() if not k.startswith("completed_rung")},
     )
     trial = Trial(study, study._storage.create_new_trial(study._study_id, frozen))

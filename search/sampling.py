@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, in a notebook
@@ -26,6 +27,17 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
     name: FloatDistribution(0.0, 1.0) if options is None else CategoricalDistribution(options)
     for name, options in choices().items()
 }
+
+
+def space_of(ranges: Mapping[str, Sequence[Any]]) -> dict[str, BaseDistribution]:
+    """The genes' distributions within `ranges`: all of each gene that has none."""
+    return DISTRIBUTIONS | {
+        name: FloatDistribution(*between)
+        if isinstance(DISTRIBUTIONS[name], FloatDistribution)
+        else CategoricalDistribution(between)
+        for name, between in ranges.items()
+    }
+
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own progress says it, once
 
@@ -67,7 +79,13 @@ def _study(storage: BaseStorage, name: str, pruner: BasePruner) -> optuna.Study:
     )
 
 
-def make_sampler(kind: Sampler, seed: int, number: int, attempt: int = 0) -> BaseSampler:
+def make_sampler(
+    kind: Sampler,
+    seed: int,
+    number: int,
+    attempt: int = 0,
+    space: Mapping[str, BaseDistribution] = DISTRIBUTIONS,
+) -> BaseSampler:
     """The sampler for one trial, seeded by (study seed, trial number, attempt to draw it).
 
     A sampler that goes on after a restart would draw its old points again, so each ask gets its
@@ -76,7 +94,7 @@ def make_sampler(kind: Sampler, seed: int, number: int, attempt: int = 0) -> Bas
     # Coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919 + attempt * 15_485_863) % 2**32
     if kind == "tpe":
-        return _Tpe(seed=seed, multivariate=True, constant_liar=True)
+        return _Tpe(space, seed=seed, multivariate=True, constant_liar=True)
     if kind == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     if kind == "random":
@@ -93,11 +111,16 @@ def make_sampler(kind: Sampler, seed: int, number: int, attempt: int = 0) -> Bas
 class _Tpe(optuna.samplers.TPESampler):
     """Optuna's, told the space, which it would gather from all trials at each question."""
 
+    def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:
+        super().__init__(**options)
+        # As Optuna does, it leaves out the genes of which but one value is left.
+        self._space = {name: genes for name, genes in space.items() if not genes.single()}
+
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         del study, trial
-        return DISTRIBUTIONS
+        return self._space
 
 
 class WithinShare(BasePruner):
@@ -166,9 +189,9 @@ def ask(study: optuna.Study, number: int, fixed: dict[str, Value]) -> Trial:
     return trial
 
 
-def genome_of(trial: Trial) -> Genome:
+def genome_of(trial: Trial, space: Mapping[str, BaseDistribution] = DISTRIBUTIONS) -> Genome:
     """The genome of `trial`, drawn."""
-    genes = {name: trial._suggest(name, space) for name, space in DISTRIBUTIONS.items()}
+    genes = {name: trial._suggest(name, genes) for name, genes in space.items()}
     return Genome(**genes)
 
 

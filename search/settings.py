@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.pretrained import RESERVED
+from pennyweight.train.corrections import Corrections
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 
 # What a search is where nothing else is asked for.
@@ -35,6 +36,8 @@ class Settings:
     precision: Precision = PRECISION
     after: tuple[str, ...] = ()  # other studies and bundles, whose best is asked first:
     first: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # genomes by MODEL
+    refine: str | None = None  # another study, around whose best alone this one looks:
+    ranges: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # by gene, see `refine.py`
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -45,6 +48,11 @@ class Settings:
         if type(self.seed) is not int or not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed must be from 0 to {2**31 - 1}, but got {self.seed!r}.")
 
+        if self.refine and self.after:
+            raise UsageError(
+                f"--refine asks the best of {self.refine} first by itself, and looks nowhere else: "
+                "leave out --after."
+            )
         check_count("--group", self.group)
         check_precision(self.precision)
 
@@ -60,6 +68,7 @@ class Settings:
         }
         unusual = [f"{name}{value}" for name, (value, usual) in others.items() if value != usual]
         unusual += [self.sampler] if self.sampler != "tpe" else []
+        unusual += ["refined"] if self.refine else []
         unusual += [self.precision] if self.precision != PRECISION else []
         return "-".join([data, str(self.budget.max_params), *unusual])
 
@@ -86,8 +95,12 @@ class Settings:
         if self.precision == PRECISION:  # as in studies from before there was a choice
             del described["precision"]
         if not self.after:
-            del described["after"], described["first"]
-        return described
+            del described["after"]
+        if not self.first:
+            del described["first"]
+        if not self.refine:
+            del described["refine"], described["ranges"]
+        return described | relabelling(self.data)
 
     def gone_on_with(self, recorded: Mapping[str, Any]) -> Settings:
         """These settings for a study that has `recorded` ones: what it was to ask first, stays.
@@ -95,19 +108,28 @@ class Settings:
         Unless other studies are named; the same ones may have been gone on with since.
         """
         theirs = tuple(recorded.get("after", ()))
-        if self.after and set(self.after) != set(theirs):
+        refined = recorded.get("refine")
+        if (self.after and set(self.after) != set(theirs)) or self.refine not in (None, refined):
             return self
-        return replace(self, after=theirs, first=recorded.get("first", {}))
+        first, ranges = recorded.get("first", {}), recorded.get("ranges", {})
+        return replace(self, after=theirs, first=first, refine=refined, ranges=ranges)
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
-        usual = {"precision": PRECISION, "after": "nothing"}
+        usual = {"precision": PRECISION, "after": "nothing", "refine": "nothing", "corrections": 0}
+        usual |= dict.fromkeys(("corrections_file", "corrections_fingerprint"), "none")
         mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))
         return [
             f"{name} is {_shown(theirs.get(name))} there and {_shown(mine.get(name))} here"
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def relabelling(data: str) -> dict[str, Any]:
+    """What a study's settings tell of the corrections of its data; nothing where there are none."""
+    corrections = Corrections.of(data)
+    return {"relabel": corrections.to_json()} if corrections else {}
 
 
 def check_name(name: str) -> None:
@@ -124,7 +146,8 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if name == "after":
             value = " ".join(sorted(value))
-        if name != "first":  # which follows from `after`, and may have changed since
+        # These follow from `after` and `refine`, and what they name may have changed since.
+        if name not in ("first", "ranges"):
             flat |= value if isinstance(value, Mapping) else {name: value}
     return flat
 

@@ -27,8 +27,9 @@ from pennyweight.search.recording import (
     task_again,
     versions,
 )
-from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
+from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name, relabelling
 from pennyweight.search.starting import Start, what_to_train
+from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung, warm_up
@@ -84,6 +85,7 @@ class Training:
         start: Start | None = None,
         *,
         data: str | None,
+        relabel: Path | None = None,
         recipe: Recipe | None,
         max_epochs: int | None,
         seed: int | None,
@@ -102,6 +104,7 @@ class Training:
         usual = f"train-{named.architecture.fingerprint}-{seed}"
         usual += "" if precision == PRECISION else f"-{precision}"
         usual += "-whole" if whole else ""
+        usual += "-relabelled" if relabel else ""
         usual += f"-from-{start.identity[-16:-8]}" if start else ""
         return cls(
             candidate=Candidate(
@@ -109,14 +112,14 @@ class Training:
                 recipe=first_given(recipe, named.recipe, Recipe()),
                 seed=seed,
             ),
-            data=first_given(data, named.data, DATA),
+            data=relabelled(first_given(data, named.data, DATA), relabel),
             epochs=first_given(max_epochs, named.epochs, MAX_EPOCHS),
             name=usual if study is None else study,
             runs=runs,
             command=command,
             precision=precision,
             whole=whole,
-            data_fingerprint=named.data_fingerprint if data is None else None,
+            data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
             start=start,
         )
 
@@ -186,6 +189,7 @@ class Training:
         usual = {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
         usual |= {} if self.precision == PRECISION else {"precision": self.precision}
         usual |= {"whole": True} if self.whole else {}
+        usual |= relabelling(self.data)
         return usual | ({"start": self.start.to_json()} if self.start else {})
 
     def _asked(self) -> dict[str, Any]:
@@ -246,6 +250,7 @@ class Training:
         here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
         started = self.start.to_json() if self.start else None
         here |= {"precision": self.precision, "whole": self.whole, "start": _told(started)}
+        here |= relabelling(self.data).get("relabel", {})
         there = {
             "data": known.data,
             "max_epochs": known.budget["max_epochs"],
@@ -253,6 +258,7 @@ class Training:
             "precision": known.precision,
             "whole": known.whole,
             "start": _told(known.start),
+            **known.settings.get("relabel", {}),
         }
         if trial := known.trials.get(0):
             here |= {"network": self.candidate.architecture.notation}
@@ -275,6 +281,7 @@ def train(
     data: str | None = None,
     *,
     start: str | None = None,
+    relabel: str | Path | None = None,
     recipe: Recipe | None = None,
     max_epochs: int | None = None,
     seed: int | None = None,
@@ -289,12 +296,14 @@ def train(
     `arch` may be a notation, zoo:NAME, pretrained:NAME or a JSON file such as a record, whose data,
     recipe, epochs and seed then hold where nothing else is given. Instead of it, `start` is a
     trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts.
+    `relabel` is a CSV file that corrects labels of training pictures.
     Raises UsageError for anything that cannot be.
     """
     begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
     training = Training.of(
         *begun,
         data=data,
+        relabel=None if relabel is None else Path(relabel),
         recipe=recipe,
         max_epochs=max_epochs,
         seed=seed,

@@ -11,6 +11,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.origin import Origin, find_origin
 from pennyweight.search.arguments import Named, first_given, read_arch
 from pennyweight.search.settings import DATA
+from pennyweight.train.corrections import plain_source
 from pennyweight.train.data import describe, overlap
 from pennyweight.train.recipe import Recipe
 from pennyweight.train.transfer import kept_for, pack_start
@@ -120,5 +121,5 @@ def _same_pictures(origin: Origin, data: str) -> bool:
     """Whether `data` is what it learned from, under whatever name."""
     from pennyweight.train.data import load_training_set
 
-    named = data == origin.data
+    named = plain_source(data) == plain_source(origin.data)
     return named or load_training_set(data).fingerprint == origin.data_fingerprint

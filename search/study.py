@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
 from pennyweight.arch.architecture import Architecture
@@ -186,7 +187,17 @@ class Coordinator:
     @cached_property
     def _proposals(self) -> Proposals:
         settings, side = self.settings, min(self.info.input_shape[:2])
-        return Proposals(settings.group, settings.budget.max_params, side, settings.first)
+        return Proposals(
+            settings.group,
+            settings.budget.max_params,
+            side,
+            settings.first,
+            own=settings.refine is None,
+        )
+
+    @cached_property
+    def _space(self) -> Mapping[str, BaseDistribution]:
+        return sampling.space_of(self.settings.ranges)
 
     def _in_groups(self, number: int) -> bool:
         return self.settings.group > 1 and number >= self._proposals.alone
@@ -243,10 +254,10 @@ class Coordinator:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt
+                settings.sampler, settings.seed, number, attempt, self._space
             )
             trial = sampling.ask(self._study, number, fixed)
-            genome = sampling.genome_of(trial)
+            genome = sampling.genome_of(trial, self._space)
             architecture = decode(genome, settings.budget, info.input_shape, info.classes)
             attempt += 1
             if architecture.fingerprint not in self._networks or attempt == most:

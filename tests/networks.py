@@ -7,7 +7,7 @@ from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import ZOO
 
-NETWORKS = [
+MADE_UP = [
     parse("c6k5s2v+rb c8x2br m3s2 A d12+br d10", (32, 32, 3), 10),
     parse("c4s2x2+ wk5s2+br a2s1 wvx2 c6k1 a2 M d5", (36, 36, 2), 5),
     parse("c6b ((c6br c6b)r w)r (o0.2) m2 o0.5 F d16r d4+o0.1", (9, 7, 4), 4),
@@ -16,9 +16,13 @@ NETWORKS = [
     parse("A", (8, 8, 3), 3),  # no weights at all
     parse("c5bp 2[2[wv c5k1+bl] m2] (2[c5b]u)p A 2[d5p]", (28, 28, 1), 5),
     parse("M p", (8, 8, 3), 3),  # none that is drawn
-    *(entry.architecture for entry in ZOO.values()),
 ]
 """Every kind of layer and every option."""
+
+LARGE = {name: entry.architecture for name, entry in ZOO.items() if name[:2] in ("m3", "vg")}
+"""Those of the zoo that take a form of export seconds, or the tests of all forms minutes."""
+
+NETWORKS = MADE_UP + [entry.architecture for name, entry in ZOO.items() if name not in LARGE]
 
 
 def random_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:

@@ -36,7 +36,8 @@ def test_a_notation_is_read_for_the_data_or_for_a_shape() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_a_zoo_name_brings_its_own_shape_and_recipe(name: str) -> None:
     found = read_arch(f"zoo:{name}", data="no such data")
-    assert found == Named(ZOO[name].architecture, Recipe(**ZOO[name].recipe))
+    entry = ZOO[name]
+    assert found == Named(entry.architecture, Recipe(**entry.recipe), epochs=entry.epochs)
 
 
 @given(architecture=architectures())

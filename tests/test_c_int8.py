@@ -13,14 +13,11 @@ from c_networks import (
     quantised_of,
 )
 from hypothesis import given, settings
-from networks import NETWORKS, random_images
+from networks import MADE_UP, NETWORKS, random_images
 from strategies import architectures
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.zoo import ZOO
 from pennyweight.results.c_program import measure_c, run_c
-
-SMALL = NETWORKS[: -len(ZOO)]
 
 
 def same_as_simulated(network: Architecture, flags: tuple[str, ...]) -> None:
@@ -36,7 +33,7 @@ def same_as_simulated(network: Architecture, flags: tuple[str, ...]) -> None:
         assert np.abs(found - wanted).max() < 1e-4
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.notation[:40])
+@pytest.mark.parametrize("network", MADE_UP, ids=lambda network: network.notation[:40])
 def test_the_int8_program_computes_what_is_simulated(network: Architecture) -> None:
     same_as_simulated(network, ("-O2",))
 
@@ -51,7 +48,7 @@ def test_it_does_under_other_flags_and_where_every_access_is_watched(
 
 
 def test_both_programs_of_a_network_link_together() -> None:
-    network = SMALL[0]
+    network = MADE_UP[0]
     both = float_program(network) | int8_program(network, quantised_of(network))
     images = random_images(network, 2)
     found = run_c(both, images, compiler=compiler())
@@ -59,7 +56,7 @@ def test_both_programs_of_a_network_link_together() -> None:
 
 
 def test_its_arena_is_a_quarter_of_that_of_floats() -> None:
-    network = SMALL[0]
+    network = MADE_UP[0]
     wide = measure_c(float_program(network), compiler=compiler())
     narrow = measure_c(int8_program(network, quantised_of(network)), compiler=compiler())
     assert wide is not None

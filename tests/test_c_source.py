@@ -5,22 +5,20 @@ from pathlib import Path
 
 import pytest
 from c_networks import SANITIZED, close, compiler, deployed_of, float_program
-from networks import NETWORKS, random_images
+from networks import MADE_UP, NETWORKS, random_images
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.folding import deploy
 from pennyweight.arch.notation import parse
-from pennyweight.arch.zoo import ZOO
 from pennyweight.results.c_program import run_c
 from pennyweight.results.c_source import c_files
 from pennyweight.results.loaded import load_model
 from pennyweight.train.data import load_training_set, split
 
 MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"
-SMALL = NETWORKS[: -len(ZOO)]
 
 
-@pytest.mark.parametrize("network", SMALL, ids=lambda network: network.notation[:40])
+@pytest.mark.parametrize("network", MADE_UP, ids=lambda network: network.notation[:40])
 def test_the_float_program_gives_the_logits_of_the_network(network: Architecture) -> None:
     images = random_images(network, 5)
     found = run_c(float_program(network), images, compiler=compiler())
@@ -47,9 +45,9 @@ def test_no_picture_has_no_logits() -> None:
 
 
 def test_it_says_which_network_it_is_and_takes_nothing_from_the_heap() -> None:
-    source = float_program(SMALL[0])["model.c"].decode()
-    assert SMALL[0].notation in " ".join(source.split())
-    assert f"{deployed_of(SMALL[0]).params:,} parameters" in " ".join(source.split())
+    source = float_program(MADE_UP[0])["model.c"].decode()
+    assert MADE_UP[0].notation in " ".join(source.split())
+    assert f"{deployed_of(MADE_UP[0]).params:,} parameters" in " ".join(source.split())
     assert "alloc" not in source
     assert "#include <math.h>" not in source  # only what SiLU needs
     assert max(map(len, source.splitlines())) <= 100
@@ -96,7 +94,7 @@ def test_an_int_of_16_bits_is_refused_when_it_is_compiled(tmp_path: Path) -> Non
 
 
 def test_the_same_program_is_written_every_time() -> None:
-    assert float_program(SMALL[6]) == float_program(SMALL[6])
+    assert float_program(MADE_UP[6]) == float_program(MADE_UP[6])
 
 
 @pytest.mark.extended

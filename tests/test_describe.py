@@ -24,7 +24,20 @@ from pennyweight.search.describe import (
 )
 from pennyweight.train.data import load_training_set
 
-PUBLISHED = {"budget-1": 190_442, "budget-2": 18_258, "budget-3": 6_270, "budget-4": 7_074}
+PUBLISHED = {
+    "mlp-32": 2_410,
+    "mlp-128": 101_770,
+    "mlp-128-128": 118_282,
+    "notebook-cnn": 7_740,
+    "budget-1": 190_442,
+    "budget-2": 18_258,
+    "budget-3": 6_270,
+    "budget-4": 7_074,
+    "dilated-5340": 5_340,
+    "vgg-436k": 436_010,
+    "vgg-436k-average": 436_010,
+    "m3": 1_124_180,
+}
 
 
 def text(shown: Shown, width: int = 80) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bundles import facts, trained
-from networks import NETWORKS, random_images, random_weights
+from networks import LARGE, NETWORKS, random_images, random_weights
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
@@ -32,9 +32,9 @@ QUICK = NETWORKS[6]  # repeats in repeats, a residual, four activations: the oth
     "network",
     [
         pytest.param(network, marks=[] if network is QUICK else pytest.mark.extended)
-        for network in NETWORKS
+        for network in [*NETWORKS, *LARGE.values()]
     ],
-    ids=lambda network: network.notation[:40],
+    ids=lambda network: network.notation[-40:],
 )
 def test_every_form_computes_what_the_network_does(network: Architecture, tmp_path: Path) -> None:
     exported = export_bundle(random_network(network), tmp_path / "bundle", forms=["all"])

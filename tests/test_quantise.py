@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from c_networks import deployed_of, quantised_of
 from hypothesis import given, settings
-from networks import NETWORKS, random_images
+from networks import MADE_UP, random_images
 from strategies import SMALL_SHAPES, architectures
 
 from pennyweight.arch.architecture import Architecture
@@ -15,7 +15,6 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.arch.folding import deploy
 from pennyweight.arch.notation import parse
 from pennyweight.arch.operations import Convolve, Flatten, Multiply
-from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.quantise import levels_of, quantise
 from pennyweight.results.quantised import Levels, sums_of
@@ -24,10 +23,8 @@ from pennyweight.train.data import describe, load_training_set, normalisation, s
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung
 
-SMALL = NETWORKS[: -len(ZOO)]
 
-
-@pytest.mark.parametrize("network", SMALL, ids=lambda network: network.notation[:40])
+@pytest.mark.parametrize("network", MADE_UP, ids=lambda network: network.notation[:40])
 def test_eight_bits_come_near_the_logits(network: Architecture) -> None:
     images = random_images(network, 16)
     wanted = deployed_of(network).logits(images)

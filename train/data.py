@@ -1,14 +1,15 @@
 """The data: described, loaded and divided. The test pictures are behind `door.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.train.cache import Progress, cached_arrays
+from pennyweight.train.cache import Progress, cached_arrays, fingerprint
+from pennyweight.train.corrections import Corrections, plain_source
 from pennyweight.train.digits import Digits
 from pennyweight.train.own_files import KINDS, OwnFiles
-from pennyweight.train.source import Batch, DataInfo, Part, Source
+from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class
 from pennyweight.train.splits import Split, split
 from pennyweight.train.tfds import find_prepared, prepared_names
 
@@ -47,15 +48,19 @@ def describe(source: str) -> DataInfo:
     Raises `UsageError`, without touching a network, where the source is unknown, not prepared,
     damaged or of a kind that has no reader.
     """
+    Corrections.of(source)  # which cannot be told to fit before the labels are read
     return _data_reader(source).info
 
 
 def overlap(source: str, other: str) -> bool:
     """Whether a test picture of one may be a training picture of the other: parts of the digits.
 
+    Corrected labels change no picture.
+
     >>> overlap("digits", "digits:fold3"), overlap("csv:a.csv", "csv:b.csv")
     (True, False)
     """
+    source, other = plain_source(source), plain_source(other)
     digits = [each.partition(":")[0] == "digits" for each in (source, other)]
     return source != other and all(digits)
 
@@ -64,14 +69,17 @@ def load_training_set(source: str, *, progress: Progress | None = None) -> Datas
     """The training part, of which the validation set is yet to be split off.
 
     Decoded once per machine (`progress` is told how far it is), from then on memory-mapped.
-    Raises `UsageError` as `describe` does, and for data that nothing can be learned from.
+    Raises `UsageError` as `describe` does, for data that nothing can be learned from, and for
+    corrections of other data.
     """
     dataset = _load_part(source, "train", progress)
+    if corrections := Corrections.of(source):
+        labels = corrections.apply(dataset.labels, dataset.class_names)
+        labels.setflags(write=False)
+        digest = fingerprint(dataset.images, labels)
+        dataset = replace(dataset, labels=labels, fingerprint=digest)
     if np.unique(dataset.labels).size < 2:
-        raise UsageError(
-            f"The training pictures of {source} are all of one class, and telling classes apart "
-            "takes two: use other data."
-        )
+        raise one_class(source)
     return dataset
 
 
@@ -100,7 +108,10 @@ def normalisation(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, .
 
 
 def _load_test_set(source: str, *, progress: Progress | None = None) -> Dataset:
-    """The test part, for `door.py` alone, which writes each reading down; a test sees to that."""
+    """The test part, for `door.py` alone, which writes each reading down; a test sees to that.
+
+    Its labels are as they came, whatever corrects the training part's.
+    """
     return _load_part(source, "test", progress)
 
 
@@ -133,6 +144,7 @@ def _checked(batch: Batch, info: DataInfo) -> Batch:
 
 
 def _data_reader(source: str) -> Source:
+    source = plain_source(source)
     kind, colon, _ = source.partition(":")
     if colon and kind in KINDS:
         return OwnFiles.of(source)

@@ -18,7 +18,7 @@ from pennyweight.train.csv_file import LABEL, read_csv
 from pennyweight.train.idx_files import idx_files, read_idx
 from pennyweight.train.npz_file import read_npz
 from pennyweight.train.picture_folder import parts_of, picture_files, read_pictures
-from pennyweight.train.source import Batch, DataInfo, Part
+from pennyweight.train.source import Batch, DataInfo, Part, one_class
 from pennyweight.train.splits import held_out_test, others
 
 KINDS = ("csv", "idx", "npz", "folder")
@@ -138,6 +138,8 @@ class OwnFiles:
         numbers = self._numbers(contents)
         test = len(held_out_test(numbers[0])) if contents.test is None else len(numbers[1])
         names = self._class_names(contents)
+        if len(names) < 2:
+            raise one_class(self._name)
         return DataInfo(
             name=self._name,
             input_shape=contents.train[0].shape[1:],

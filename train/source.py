@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from pennyweight.arch.errors import UsageError
+
 Part = Literal["train", "test"]
 Batch = tuple[np.ndarray, np.ndarray]  # uint8 (n, h, w, c) and int32 (n,)
 
@@ -27,6 +29,14 @@ class DataInfo:
     def examples(self, part: Part) -> int:
         """How many pictures `part` has."""
         return self.train_examples if part == "train" else self.test_examples
+
+
+def one_class(source: str) -> UsageError:
+    """What to raise where nothing can be learned."""
+    return UsageError(
+        f"The training pictures of {source} are all of one class, and telling classes apart takes "
+        "two: use other data."
+    )
 
 
 class Source(Protocol):
