@@ -25,29 +25,37 @@ def forms_table(
         caption=Text("\n".join(_notes(forms)), style="not italic not dim"),
         caption_justify="left",
     )
-    table.add_column("form", no_wrap=True)
-    for heading in ("bytes", "same class", "within", "right", "flash", "RAM"):
-        if sizes is not None or heading != "bytes":
-            table.add_column(heading, justify="right", no_wrap=True)
+    rows = {name: {} if sizes is None else {"bytes": f"{sizes[name]:,}"} for name in forms}
     for name, told in forms.items():
-        size = [] if sizes is None else [f"{sizes[name]:,}"]
-        table.add_row(name, *size, *_cells(name, told))
+        rows[name] |= _cells(name, told)
+    table.add_column("form", no_wrap=True)
+    headings = dict.fromkeys(heading for row in rows.values() for heading in row)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *(row.get(heading, "") for heading in headings))
     return table
 
 
-def _cells(name: str, told: Mapping[str, Any]) -> list[str]:
+def _cells(name: str, told: Mapping[str, Any]) -> dict[str, str]:
+    """What there is to say of a form, by heading."""
     if "skipped" in told:
-        return ["skipped", "", "", "", ""]
-    return [
-        f"{told['same_class']:,}/{told['pictures']:,}",
-        f"{told['largest_difference']:.0e}" if FORMS[name].exact else "",
-        f"{told['accuracy']:.2%}" if "accuracy" in told else "",
-        *(f"{told[size]:,}" if size in told else "" for size in ("flash_bytes", "ram_bytes")),
-    ]
+        return {"same class": "skipped"}
+    cells = {"same class": f"{told['same_class']:,}/{told['pictures']:,}"}
+    if FORMS[name].exact:
+        cells["within"] = f"{told['largest_difference']:.0e}"
+    if "accuracy" in told:
+        cells["right"] = f"{told['accuracy']:.2%}"
+    for heading, size in (("flash", "flash_bytes"), ("RAM", "ram_bytes")):
+        if size in told:
+            cells[heading] = f"{told[size]:,}"
+    return cells
 
 
 def _notes(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield "Same class: as the network says, or for 8 bits the quantised one; within: of a logit."
+    yield "Same class: as the network says; within: how far a logit is from its own."
+    if not all(FORMS[name].exact for name in forms if name in FORMS):
+        yield "Forms in 8 bits are compared with their own arithmetic in NumPy."
     for name, told in forms.items():
         if "skipped" in told:
             yield f"{name} was not run: {told['skipped']}"
