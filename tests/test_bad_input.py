@@ -117,7 +117,7 @@ FLAGS: list[tuple[str, str]] = [
     ("dashboard x --port -1", "--port must be from 0 (any that is free) to 65535, but got -1."),
     ("dashboard x --port 65536", "to 65535, but got 65536."),
     ("dashboard x --port http", "--port must be a whole number"),
-    ("export ../x:1", "There is no study '../x' in runs"),
+    ("export ../x:1", "The bundle ../x:1 lacks manifest.json (No such file or directory)"),
     # the drawing page
     ("draw", "draw needs MODEL: `pennyweight draw --help` tells more."),
     ("draw nothing", "There is no study 'nothing' in runs: there is none yet."),

@@ -70,7 +70,7 @@ def test_examples_of_a_dry_run_are_within_the_ranges() -> None:
 
 def test_networks_made_by_hand_are_asked_only_where_they_are_wanted() -> None:
     flat = FIRST["flat"].to_json()
-    proposals = Proposals(4, 500, {"small:7": flat}, own=False)
+    proposals = Proposals(4, 500, after={"small:7": flat}, own=False)
     assert [name for name, _ in proposals.first] == ["small:7"]
 
 

@@ -42,7 +42,7 @@ from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
 FIRST = dict(Proposals().first)  # what is asked first of small pictures under a small cap
-GROUPED = replace(SETTINGS, group=3)
+GROUPED = replace(SETTINGS, group=3, seed=1)
 HERE = 12  # trials of the study that most tests go on with: with the next, the sampler models
 END = HERE + 2
 IN_GROUPS = len(FIRST) + 9  # of the one whose trials come in groups of three
