@@ -116,10 +116,8 @@ def _proven(name: str, proofs: Mapping[str, Mapping[str, Any]], trained: Trained
     if not FORMS[name].exact and "accuracy" in proof:
         proof["accuracy_before"] = proofs["python"]["accuracy"]
     if "flash_bytes" in proof:
-        costs, share = (
-            cost(trained.architecture),
-            1 if FORMS[name].exact else 4,
-        )  # bytes for a float
+        costs = cost(trained.architecture)
+        share = 1 if FORMS[name].exact else 4  # a byte in place of a float's four
         proof["cost_weight_bytes"] = costs.weight_bytes // share
         proof["cost_activation_bytes"] = costs.peak_activation_bytes // share
     return proof
@@ -127,7 +125,7 @@ def _proven(name: str, proofs: Mapping[str, Mapping[str, Any]], trained: Trained
 
 def _probe(forms: Mapping[str, object], trained: Trained) -> bytes:
     wanted = _wanted(forms, trained, trained.probe)
-    logits = {"logits" if FORMS[name].exact else "quantised": wanted[name] for name in forms}
+    logits = {FORMS[name].probed: wanted[name] for name in forms}
     return pack_probe({"images": trained.probe, **logits})
 
 

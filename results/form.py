@@ -47,3 +47,8 @@ class Form:
     @property
     def exact(self) -> bool:
         return self.apart is None
+
+    @property
+    def probed(self) -> str:
+        """Which array of a bundle's probe holds what this form must give."""
+        return "logits" if self.exact else "quantised"

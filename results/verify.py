@@ -38,7 +38,7 @@ def verify(folder: Path) -> Verified:
     _check_files(folder, manifest["files"])
     probe = read_probe(folder, manifest, read_bundle(folder).architecture)
     known = _forms(folder, manifest)
-    kinds = {name: "logits" if FORMS[name].exact else "quantised" for name in known}
+    kinds = {name: FORMS[name].probed for name in known}
     if missing := set(kinds.values()) - set(probe):
         raise UsageError(f"The probe of {folder} lacks {min(missing)}: {_AGAIN}")
     wanted = {name: probe[kind] for name, kind in kinds.items()}
