@@ -13,16 +13,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
 from pennyweight.results.confirmed import Confirmed, confirmed, still_racing
-from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import find_trial
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, store_in
+from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
 from pennyweight.search.device import Asked, find_device
@@ -55,7 +54,7 @@ class Confirmation:
     done again.
     """
 
-    runs: Path
+    runs: Place
     model: str
     top: int = 5
     race: int = 5
@@ -85,16 +84,16 @@ class Confirmation:
         check_workers(workers, where)
         if not self._pending(known, entrants):
             return self._found(known, entrants)
-        folder = StudyFolder(self.runs / self.study)
-        start = _start_of(known, folder)
+        store = store_in(self.runs, self.study)
+        start = _start_of(known, store)
         load_shown(known.data, known, show=progress)
         warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
         total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
-            stack.enter_context(folder.writing())
-            stack.enter_context(folder.locked())
+            stack.enter_context(store.writing())
+            stack.enter_context(store.locked())
             executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
-            records = stack.enter_context(RecordFile.open(folder.records))
+            records = stack.enter_context(store.open_records())
             known = load_study(self.runs, self.study)  # again, now that nobody else writes
             shown = watching(total, 0, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
@@ -103,7 +102,7 @@ class Confirmation:
             records.append("session", **session, versions=versions())
             try:
                 while pending := self._pending(known, entrants):
-                    _train(known, pending, start, executor, folder, records, watch)
+                    _train(known, pending, start, executor, store, records, watch)
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -181,8 +180,8 @@ def _train(
     entries: list[Entry],
     start: bytes | None,
     executor: LocalExecutor,
-    folder: StudyFolder,
-    records: RecordFile,
+    store: Store,
+    records: Records,
     watch: Watcher,
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
@@ -195,8 +194,8 @@ def _train(
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
         if part == "test":
-            write_whole(folder.fresh_model(trial, seed), outcome.model)
-            reading = {"purpose": "confirm", "ledger": folder.readings}
+            store.fresh_model(trial, seed).write(outcome.model)
+            reading = {"purpose": "confirm", "ledger": store.readings}
             test = executor.submit(measure_on_test, tasks[place], outcome.model, **reading)
             measured = _result(test, tasks[place])
         fields = fresh_record(trial, seed, part, outcome, measured)
@@ -204,15 +203,15 @@ def _train(
         watch("fresh", fields)
 
 
-def _start_of(known: StudyRecords, folder: StudyFolder) -> bytes | None:
+def _start_of(known: StudyRecords, store: Store) -> bytes | None:
     """The trained weights that the study's network started from."""
     if not known.start:
         return None
     try:
-        return folder.start.read_bytes()
+        return store.start.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{known.study} started from trained weights, but {folder.start} cannot be read "
+            f"{known.study} started from trained weights, but {store.start} cannot be read "
             f"({error.strerror}): bring it back from a copy."
         ) from error
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.frontier import FrontierPoint, frontier_point
+from pennyweight.results.places import Place
 from pennyweight.results.studies import find_study
 from pennyweight.search.confirm import Confirmation
 from pennyweight.search.device import Asked
@@ -32,7 +32,7 @@ class Frontier:
     top: int
     race: int
     seeds: int
-    runs: Path
+    runs: Place
     sampler: Sampler = "tpe"
     seed: int = 0
     precision: Precision = PRECISION

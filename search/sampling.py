@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Container, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 with warnings.catch_warnings():
@@ -17,8 +16,9 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.results.folder import refusal
+from pennyweight.results.store import Store
 from pennyweight.search.genome import Genome, Value, choices
 from pennyweight.search.settings import ETA, Sampler, Settings
 from pennyweight.search.storage import SoleWriter
@@ -42,21 +42,23 @@ def space_of(ranges: Mapping[str, Sequence[Any]]) -> dict[str, BaseDistribution]
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own progress says it, once
 
 
-def open_study(folder: Path, settings: Settings) -> optuna.Study:
-    """The Optuna study in `folder`, made where there is none; `close_study` it in the end.
+def open_study(store: Store, settings: Settings) -> optuna.Study:
+    """The Optuna study in `store`, made where there is none; `close_study` it in the end.
 
     Raises UsageError when the database is damaged, or by a newer Optuna.
     """
-    path = folder / "study.db"
+    database = store.optuna()
     try:
-        return _study(SoleWriter(path), folder.name, WithinShare(settings))
+        return _study(SoleWriter(database, store.name), store.name, WithinShare(settings))
+    except (UsageError, RunError):
+        raise
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
         if refusal(error):
             raise
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
-            f"{path} is no readable Optuna study ({reason}): delete it, and it is made anew from "
-            "the records."
+            f"{database.shown} is no readable Optuna study ({reason}): delete it, and it is made "
+            "anew from the records."
         ) from error
 
 

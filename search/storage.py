@@ -1,11 +1,8 @@
-"""Optuna's storage of one study: in memory, and written through to its SQLite database."""
+"""Optuna's storage of one study: in memory, and written through to its database."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -13,23 +10,27 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pennyweight.results.store import OptunaDatabase
+
 
 class SoleWriter(InMemoryStorage):
-    """A database that nobody else writes to while it is open, so that it is read only once.
+    """One study of a database, which nobody else writes to meanwhile, so that it is read only once.
 
     Optuna's own cache reads every running trial anew at each question, which took half of the
     question's time. A trial that is created running is written with its parameters by `flush`.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the database at `path`, or make it."""
+    def __init__(self, database: OptunaDatabase, name: str) -> None:
+        """Open the study called `name` in the `database`, or make the tables for it."""
         super().__init__()
-        options = {"creator": partial(_connect, path)}
-        self._database = RDBStorage("sqlite:///study.db", engine_kwargs=options)
+        options = {"creator": database.connect, "pool_pre_ping": True}
+        self._database = RDBStorage(database.url, engine_kwargs=options)
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
         for study in self._database.get_all_studies():
+            if study.study_name != name:
+                continue
             here = super().create_new_study(study.directions, study.study_name)
             self._study_ids[here] = study._study_id
             for key, value in study.system_attrs.items():
@@ -52,9 +53,8 @@ class SoleWriter(InMemoryStorage):
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        there = self._database.create_new_study(directions, study_name)
-        here = super().create_new_study(directions, study_name)
-        self._study_ids[here] = there
+        here = super().create_new_study(directions, study_name)  # refuses a name that is taken
+        self._study_ids[here] = self._database.create_new_study(directions, study_name)
         return here
 
     def delete_study(self, study_id: int) -> None:
@@ -112,15 +112,3 @@ class SoleWriter(InMemoryStorage):
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id not in self._new:
             self._database.set_trial_system_attr(self._trial_ids[trial_id], key, value)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that does not wait for the disk at each of the 30 commits of one question.
-
-    With busy workers that took 0.7 s, while one of them waited. A power cut may lose the last
-    commits, never the database; what it lost is in the records.
-    """
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection

@@ -16,8 +16,7 @@ from optuna.trial import Trial
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.arch.notation import parse
-from pennyweight.results.folder import StudyFolder, write_whole
-from pennyweight.results.records import RecordFile
+from pennyweight.results.store import Records, Store
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
@@ -48,7 +47,7 @@ Watcher = Callable[[str, dict[str, Any]], None]
 
 @dataclass
 class Coordinator:
-    """Runs one study in its locked folder until `trials` were asked and came to their end.
+    """Runs one study in its locked store until `trials` were asked and came to their end.
 
     `executor` runs `slots` groups at a time. With a `deadline` (of `time.monotonic`), nothing new
     is handed out after it; the trials then in flight go on when the study is resumed.
@@ -56,7 +55,7 @@ class Coordinator:
     `side_by_side`, before the first group it is measured how many trials at a time are best.
     """
 
-    folder: StudyFolder
+    store: Store
     settings: Settings
     info: DataInfo
     executor: Executor
@@ -82,7 +81,7 @@ class Coordinator:
 
     def run(
         self,
-        records: RecordFile,
+        records: Records,
         known: StudyRecords,
         session: Mapping[str, Any] | None = None,
     ) -> None:
@@ -91,7 +90,7 @@ class Coordinator:
         Raises UsageError when the database is damaged; then nothing was recorded.
         """
         self._records, self._measured = records, known.lanes
-        self._study = repair.study_in_line(self.folder.path, self.settings, known)
+        self._study = repair.study_in_line(self.store, self.settings, known)
         if session is not None:
             records.append("session", **session)
         try:
@@ -137,13 +136,13 @@ class Coordinator:
         """Finish what was recorded but not told, and hand out again what was in flight."""
         running = sampling.running(self._study)
         self._asked, self._next = len(known.trials), max(known.trials, default=-1) + 1
-        left = self.folder.trials_with_states()
+        left = self.store.trials_with_states()
         alive: defaultdict[object, list[Flight]] = defaultdict(list)
         for number, record in sorted(known.trials.items()):
             candidate = recorded_candidate(record)
             self._networks.add(record.fingerprint)
             if record.state != "running" and number in left:
-                self.folder.clear(number, keep=record.epochs, running=False)
+                self.store.clear(number, keep=record.epochs, running=False)
             if self._leads(number):
                 self._leader = record.genome
             if record.rungs or record.state not in ("running", "duplicate"):
@@ -158,7 +157,7 @@ class Coordinator:
                 self._begun.append(flight)
                 continue
             if unframed:  # the group's record was damaged and deleted: train it again, alone
-                self.folder.state(number, flight.epoch).unlink(missing_ok=True)
+                self.store.state(number, flight.epoch).unlink(missing_ok=True)
             together = self._proposals.leader_of(number) if record.frame else number
             alive[together, record.frame].append(flight)
         self._ready.extend(alive.values())
@@ -294,9 +293,9 @@ class Coordinator:
         return self._lanes
 
     def _task(self, flight: Flight) -> Task:
-        """The flight's next rung, from the state that the one before left on the disk."""
-        path = self.folder.state(flight.number, flight.epoch)
-        state = path.read_bytes() if flight.epoch and path.exists() else None
+        """The flight's next rung, from the state that the one before left."""
+        left = self.store.state(flight.number, flight.epoch)
+        state = left.read_bytes() if flight.epoch and left.exists() else None
         return Task(
             source=self.settings.data,
             split_seed=self.settings.seed,
@@ -345,8 +344,8 @@ class Coordinator:
         outcome = replace(outcome, curve=curve)
         last = curve[-1]
         with _Lap(self._seconds, "record"):
-            write_whole(self.folder.state(flight.number, last.epoch), outcome.state)
-            write_whole(self.folder.model(flight.number, last.epoch), outcome.model)
+            self.store.state(flight.number, last.epoch).write(outcome.state)
+            self.store.model(flight.number, last.epoch).write(outcome.model)
         self._record("rung", **rung_record(flight.number, outcome))
         flight.epoch, flight.attempt = last.epoch, 1
         flight.score = 0.0 if last.diverged else last.val_correct / outcome.val_total
@@ -363,7 +362,7 @@ class Coordinator:
         elif self._timed("tell", flight.trial.should_prune) and not self._spared(flight):
             self._end(flight, "pruned", f"not in the best third after {flight.epoch} epochs")
         else:
-            self.folder.clear(flight.number, keep=flight.epoch, running=True)
+            self.store.clear(flight.number, keep=flight.epoch, running=True)
             return True
         return False
 
@@ -393,7 +392,7 @@ class Coordinator:
         self._record("end", trial=flight.number, state=state, reason=reason)
         with _Lap(self._seconds, "tell"):
             repair.tell(self._study, flight.trial, state, flight.score)
-        self.folder.clear(flight.number, keep=flight.epoch, running=False)
+        self.store.clear(flight.number, keep=flight.epoch, running=False)
 
     # Records
 

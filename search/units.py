@@ -117,3 +117,7 @@ Group = Workers
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 After = Annotated[tuple[str, ...], Parameter(negative="")]
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
+Storage = Annotated[
+    str | None,
+    Parameter(help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE."),
+]

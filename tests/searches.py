@@ -95,7 +95,7 @@ def coordinate(
                 created=0.0,
             )
         Coordinator(
-            folder=folder,
+            store=folder,
             settings=settings,
             info=describe("digits"),
             executor=executor or Arithmetic(),
@@ -115,7 +115,7 @@ def copied(folder: StudyFolder, runs: Path) -> StudyFolder:
 
 def told(folder: StudyFolder, settings: Settings = SETTINGS) -> list[FrozenTrial]:
     """What Optuna's database holds."""
-    optuna_study = open_study(folder.path, settings)
+    optuna_study = open_study(folder, settings)
     trials = optuna_study.get_trials(deepcopy=False)
     close_study(optuna_study)
     return trials

@@ -634,7 +634,7 @@ def test_what_a_killed_coordinator_did_not_clear_up_is_cleared_up(
     base: StudyFolder, tmp_path: Path
 ) -> None:
     folder = copied(base, tmp_path)
-    folder.state(2, loaded(folder).trials[2].epochs).write_bytes(b"left behind")
+    folder.state(2, loaded(folder).trials[2].epochs).write(b"left behind")
     coordinate(folder, HERE)
     check_whole(folder, HERE)
 
