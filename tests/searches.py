@@ -99,7 +99,7 @@ def coordinate(
             settings=settings,
             info=describe("digits"),
             executor=executor or Arithmetic(),
-            slots=slots,
+            slots=lambda: slots,
             trials=trials,
             watch=watch,
             deadline=deadline,
