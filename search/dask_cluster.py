@@ -8,7 +8,7 @@ import warnings
 from contextlib import ExitStack
 from multiprocessing import resource_tracker
 
-import dask
+import dask.config
 from distributed import Client, LocalCluster, Security
 from distributed.versions import VersionMismatchWarning
 
