@@ -131,7 +131,9 @@ class DaskExecutor(Executor):
         if cancel_futures:
             for future in left:
                 future.cancel()
-        if wait or cancel_futures:
+        if cancel_futures:
+            self._finish([])
+        elif wait:
             self._finish(left)
         else:
             threading.Thread(target=self._finish, args=(left,)).start()
@@ -184,7 +186,7 @@ class DaskExecutor(Executor):
     def _forget(self, remote: Remote[Any], future: Future[Any]) -> None:
         with self._lock:
             self._futures.discard(future)
-        if future.cancelled():
+        if future.cancelled() and self._client.status != "closed":
             self._on_loop(self._cancel(remote))
 
     async def _cancel(self, remote: Remote[Any]) -> None:

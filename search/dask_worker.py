@@ -82,7 +82,7 @@ def make_ready(terms: Terms, name: Any) -> None:
     try:
         terms.warm()
     except UsageError as error:
-        raise UsageError(f"must be able to load the data, but there: {error}") from error
+        raise UsageError(f"must find the same data by the same name, but: {error}") from error
     backend = sys.modules["jax"].default_backend() if "jax" in sys.modules else wanted
     if backend != wanted:
         raise UsageError(
