@@ -76,7 +76,9 @@ def start_here(processes: int, stack: ExitStack) -> Client:
 
 def be_quiet() -> None:
     """Keep Dask's log and its warnings of versions, which are checked here, from the terminal."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.partition(".")[0] == "distributed":  # some have levels of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
 
 

@@ -16,7 +16,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
@@ -115,6 +115,7 @@ class DaskExecutor(Executor):
                 resources=self._terms.resources,
             )
             self._futures.add(future)
+        future.add_done_callback(partial(self._forget, remote))
         self._on_loop(self._relay(remote, future))
         return future
 
@@ -130,7 +131,9 @@ class DaskExecutor(Executor):
         if cancel_futures:
             for future in left:
                 future.cancel()
-        if wait or cancel_futures:
+        if cancel_futures:
+            self._finish([])
+        elif wait:
             self._finish(left)
         else:
             threading.Thread(target=self._finish, args=(left,)).start()
@@ -159,20 +162,20 @@ class DaskExecutor(Executor):
     # On the client's event loop
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)  # type: ignore[attr-defined]
+        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
 
     async def _relay(self, remote: Remote[Any], future: Future[Any]) -> None:
         """Hand what becomes of `remote` to `future`, once."""
-        future.add_done_callback(lambda f: self._forget(f, remote))
         result, error = None, None
         try:
             result = await remote
-        except asyncio.CancelledError:  # Dask's own is one, too
+        except (asyncio.CancelledError, CancelledError):  # the latter is Dask's
             error = BrokenExecutor("the scheduler was lost, and the call with it.")
         except KilledWorker as killed:
             error = RuntimeError(f"its worker was lost {killed.allowed_failures + 1} times.")
         except BaseException as raised:
             error = raised
+        remote.release()  # or the worker keeps the result for as long as somebody has `future`
         if not future.set_running_or_notify_cancel():
             return
         if error is None:
@@ -180,11 +183,14 @@ class DaskExecutor(Executor):
         else:
             future.set_exception(error)
 
-    def _forget(self, future: Future[Any], remote: Remote[Any]) -> None:
-        if future.cancelled():
-            remote.cancel()
+    def _forget(self, remote: Remote[Any], future: Future[Any]) -> None:
         with self._lock:
             self._futures.discard(future)
+        if future.cancelled() and self._client.status != "closed":
+            self._on_loop(self._cancel(remote))
+
+    async def _cancel(self, remote: Remote[Any]) -> None:
+        await remote.cancel()
 
     async def _first_look(self) -> None:
         """Admit the workers that are there; UsageError where one of them is not fit."""

@@ -31,12 +31,12 @@ class Terms:
     @property
     def resources(self) -> dict[str, float]:
         """What a call takes of a worker: all there is, so that they run one at a time."""
-        return {self.resource: 1.0} | ({self.given: 1.0} if self.device.accelerates else {})
+        return dict.fromkeys((self.resource, *self.given), 1.0)
 
     @property
-    def given(self) -> str:
-        """The resource that a worker with an accelerator is started with."""
-        return self.device.kind.upper()
+    def given(self) -> list[str]:
+        """The resource that a worker with an accelerator is started with; none on a CPU."""
+        return [self.device.kind.upper()] if self.device.accelerates else []
 
 
 async def admit(terms: Terms, dask_worker: Any = None) -> None:
@@ -44,11 +44,9 @@ async def admit(terms: Terms, dask_worker: Any = None) -> None:
     from distributed.core import Status
 
     check_worker(terms, dask_worker.state.nthreads, dask_worker.state.total_resources)
-    loop = asyncio.get_running_loop()
     # In the thread that runs calls: this one answers the scheduler meanwhile.
-    await loop.run_in_executor(
-        dask_worker.executors["default"], make_ready, terms, dask_worker.name
-    )
+    thread = dask_worker.executors["default"]
+    await asyncio.get_running_loop().run_in_executor(thread, make_ready, terms, dask_worker.name)
     await dask_worker.set_resources(**{terms.resource: 1})
     # The scheduler looks at calls that nobody could run only when a worker begins to run.
     dask_worker.status = Status.paused
@@ -62,11 +60,12 @@ def check_worker(terms: Terms, threads: int, resources: Mapping[str, float]) -> 
             f"must run one call at a time, but has {threads} threads: start it with --nthreads 1, "
             "and with --nworkers as many as there are cores."
         )
-    if terms.device.accelerates and resources.get(terms.given, 0) < 1:
-        raise UsageError(
-            f"must offer a {terms.given} for --device {terms.device.kind}, but offers none: start "
-            f"it with --resources {terms.given}=1, or use --device cpu."
-        )
+    for name in terms.given:
+        if resources.get(name, 0) < 1:
+            raise UsageError(
+                f"must offer a {name} for --device {terms.device.kind}, but offers none: start it "
+                f"with --resources {name}=1, or use --device cpu."
+            )
     if terms.sources != sources():
         raise UsageError(
             "must have the coordinator's sources, but its pennyweight trains by others, though "
@@ -83,7 +82,7 @@ def make_ready(terms: Terms, name: Any) -> None:
     try:
         terms.warm()
     except UsageError as error:
-        raise UsageError(f"must be able to load the data, but there: {error}") from error
+        raise UsageError(f"must find the same data by the same name, but: {error}") from error
     backend = sys.modules["jax"].default_backend() if "jax" in sys.modules else wanted
     if backend != wanted:
         raise UsageError(

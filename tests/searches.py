@@ -189,7 +189,7 @@ if __name__ == "__main__":
 
 
 def start_search(
-    folder: Path, *, workers: int = 2, trials: int = TRIALS, more: str = ""
+    folder: Path, *, workers: int | None = 2, trials: int = TRIALS, more: str = ""
 ) -> subprocess.Popen[str]:
     """Start the search, or go on with it, by a script in `folder`, in a session of its own."""
     call = CALL.format(trials=trials, more=f"workers={workers}, {more}")
