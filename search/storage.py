@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,7 +25,7 @@ class SoleWriter(InMemoryStorage):
         """Open the study called `name` in the `database`, or make the tables for it."""
         super().__init__()
         options = {"creator": database.connect, "pool_pre_ping": True}
-        self._database = RDBStorage(database.url, engine_kwargs=options)
+        self._database = _Database(database.url, engine_kwargs=options)
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
@@ -112,3 +113,26 @@ class SoleWriter(InMemoryStorage):
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id not in self._new:
             self._database.set_trial_system_attr(self._trial_ids[trial_id], key, value)
+
+
+class _Database(RDBStorage):
+    """Optuna's, which compares each parameter with the one before: two thirds of a trial's time."""
+
+    def _set_trial_param_without_commit(
+        self,
+        session: Any,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        del previous_distribution  # a study has one space
+        session.add(
+            models.TrialParamModel(
+                trial_id=trial_id,
+                param_name=param_name,
+                param_value=param_value_internal,
+                distribution_json=distribution_to_json(distribution),
+            )
+        )

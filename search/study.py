@@ -253,7 +253,7 @@ class Coordinator:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt, self._space
+                settings.sampler, settings.seed, number, attempt, self._space, self._study.sampler
             )
             trial = sampling.ask(self._study, number, fixed)
             genome = sampling.genome_of(trial, self._space)
