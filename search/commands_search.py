@@ -23,6 +23,7 @@ from pennyweight.search.units import (
     Duration,
     Flag,
     Group,
+    Patience,
     Runs,
     Seed,
     Size,
@@ -48,6 +49,7 @@ def search(
     executor: str = EXECUTOR,
     group: Group = None,
     device: Asked = "auto",
+    rung_timeout: Patience = None,
     study: str | None = None,
     runs: Runs = Path("runs"),
     storage: Storage = None,
@@ -89,6 +91,9 @@ def search(
         Trials that share a structure and what is compiled; `auto` is as many as pay.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    rung_timeout
+        After this time a worker counts as hung and is replaced: 90s, 30m, 2h. `auto` is ten times
+        as long as comparable rungs took.
     study
         The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
@@ -143,7 +148,7 @@ def search(
         shown = preview(plan, workers)
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
-    found = plan.run(workers=workers, timeout_s=timeout, progress=True)
+    found = plan.run(workers=workers, timeout_s=timeout, rung_timeout_s=rung_timeout, progress=True)
     show_leaderboard(found.study, found.rows, plan.store, json=json, top=None if json else 10)
     if json:
         return

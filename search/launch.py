@@ -127,6 +127,7 @@ def search(
     executor: str = EXECUTOR,
     group: int | None = None,
     device: Asked = "auto",
+    rung_timeout_s: float | None = None,
     study: str | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
@@ -141,7 +142,8 @@ def search(
 
     Every network proposed is within every limit. `trials` is the study's total: a finished study is
     returned as it is. After `timeout_s` seconds no new rung of a group starts; the study can be
-    gone on with.
+    gone on with. A worker whose rung takes longer than `rung_timeout_s` is replaced; by default ten
+    times as long as comparable rungs took.
     `workers` processes train side by side, one per core by default, so a script must make this call
     under `if __name__ == "__main__":`. The `executor` "dask:tcp://HOST:8786" is a Dask cluster
     (docs/cluster.md). Trials in groups of `group` share a structure and what is compiled; by
@@ -184,7 +186,9 @@ def search(
         device=device,
         executor=executor,
     )
-    return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
+    return plan.run(
+        workers=workers, timeout_s=timeout_s, rung_timeout_s=rung_timeout_s, progress=progress
+    )
 
 
 def _best_genomes(runs: Place, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
@@ -338,8 +342,17 @@ class Plan:
             )
         return known
 
-    def run(self, *, workers: int | None, timeout_s: float | None, progress: bool) -> Found:
+    def run(
+        self,
+        *,
+        workers: int | None,
+        timeout_s: float | None,
+        rung_timeout_s: float | None = None,
+        progress: bool,
+    ) -> Found:
         """Search until `trials` have come to their end, or for `timeout_s` seconds."""
+        if rung_timeout_s is not None and not rung_timeout_s > 0:
+            raise UsageError(f"--rung-timeout must be above 0 s, but got {rung_timeout_s:g} s.")
         if timeout_s is not None and not timeout_s > 0:  # NaN included
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
         if workers is not None:
@@ -351,7 +364,7 @@ class Plan:
             # A killed coordinator may not have told Optuna of the last trial, though all have ended
             killed = self.store.was_left()
             if known is None or killed or _unfinished(known, self.trials):
-                self._run(known, workers, deadline, progress)
+                self._run(known, workers, deadline, rung_timeout_s, progress)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
     def _run(
@@ -359,6 +372,7 @@ class Plan:
         known: StudyRecords | None,
         workers: int | None,
         deadline: float | None,
+        rung_timeout_s: float | None,
         progress: bool,
     ) -> None:
         from pennyweight.search.sampling import make_sampler
@@ -394,6 +408,7 @@ class Plan:
                     watch=watch,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
+                    rung_timeout_s=rung_timeout_s,
                 ).run(records, known, _session(executor.workers))
 
     def _begin(self, records: Records, data_fingerprint: str) -> StudyRecords:

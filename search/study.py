@@ -31,9 +31,10 @@ from pennyweight.search.recording import (
 )
 from pennyweight.search.settings import Settings
 from pennyweight.search.side_by_side import lanes_on
+from pennyweight.search.watchdog import Watchdog
 from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
-from pennyweight.train.rung import Outcome, Task, train_rungs
+from pennyweight.train.rung import Outcome, Task, out_of_memory, train_rungs
 
 MOST_DRAWS = 8  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
@@ -65,6 +66,7 @@ class Coordinator:
     watch: Watcher
     deadline: float | None = None
     side_by_side: bool = False  # whether the executor's device is to train the trials of a group so
+    rung_timeout_s: float | None = None  # after which a worker counts as hung; by default measured
     _measured: Sequence[Mapping[str, Any]] = ()  # records of how many trials at a time are best
     _lanes: int | None = None  # how many that is here, once it is known
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
@@ -110,7 +112,8 @@ class Coordinator:
                     self._ask_group()
                 done = self._timed("wait", self._wait)
                 for future in done:
-                    self._land(self._flying.pop(future), future)
+                    group, late_s = self._flying.pop(future), self._watchdog.end(future)
+                    self._land(group, future, late_s)
                 if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
                     self._write_ledger()
         finally:
@@ -121,6 +124,7 @@ class Coordinator:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         # A cluster may grow meanwhile.
         while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
+            self._watchdog.look()
             if self.slots() > len(self._flying) and self._has_more():
                 break
         return done
@@ -198,6 +202,10 @@ class Coordinator:
         )
 
     @cached_property
+    def _watchdog(self) -> Watchdog:
+        return Watchdog(self.executor, self.info.train_examples, self.rung_timeout_s)
+
+    @cached_property
     def _space(self) -> Mapping[str, BaseDistribution]:
         return sampling.space_of(self.settings.ranges)
 
@@ -256,7 +264,7 @@ class Coordinator:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt, self._space
+                settings.sampler, settings.seed, number, attempt, self._space, self._study.sampler
             )
             trial = sampling.ask(self._study, number, fixed)
             genome = sampling.genome_of(trial, self._space)
@@ -280,7 +288,9 @@ class Coordinator:
             group = Group.of(flights)
             tasks = [self._task(flight) for flight in group.training]
             lanes = self._lanes_for(tasks[0])
-            self._flying[self.executor.submit(train_rungs, tasks, lanes)] = group
+            future = self.executor.submit(train_rungs, tasks, lanes)
+            self._watchdog.begin(future, tasks, max(flight.attempt for flight in group.training))
+            self._flying[future] = group
 
     def _lanes_for(self, task: Task) -> int:
         """How many trials like `task` train side by side; measured once on a kind of device."""
@@ -311,8 +321,13 @@ class Coordinator:
             precision=self.settings.precision,
         )
 
-    def _land(self, group: Group, future: Future[list[Outcome]]) -> None:
-        """Write down what a rung gave each trial, and hand out the next one of those that go on."""
+    def _land(
+        self, group: Group, future: Future[list[Outcome]], late_s: float | None = None
+    ) -> None:
+        """Write down what a rung gave each trial, and hand out the next one of those that go on.
+
+        `late_s` is the time limit, where it was stopped for that.
+        """
         try:
             outcomes = future.result()
         except Exception as error:
@@ -320,22 +335,26 @@ class Coordinator:
                 for flight in group.training:
                     self._hand_out([flight])
             else:
-                self._try_again(group.training[0], error)
+                self._try_again(group.training[0], error, late_s)
             self._hand_out(group.ahead)
             return
         self._failures = 0
         landed = zip(group.training, outcomes, strict=True)
         self._hand_out([f for f, outcome in landed if self._record_rung(f, outcome)] + group.ahead)
 
-    def _try_again(self, flight: Flight, error: Exception) -> None:
-        """Hand out the rung again where only its worker died, and not too often."""
-        if not isinstance(error, BrokenExecutor):
+    def _try_again(self, flight: Flight, error: Exception, late_s: float | None) -> None:
+        """Hand out the rung again where only its worker was lost, and not too often."""
+        lost = isinstance(error, BrokenExecutor)
+        if not lost and not out_of_memory(error):
             self._fail(flight, in_a_line(error))
-        elif flight.attempt == MOST_ATTEMPTS:
-            self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
-        else:
+        elif flight.attempt < MOST_ATTEMPTS:
             flight.attempt += 1
             self._hand_out([flight])
+        elif late_s is not None:
+            self._fail(flight, f"a rung took more than {late_s:.0f} s, {MOST_ATTEMPTS} times")
+        else:
+            reason = "its worker died" if lost else in_a_line(error).rstrip(".")
+            self._fail(flight, f"{reason} {MOST_ATTEMPTS} times")
 
     def _record_rung(self, flight: Flight, outcome: Outcome) -> bool:
         """Write down what a rung gave; whether the trial goes on."""

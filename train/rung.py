@@ -134,11 +134,16 @@ def _train_in_memory(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
     try:
         return _train(tasks, lanes)
     except Exception as error:
-        if lanes == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+        if lanes == 1 or not out_of_memory(error):
             raise
     half = lanes // 2
     parts = [tasks[start : start + half] for start in range(0, len(tasks), half)]
     return [outcome for part in parts for outcome in _train_in_memory(part, half)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that the device's or the process's memory was too small."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
