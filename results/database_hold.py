@@ -132,7 +132,8 @@ class Hold:
                     self._reconnect()
                 return call()
             except psycopg.Error as error:
-                if not self._connection.closed:  # it is there, and refuses
+                # An error of a new connection has no code.
+                if not self._connection.closed and error.sqlstate:  # it is there, and refuses
                     refused = f"The database {self._database} refused ({reason(error)})"
                     raise self._fail(refused) from None
                 since, said = since or time.monotonic(), reason(error)

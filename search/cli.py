@@ -18,6 +18,7 @@ from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTo
 from pennyweight.arch.errors import RunError, UsageError, shown, without_passwords
 from pennyweight.search import (
     commands_baselines,
+    commands_database,
     commands_look,
     commands_search,
     commands_serve,
@@ -45,6 +46,7 @@ for command in (
     commands_use.evaluate,
     commands_use.predict,
     commands_serve.draw,
+    commands_database.fetch,
     commands_look.inspect,
     commands_search.train,
 ):

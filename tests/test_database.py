@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -22,8 +24,8 @@ from pennyweight.results.database import Database
 from pennyweight.results.database_hold import Hold
 from pennyweight.results.database_store import StudyInDatabase
 
-SECRETS = (PASSWORD, "n0t%40to%2Fbe%3Aseen", "n0t", "be:seen")
-FLAGS = ["--max-params", "60", "--max-epochs", "6", "--workers", "1", "--study", "shared"]
+SECRETS = ("n0t@", "n0t%40", "be:seen", "be%3Aseen")
+FLAGS = ["--max-params", "60", "--max-epochs", "6", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +143,71 @@ def test_what_the_server_refuses_is_told_in_a_line(server: Server, database: Dat
     server.ask("ALTER TABLE pennyweight_files DROP CONSTRAINT pennyweight_files_name_check")
 
 
+HOLD = """
+import sys
+from pennyweight.arch.errors import RunError
+from pennyweight.results.database import Database
+from pennyweight.results.database_hold import Hold
+
+hold = Hold(Database(sys.argv[1]), "vanished")
+print("held", flush=True)
+input()
+try:
+    hold.write("DELETE FROM pennyweight_records WHERE study = %s", [hold.study])
+except RunError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def machine() -> Iterator[str]:
+    """A network of its own, whose one cable is unplugged by `ip link set PENNY down`."""
+    name = f"penny{os.getpid() % 10_000}"
+    plugs = [f"ip netns add {name}", f"ip link add {name} type veth peer name eth0 netns {name}"]
+    plugs += [f"ip addr add 10.213.7.1/24 dev {name}", f"ip link set {name} up"]
+    plugs += [f"ip -n {name} addr add 10.213.7.2/24 dev eth0", f"ip -n {name} link set eth0 up"]
+    try:
+        for command in plugs:
+            if shutil.which("ip") is None or subprocess.run(command.split()).returncode:
+                pytest.skip("this needs root, and a kernel that has networks to give")
+        yield name
+    finally:
+        if shutil.which("ip"):
+            subprocess.run(["ip", "link", "del", name])
+            subprocess.run(["ip", "netns", "del", name])
+
+
+@pytest.mark.extended
+def test_a_machine_that_vanishes_loses_its_study_within_half_a_minute(machine: str) -> None:
+    with running(listen="127.0.0.1, 10.213.7.1") as server:
+        there = server.url.replace("127.0.0.1", "10.213.7.1")
+        first = subprocess.Popen(
+            ["ip", "netns", "exec", machine, sys.executable, "-c", HOLD, there],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert first.stdout
+        assert first.stdout.readline() == "held\n"
+        subprocess.run(["ip", "link", "set", machine, "down"], check=True)
+        began = time.monotonic()
+        second = Hold(Database(server.url), "vanished")
+        print(f"taken over {time.monotonic() - began:.1f} s after the cable was unplugged")
+        assert time.monotonic() - began < 30
+        subprocess.run(["ip", "link", "set", machine, "up"], check=True)
+        told, _ = first.communicate("go on\n", timeout=60)
+        assert told.startswith("Study vanished was taken over by ")
+        second.close()
+
+
 # Searches
 
 
-def search(server: Server, folder: Path, *more: str) -> subprocess.Popen[str]:
-    return start("search", *FLAGS, *more, "--storage", server.url, cwd=folder)
+def search(
+    server: Server, folder: Path, trials: int, name: str = "shared"
+) -> subprocess.Popen[str]:
+    flags = [*FLAGS, "--trials", str(trials), "--study", name]
+    return start("search", *flags, "--storage", server.url, cwd=folder)
 
 
 def records(server: Server, name: str = "shared") -> list[dict[str, Any]]:
@@ -183,10 +245,10 @@ def check_whole(server: Server, trials: int, name: str = "shared") -> None:
 def test_a_standby_finishes_what_a_killed_coordinator_began(tmp_path: Path) -> None:
     """Must show: 60 trials, each trained once, the one that was cut from its last rung."""
     with running() as server:
-        first = search(server, tmp_path, "--trials", "60")
+        first = search(server, tmp_path, 60)
         until(lambda: server.ask("SELECT to_regclass('pennyweight_readings')") != [(None,)])
         until(lambda: server.ask("SELECT FROM pennyweight_studies WHERE holder IS NOT NULL"))
-        standby = search(server, tmp_path, "--trials", "60")
+        standby = search(server, tmp_path, 60)
         try:
             until(lambda: count(server, "end") >= 20 and _cut(server), 200)
             os.kill(first.pid, signal.SIGKILL)
@@ -195,6 +257,7 @@ def test_a_standby_finishes_what_a_killed_coordinator_began(tmp_path: Path) -> N
         finally:
             first.kill()
             standby.kill()
+            first.communicate()
         assert standby.returncode == 0, err
         waiting = [line for line in err.splitlines() if line.startswith("waiting: ")]
         assert len(waiting) == 1
@@ -229,13 +292,13 @@ def _check_gone_on(server: Server, cut: list[str]) -> None:
 @pytest.mark.extended
 def test_a_coordinator_that_slept_through_a_takeover_writes_nothing(tmp_path: Path) -> None:
     with running() as server:
-        first = search(server, tmp_path, "--trials", "10")
+        first = search(server, tmp_path, 10)
         try:
             until(lambda: server.ask("SELECT to_regclass('pennyweight_readings')") != [(None,)])
             until(lambda: count(server, "end") >= 2, 120)
             os.kill(first.pid, signal.SIGSTOP)
             assert cut_off(server) == 1
-            standby = search(server, tmp_path, "--trials", "10")
+            standby = search(server, tmp_path, 10)
             _, err = standby.communicate(timeout=200)
             assert standby.returncode == 0, err
             before = _everything(server)
@@ -262,7 +325,7 @@ def _everything(server: Server) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_search_goes_on_after_its_database_was_restarted(mode: str, tmp_path: Path) -> None:
     with running() as server:
-        first = search(server, tmp_path, "--trials", "14")
+        first = search(server, tmp_path, 14)
         try:
             until(lambda: server.ask("SELECT to_regclass('pennyweight_readings')") != [(None,)])
             for ended in (2, 6):
@@ -282,7 +345,7 @@ def test_a_search_goes_on_after_its_database_was_restarted(mode: str, tmp_path: 
 def test_two_studies_begin_at_once_in_a_new_database(tmp_path: Path) -> None:
     with running() as server:
         names = ["one", "two"]
-        both = [search(server, tmp_path, "--study", name, "--trials", "2") for name in names]
+        both = [search(server, tmp_path, 2, name) for name in names]
         for process in both:
             _, err = process.communicate(timeout=200)
             assert process.returncode == 0, err
@@ -296,12 +359,13 @@ def test_two_studies_begin_at_once_in_a_new_database(tmp_path: Path) -> None:
 def test_passwords_are_nowhere(tmp_path: Path) -> None:
     with running() as server:
         url, at = server.url, ["--storage", server.url]
+        flags = [*FLAGS, "--study", "shared"]
         wrong = url.replace("n0t%40", "n0t%40wrong")
         nobody = url.replace(f":{server.port}/", ":1/")
         open_url = url.replace(":n0t%40to%2Fbe%3Aseen", "")
         ran = [
-            pennyweight("search", *FLAGS, "--trials", "2", *at, cwd=tmp_path),
-            pennyweight("search", *FLAGS, "--trials", "3", *at, "--seed", "1", cwd=tmp_path),
+            pennyweight("search", *flags, "--trials", "2", *at, cwd=tmp_path),
+            pennyweight("search", *flags, "--trials", "3", *at, "--seed", "1", cwd=tmp_path),
             pennyweight("leaderboard", "shared", *at, "--json", cwd=tmp_path),
             pennyweight("confirm", "shared:0", "--seeds", "1", "--workers", "1", *at, cwd=tmp_path),
             pennyweight("evaluate", "shared", "--split", "test", *at, cwd=tmp_path),
@@ -334,8 +398,8 @@ def test_optunas_dashboard_shows_a_study_of_the_same_database(tmp_path: Path) ->
     from optuna.storages import RDBStorage
 
     with running() as server:
-        made = pennyweight("search", *FLAGS, "--trials", "3", "--storage", server.url, cwd=tmp_path)
-        assert made.status == 0, made.err
+        _, err = search(server, tmp_path, 3).communicate(timeout=200)
+        assert "3/3" in err
         storage = RDBStorage(server.url)
         page = optuna_dashboard.wsgi(storage)
         answer = _get(page, "/api/studies")
@@ -351,4 +415,4 @@ def _get(page: Any, path: str) -> Any:
 
     environ: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
     setup_testing_defaults(environ)
-    return json.loads(b"".join(page(environ, lambda status, headers: None)))
+    return json.loads(b"".join(page(environ, lambda status, headers, *error: None)))
