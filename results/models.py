@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.limits import LARGEST_WEIGHTS, read_plain
 from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import rows, wilson_interval
@@ -40,6 +41,13 @@ class Model:
         if self.confirmed:
             return self.folder.fresh_model(self.trial.trial, self.seed)
         return self.folder.model(self.trial.trial, self.trial.epochs)
+
+    def read_weights(self) -> bytes:
+        """The content of that file; UsageError where it is none that could be."""
+        try:
+            return read_plain(self.weights, LARGEST_WEIGHTS)
+        except OSError as error:
+            raise UsageError(f"{self.weights} must be readable, but: {error.strerror}.") from error
 
     @property
     def seed(self) -> int:
@@ -143,7 +151,7 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
-    data = model.weights.read_bytes()
+    data = model.read_weights()
     try:
         return Trained(
             architecture=Architecture.from_json(trial.architecture),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
+from pennyweight.results.record_form import check_fields
 from pennyweight.results.records import FIELDS, read_records
 from pennyweight.results.study_records import (
     BaselineRun,
@@ -43,6 +44,8 @@ def load_study(runs: Path, name: str) -> StudyRecords:
         with _no_garbage_collection():
             records = read_records(path)
             _check_start(records, path)
+            for number, record in enumerate(records, 1):
+                check_fields(record, path, number)
             return fold_records(records)
     except OSError as error:
         raise UsageError(
@@ -56,12 +59,15 @@ def find_study(runs: Path, name: str) -> StudyRecords | None:
     A coordinator that is killed as it begins leaves a file without a whole line.
     """
     path = records_path(runs, name)
-    if not path.exists():
-        return None
-    if path.is_file():
-        with path.open("rb") as file:
-            if not file.readline().endswith(b"\n"):
-                return None
+    try:
+        if not path.exists():
+            return None
+        if path.is_file():
+            with path.open("rb") as file:
+                if not file.readline().endswith(b"\n"):
+                    return None
+    except OSError as error:
+        raise UsageError(f"{path} must be readable, but: {error.strerror}.") from error
     return load_study(runs, name)
 
 

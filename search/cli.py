@@ -54,6 +54,8 @@ _data.command(commands_look.data_list, name="list")
 _data.command(commands_look.data_show, name="show")
 app.command(_data)
 
+_LONGEST = 2_000  # characters of an error message
+
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
 _PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}
 
@@ -119,7 +121,9 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
             status, message = 1, f"{type(error).__name__}: {error}{hint}"
     if debug:
         traceback.print_exception(error)
-    line = UsageError(" ".join(message.split()))  # which escapes what could move the cursor
+    line = str(UsageError(" ".join(message.split())))  # which escapes what could move the cursor
+    if len(line) > _LONGEST:  # what was quoted; the remedy stands at the end
+        line = f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
     print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
 

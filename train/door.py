@@ -12,10 +12,13 @@ from typing import Any, Literal, get_args
 from filelock import FileLock
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_RECORDS, read_plain
 from pennyweight.train.cache import Progress
 from pennyweight.train.data import Dataset, _load_test_set
 
 Purpose = Literal["confirm", "baseline", "evaluate", "verify"]
+
+_NEEDED = ("purpose", "data_fingerprint", "model")
 
 
 def open_test_set(
@@ -67,18 +70,20 @@ def readings(ledger: Path) -> list[dict[str, Any]]:
     reading. A damaged line elsewhere is a `UsageError`.
     """
     try:
-        lines = ledger.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = read_plain(ledger, LARGEST_RECORDS).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UsageError(f"{ledger} must be readable, but: {error.strerror}.") from error
     return [_parsed(line, ledger, number) for number, line in enumerate(lines[:-1], start=1)]
 
 
 def _parsed(line: str, ledger: Path, number: int) -> dict[str, Any]:
     try:
         reading = json.loads(line)
-        if {"purpose", "data_fingerprint", "model"} <= reading.keys():
+        if all(isinstance(reading.get(name), str) for name in _NEEDED):
             return reading
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     raise UsageError(
         f"Line {number} of {ledger} is no reading of a test set: the ledger is only appended to, "
