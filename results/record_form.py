@@ -7,7 +7,6 @@ is counted, compared, added or printed is checked here once, so that nobody else
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError, shown
@@ -191,19 +190,19 @@ RULES: dict[str, dict[str, Rule]] = {
 """For each field of each kind, what it must be; other kinds and fields may hold anything."""
 
 
-def check_fields(record: Mapping[str, Any], path: Path, number: int) -> None:
+def check_fields(record: Mapping[str, Any], where: str, number: int) -> None:
     """Raise UsageError where a field of the record in line `number` cannot be what it says."""
     kind = record["kind"]
     for name, holds in RULES.get(kind, {}).items():
         if not holds(record[name]):
-            raise _wrong(path, number, kind, name, shown(record[name]))
+            raise _wrong(where, number, kind, name, shown(record[name]))
     for right, all_ in (("val_correct", "val_total"), ("correct", "total")):
         if kind in ("rung", "fresh", "baseline") and (record.get(right) or 0) > record.get(all_, 0):
-            raise _wrong(path, number, kind, right, f"{record[right]} of {record[all_]}")
+            raise _wrong(where, number, kind, right, f"{record[right]} of {record[all_]}")
 
 
-def _wrong(path: Path, number: int, kind: str, name: str, value: str) -> UsageError:
+def _wrong(where: str, number: int, kind: str, name: str, value: str) -> UsageError:
     return UsageError(
-        f"{path}:{number}: `{name}` of a {kind} record cannot be {value}: restore the file from a "
+        f"{where}:{number}: `{name}` of a {kind} record cannot be {value}: restore the file from a "
         "copy, or delete the line and do without what it recorded."
     )

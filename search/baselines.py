@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.zoo import entry
-from pennyweight.results.folder import StudyFolder
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, place_of, store_in
+from pennyweight.results.store import Store
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.baseline_models import chosen, is_network, zoo_name
@@ -48,7 +48,7 @@ class Baselines:
     models: tuple[str, ...]
     seed: int
     name: str
-    runs: Path
+    runs: Place
     command: list[str]
     examples: int | None = None  # a stratified part of the training split, for classical models
     max_epochs: int | None = None  # of networks; by default what the zoo says
@@ -77,7 +77,7 @@ class Baselines:
         models: Sequence[str],
         seed: int | None,
         study: str | None,
-        runs: Path,
+        runs: Place,
         **others: Any,
     ) -> Baselines:
         """In the study named, on its data and split; without one, in a study of their own."""
@@ -98,7 +98,7 @@ class Baselines:
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Measure what is not recorded yet; what the study's records then say."""
-        folder, known = StudyFolder(self.runs / self.name), self._known()
+        store, known = store_in(self.runs, self.name), self._known()
         dataset = load_shown(self.data, known, show=progress)
         parts = split(dataset.labels, self.seed)
         if (self.examples or 0) > len(parts.train):
@@ -108,7 +108,7 @@ class Baselines:
             )
         if known is not None and not self._missing(known, parts):
             return known
-        with folder.writing(), folder.locked(), RecordFile.open(folder.records) as records:
+        with store.writing(), store.locked(), store.open_records() as records:
             known = self._known()  # again: who held the lock before may have measured some
             if known is None:
                 told = self.name, self._settings(), dataset.fingerprint, self.command
@@ -116,9 +116,9 @@ class Baselines:
                 known = load_study(self.runs, self.name)
             for model in self._missing(known, parts):
                 if is_network(model):
-                    measured = self._network(model, parts, folder, progress)
+                    measured = self._network(model, parts, store, progress)
                 else:
-                    measured = self._classical(model, dataset, parts, folder, progress)
+                    measured = self._classical(model, dataset, parts, store, progress)
                 for record in measured:
                     records.append("baseline", **record)
                     _say(record, show=progress)
@@ -154,7 +154,7 @@ class Baselines:
         return self.max_epochs or entry(zoo_name(model)).epochs
 
     def _classical(
-        self, model: str, dataset: Dataset, parts: Split, folder: StudyFolder, progress: bool
+        self, model: str, dataset: Dataset, parts: Split, store: Store, progress: bool
     ) -> Iterator[Record]:
         """The records of a classical model, on each part that is asked for."""
         from pennyweight.train.classical import fit
@@ -181,7 +181,7 @@ class Baselines:
         }
         if self.test:
             pictures = open_test_set(
-                self.data, purpose="baseline", model=fitted.identity, ledger=folder.readings
+                self.data, purpose="baseline", model=fitted.identity, ledger=store.readings
             )
             measured["test"] = pictures.images, pictures.labels
         for part, (images, labels) in measured.items():
@@ -193,9 +193,7 @@ class Baselines:
             yield about | counts | {"part": part, "seconds": seconds}
             seconds = {}  # of the training are counted once
 
-    def _network(
-        self, model: str, parts: Split, folder: StudyFolder, progress: bool
-    ) -> Iterator[Record]:
+    def _network(self, model: str, parts: Split, store: Store, progress: bool) -> Iterator[Record]:
         """The records of a network, trained as `train` does, in a study of its own."""
         from pennyweight.train.evaluate import measure_on_test
 
@@ -204,7 +202,7 @@ class Baselines:
         if progress:
             print(f"{model}: trained as study {training.name}", file=sys.stderr, flush=True)
         study = training.run(progress=progress)
-        trial, own = study.trials[0], StudyFolder(self.runs / training.name)
+        trial, own = study.trials[0], store_in(self.runs, training.name)
         about = key | {
             "about": trial.notation,
             "identity": f"{trial.fingerprint} {trial.seed}",
@@ -216,7 +214,7 @@ class Baselines:
         yield about | counts | {"part": "validation", "seconds": trial.seconds_by_kind}
         if self.test:
             task, weights = task_again(study, trial, trial.seed), own.model(0, trial.epochs)
-            for ledger in (own.readings, folder.readings):  # both tell that the test set was read
+            for ledger in (own.readings, store.readings):  # both tell that the test set was read
                 found = measure_on_test(
                     task, weights.read_bytes(), purpose="baseline", ledger=ledger
                 )
@@ -255,6 +253,7 @@ def baselines(
     test: bool = False,
     study: str | None = None,
     runs: str | Path = "runs",
+    storage: str | None = None,
     progress: bool = True,
 ) -> StudyRecords:
     """Measure models made elsewhere, as `pennyweight baselines` does, and return their study.
@@ -270,7 +269,7 @@ def baselines(
         seed=seed,
         test=test,
         study=study,
-        runs=Path(runs),
+        runs=place_of(Path(runs), storage),
         command=["python"],
     )
     return wanted.run(progress=progress)

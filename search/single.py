@@ -13,9 +13,9 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.models import load_data_of
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, place_of, store_in
+from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.arguments import Named, first_given
@@ -49,7 +49,7 @@ class Training:
     data: str
     epochs: int
     name: str
-    runs: Path
+    runs: Place
     command: list[str]
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
@@ -92,7 +92,7 @@ class Training:
         precision: Precision | None,
         whole: bool,
         study: str | None,
-        runs: Path,
+        runs: Place,
         command: list[str],
     ) -> Training:
         """What is not given is as the record says that `named` is from, or as usual."""
@@ -125,7 +125,7 @@ class Training:
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
-        folder = StudyFolder(self.runs / self.name)
+        store = store_in(self.runs, self.name)
         known = self._known()
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
@@ -136,15 +136,15 @@ class Training:
                 f"{self.data_fingerprint} and has {dataset.fingerprint} here. Bring back the old "
                 "ones, or name --data to train on these."
             )
-        with folder.writing(), folder.locked():
+        with store.writing(), store.locked():
             known = self._known()  # again: who held the lock before may have gone on
-            with RecordFile.open(folder.records) as records:
+            with store.open_records() as records:
                 if known is None:
                     if self.start:
-                        write_whole(folder.start, self.start.weights)
+                        store.start.write(self.start.weights)
                     described = self._settings(), dataset.fingerprint, self.command
                     records.append("study", **study_record(self.name, *described))
-                self._go_on(folder, records, known, progress)
+                self._go_on(store, records, known, progress)
         return load_study(self.runs, self.name)
 
     def _known(self) -> StudyRecords | None:
@@ -160,7 +160,7 @@ class Training:
         return known
 
     def _go_on(
-        self, folder: StudyFolder, records: RecordFile, known: StudyRecords | None, progress: bool
+        self, store: Store, records: Records, known: StudyRecords | None, progress: bool
     ) -> None:
         started = time.monotonic()
         trial = known.trials.get(0) if known else None
@@ -173,14 +173,14 @@ class Training:
         )
         start = trial.epochs if trial else 0
         diverged = trial is not None and bool(trial.rungs) and trial.rungs[-1].diverged
-        if start and not diverged and not folder.state(0, start).exists():
+        if start and not diverged and not store.state(0, start).exists():
             start = 0  # a lost state is trained again; what is recorded twice counts once
         known = load_study(self.runs, self.name)  # with its trial
         shown = watching(self.epochs, start, unit="epochs", known=known, show=progress)
         try:
             with shown as watch:
                 warm_up(self.data, self.candidate.seed, self.whole)
-                self._train(folder, records, start, diverged, watch)
+                self._train(store, records, start, diverged, watch)
         finally:
             records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
@@ -208,10 +208,10 @@ class Training:
         }
 
     def _train(
-        self, folder: StudyFolder, records: RecordFile, epoch: int, diverged: bool, watch: Watcher
+        self, store: Store, records: Records, epoch: int, diverged: bool, watch: Watcher
     ) -> None:
         while epoch < self.epochs and not diverged:
-            state = folder.state(0, epoch).read_bytes() if epoch else None
+            state = store.state(0, epoch).read_bytes() if epoch else None
             outcome = train_rung(
                 Task(
                     source=self.data,
@@ -227,12 +227,12 @@ class Training:
                 )
             )
             epoch += 1
-            write_whole(folder.state(0, epoch), outcome.state)
-            write_whole(folder.model(0, epoch), outcome.model)
+            store.state(0, epoch).write(outcome.state)
+            store.model(0, epoch).write(outcome.model)
             fields = rung_record(0, outcome)
             records.append("rung", **fields)
             watch("rung", fields)
-            folder.clear(0, keep=epoch, running=True)
+            store.clear(0, keep=epoch, running=True)
             diverged = outcome.curve[-1].diverged
         end = {
             "trial": 0,
@@ -241,7 +241,7 @@ class Training:
         }
         records.append("end", **end)
         watch("end", end)
-        folder.clear(0, keep=epoch, running=False)
+        store.clear(0, keep=epoch, running=False)
 
     def _differences(self, known: StudyRecords) -> list[str]:
         """How the recorded training differs from this one, a clause each."""
@@ -289,6 +289,7 @@ def train(
     whole: bool = False,
     study: str | None = None,
     runs: str | Path = "runs",
+    storage: str | None = None,
     progress: bool = True,
 ) -> Found:
     """Train one network, as `pennyweight train` does; go on with it if the study exists.
@@ -299,7 +300,8 @@ def train(
     `relabel` is a CSV file that corrects labels of training pictures.
     Raises UsageError for anything that cannot be.
     """
-    begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
+    place = place_of(Path(runs), storage)
+    begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=place)
     training = Training.of(
         *begun,
         data=data,
@@ -310,19 +312,19 @@ def train(
         precision=precision,
         whole=whole,
         study=study,
-        runs=Path(runs),
+        runs=place,
         command=["python"],
     )
     return Found(training.run(progress=progress), training.runs, training.name)
 
 
-def measure_trained(runs: Path, name: str) -> Evaluation:
-    """The trained network on the test set; the reading is written down in the study's folder."""
+def measure_trained(runs: Place, name: str) -> Evaluation:
+    """The trained network on the test set; the reading is written down with the study."""
     from pennyweight.train.evaluate import measure_on_test
 
-    study, folder = load_study(runs, name), StudyFolder(runs / name)
+    study, store = load_study(runs, name), store_in(runs, name)
     load_data_of(study)  # refused where they have changed
     trial = study.trials[0]
     task = task_again(study, trial, trial.seed, whole=study.whole)
-    weights = folder.model(0, trial.epochs).read_bytes()
-    return measure_on_test(task, weights, purpose="evaluate", ledger=folder.readings)
+    weights = store.model(0, trial.epochs).read_bytes()
+    return measure_on_test(task, weights, purpose="evaluate", ledger=store.readings)
