@@ -54,7 +54,7 @@ _data.command(commands_look.data_list, name="list")
 _data.command(commands_look.data_show, name="show")
 app.command(_data)
 
-_LONGEST = 2_000  # characters of an error message
+_LONGEST = 1_000  # characters of an error message
 
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
 _PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 Put = bytes | Callable[[Path], None]  # a file's content, or what makes it at its path
 
-MOST_CHARACTERS = 2_100  # of the line
+MOST_CHARACTERS = 1_100  # of the line
 MOST_S = 20.0  # that a command may take to refuse
 MOST_BYTES = 700_000_000  # of memory that it may take for it, beside what is imported
 

@@ -78,9 +78,72 @@ HOSTS = (
     "x" * 300,
 )
 
+SECRET = "hunter2"  # of URLs: no message may tell it
+STORAGES = (
+    "",
+    "x",
+    "sqlite:///a.db",
+    "sqlite:////etc/passwd",
+    "mysql://root@localhost/db",
+    "file:///etc/passwd",
+    "http://localhost/db",
+    "postgresql",
+    "postgresql:",
+    "postgresql://localhost:port/db",
+    "postgresql://localhost:99999/db",
+    "postgresql+psycopg2://localhost/db",
+    "postgresql+psycopg://localhost:-1/db",
+    f"postgresql://me:{SECRET}@localhost:1/db",
+    f"postgresql://me:{SECRET}@/db?host=/nowhere",
+    f"postgresql://me:{SECRET}@a@b/db",
+    f"postgresql://me:{SECRET}@localhost/db?sslmode=perhaps",
+    f"postgresql://me:{SECRET}@localhost/db?unknown=1",
+    f"postgresql://me:{SECRET}@localhost/%ff%zz",
+    f"postgres://me:{SECRET}@localhost/db",
+    f"://me:{SECRET}@localhost/db",
+    f"redis://:{SECRET}@localhost",
+    "postgresql://[::1/db",
+    "postgresql:// /db",
+    "postgresql://localhost/db\n",
+    "postgresql://\x1b[2J/db",
+    "postgresql://127.0.0.1:1/" + "x" * 5_000,
+)
+EXECUTORS = (
+    "",
+    "x",
+    "Local",
+    "dask",
+    "dask:",
+    "dask:local",
+    "dask:local:",
+    "dask:local:0",
+    "dask:local:-1",
+    "dask:local:1025",
+    "dask:local:99999999999999999999",
+    "dask:local:\u0661",
+    "dask:local:2:3",
+    "dask:tcp://",
+    "dask:tcp://localhost",
+    "dask:tcp://localhost:",
+    "dask:tcp://localhost:port",
+    "dask:tcp://localhost:8786/path",
+    "dask:http://localhost:8786",
+    "dask:inproc://localhost:1",
+    "dask:ucx://localhost:1",
+    "dask:file:///etc/passwd",
+    "dask:tcp://a b:1",
+    "dask:tcp://localhost:8786\n",
+    "dask:tcp://\x1b[2J:1",
+    f"dask:tcp://me:{SECRET}@localhost:1",
+    "dask:tcp://[::1:8786",
+    "dask:tcp://" + "x" * 300 + ":1",
+    "tcp://localhost:8786",
+    "ray:auto",
+)
+
 
 def cases(_: Path) -> list[Case]:
-    return [*_numbers(), *_choices(), *_names(), *_data(), *_places()]
+    return [*_numbers(), *_choices(), *_names(), *_data(), *_places(), *_urls()]
 
 
 def _numbers() -> Iterator[Case]:
@@ -158,6 +221,15 @@ def _places() -> Iterator[Case]:
         yield _case("search", "--runs", path)
     for path in ("x" * 5_000, "/dev/null", "/proc/self/mem", "/"):
         yield _case("predict", "pretrained:digits", path)
+
+
+def _urls() -> Iterator[Case]:
+    for url in STORAGES:
+        yield _case("leaderboard", "x", "--storage", url)
+        yield _case("search", "--storage", url)
+    for url in EXECUTORS:
+        yield _case("search", "--executor", url)
+    yield _case("search", "--executor", "dask:local:2", "--workers", "2")
 
 
 def _case(*words: str) -> Case:

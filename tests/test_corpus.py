@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from command_line import confirmed, pennyweight, said
 from corpus import MOST_BYTES, MOST_CHARACTERS, MOST_S, Case
+from corpus_flags import SECRET
 from corpus_parts import PARTS
 
 RUNNER = Path(__file__).with_name("corpus_run.py")
@@ -51,6 +52,7 @@ def _wrong(came: dict) -> list[str]:
         f"printed {came['out'][:80]}": came["out"] == "",
         f"said {came['err']}": line.startswith("pennyweight: ") and line.isprintable(),
         f"said {len(line)} characters": len(line) < MOST_CHARACTERS,
+        "told a password": SECRET not in came["err"],
         f"changed {came['changed']}": came["changed"] == [],
         f"took {came['took_s']:.1f} s": came["took_s"] < MOST_S,
         f"took {came['bytes']:,} bytes": came["bytes"] < MOST_BYTES,
