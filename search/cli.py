@@ -56,6 +56,8 @@ _data.command(commands_look.data_list, name="list")
 _data.command(commands_look.data_show, name="show")
 app.command(_data)
 
+_LONGEST = 1_000  # characters of an error message
+
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
 _PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}
 
@@ -122,7 +124,9 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
     if debug:
         print(without_passwords("".join(traceback.format_exception(error))), file=sys.stderr)
     # A UsageError escapes what could move the cursor.
-    line = UsageError(without_passwords(" ".join(message.split())))
+    line = str(UsageError(without_passwords(" ".join(message.split()))))
+    if len(line) > _LONGEST:  # what was quoted; the remedy stands at the end
+        line = f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
     print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
 
