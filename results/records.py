@@ -163,7 +163,7 @@ def decode_record(line: bytes, where: str, number: int) -> dict[str, Any]:
     content = line[:-_SEAL_BYTES] + b"}"
     is_whole = line[-_SEAL_BYTES:] == _SEAL % zlib.crc32(content)
     try:
-        record = json.loads(content if is_whole else line)
+        record = json.loads((content if is_whole else line).decode())  # of bytes, it would guess
         version = record.get("version", VERSION)
     except (ValueError, AttributeError, RecursionError):  # no JSON, or no object
         is_whole, record, version = False, {}, None

@@ -67,9 +67,10 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     for record in by_kind["end"]:
         ends.setdefault(record["trial"], record)
     trials: dict[int, TrialRecord] = {}
-    frames: dict[int, str | None] = {}
+    frames: dict[int, str] = {}
     for record in by_kind["group"]:
-        frames = dict.fromkeys(record["trials"], record["frame"]) | frames
+        for number in record["trials"]:
+            frames.setdefault(number, record["frame"])
     for record in by_kind["trial"]:
         number = record["trial"]
         trial = _trial(record, rungs[number], ends.get(number), frames.get(number))
