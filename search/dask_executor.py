@@ -166,7 +166,8 @@ class DaskExecutor(Executor):
     # On the client's event loop
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+        loop: Any = self._client.loop  # Tornado's
+        return asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
 
     async def _relay(self, remote: Remote[Any], future: Future[Any]) -> None:
         """Hand what becomes of `remote` to `future`, once."""
