@@ -52,7 +52,7 @@ class Server:
         import psycopg
 
         place = {"host": str(self.folder), "port": self.port, "dbname": "studies", "user": user}
-        with psycopg.connect(**place, autocommit=True) as connection:  # type: ignore[arg-type]
+        with psycopg.connect(**place, autocommit=True) as connection:
             found = connection.execute(query, values)
             return found.fetchall() if found.description is not None else []
 
@@ -122,7 +122,7 @@ def _as_owner(*command: Any) -> None:
         stdout=subprocess.DEVNULL,  # pg_ctl's server would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=False,
-        **groups,  # type: ignore[arg-type]
+        **groups,
         extra_groups=[] if root else None,
     )
     assert ran.returncode == 0, command
