@@ -138,8 +138,9 @@ class Hold:
                     self._reconnect()
                 return call()
             except psycopg.Error as error:
-                # An error of a new connection has no code.
-                if not self._connection.closed and error.sqlstate:  # it is there, and refuses
+                # One that cannot be made has no code.
+                no_new = isinstance(error, psycopg.OperationalError) and not error.sqlstate
+                if not self._connection.closed and not no_new:  # it is there, and refuses
                     refused = f"The database {self._database} refused ({reason(error)})"
                     raise self._fail(refused) from None
                 since, said = since or time.monotonic(), reason(error)
