@@ -15,7 +15,7 @@ def fetch(
     study: str,
     /,
     *,
-    storage: Annotated[str, Parameter(help="Its database.")],
+    storage: Annotated[str, Parameter(help="Its database.", metavar="URL")],
     runs: Runs = Path("runs"),
 ) -> None:
     """Copy a study from a database into a folder, with all its records, weights and states.

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+SECRETS = ("n0t@", "n0t%40", "be:seen", "be%3Aseen")  # parts of the password, however written
 PASSWORD = "n0t@to/be:seen"
 _WRITTEN = "n0t%40to%2Fbe%3Aseen"
 
@@ -55,6 +56,19 @@ class Server:
         with psycopg.connect(**place, autocommit=True) as connection:
             found = connection.execute(query, values)
             return found.fetchall() if found.description is not None else []
+
+    def files(self, study: str) -> list[str]:
+        """The names of a study's files."""
+        query = (
+            "SELECT f.name FROM pennyweight_files AS f JOIN pennyweight_studies AS s "
+            "USING (study) WHERE s.name = %s ORDER BY 1"
+        )
+        return [file for (file,) in self.ask(query, study)]
+
+    def cut_off(self) -> int:
+        """End the connections that hold a study's lock; how many they were."""
+        locks = "FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        return len(self.ask(f"SELECT pg_terminate_backend(pid) {locks}"))
 
     def _control(self, *arguments: str) -> None:
         _as_owner(self.programs / "pg_ctl", "-D", str(self.folder / "data"), *arguments)

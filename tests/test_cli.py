@@ -142,6 +142,7 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
         "report",
         "dashboard",
         "export",
+        "fetch",
         "draw",
         "evaluate",
         "predict",
