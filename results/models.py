@@ -151,12 +151,13 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
-    data = model.read_weights()
+    data, architecture = model.read_weights(), Architecture.from_json(trial.architecture)
     try:
+        params, statistics = state_file.of_network(data, architecture)
         return Trained(
-            architecture=Architecture.from_json(trial.architecture),
-            params=state_file.layers(data, "weights"),
-            statistics=state_file.layers(data, "statistics"),
+            architecture=architecture,
+            params=params,
+            statistics=statistics,
             facts=_facts(model, dataset, learned, command),
             learned=learned,
             checked=dataset.images[parts.validation],

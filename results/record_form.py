@@ -7,10 +7,11 @@ is counted, compared, added or printed is checked here once, so that nobody else
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.study_records import STATES
+from pennyweight.train.precision import Precision
 
 Rule = Callable[[Any], bool]
 
@@ -44,8 +45,10 @@ def _seed(value: Any) -> bool:
 
 
 def _named(rule: Rule) -> Rule:
-    """An object whose values keep to `rule`."""
-    return lambda value: isinstance(value, dict) and all(map(rule, value.values()))
+    """An object whose values keep to `rule`; their names are printed too."""
+    return lambda value: (
+        isinstance(value, dict) and all(map(_name, value)) and all(map(rule, value.values()))
+    )
 
 
 def _listed(rule: Rule) -> Rule:
@@ -70,12 +73,13 @@ def _object(value: Any) -> bool:
 
 def _settings(value: Any) -> bool:
     """Those that are looked at without being asked for again; the others are compared as text."""
-    if not isinstance(value, dict) or not _name(value.get("data")):
+    if not isinstance(value, dict) or not {"data", "budget", "seed"} <= value.keys():
         return False
     wanted: dict[str, Rule] = {
-        "budget": _named(_or_null(_count)),
+        "data": _name,
+        "budget": _budget,
         "seed": _seed,
-        "precision": _name,
+        "precision": _one_of(*get_args(Precision)),
         "whole": _one_of(True, False),
         "relabel": _relabel,
         "start": _or_null(_object),
@@ -85,6 +89,10 @@ def _settings(value: Any) -> bool:
         "ranges": _object,
     }
     return all(rule(value[name]) for name, rule in wanted.items() if name in value)
+
+
+def _budget(value: Any) -> bool:
+    return _named(_or_null(_count))(value) and {"max_params", "max_epochs"} <= value.keys()
 
 
 def _relabel(value: Any) -> bool:

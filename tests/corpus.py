@@ -6,6 +6,7 @@ a search or an export really wrote wherever there are some. `corpus_run.py` runs
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 Put = bytes | Callable[[Path], None]  # a file's content, or what makes it at its path
 
 MOST_CHARACTERS = 1_100  # of the line
 MOST_S = 20.0  # that a command may take to refuse
 MOST_BYTES = 700_000_000  # of memory that it may take for it, beside what is imported
+
+
+INK = np.zeros((40, 40), np.uint8)
+INK[8:32, 18:24] = 255
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,13 @@ def pipe(path: Path) -> None:
 def folder(path: Path) -> None:
     """A folder where a file is meant."""
     path.mkdir()
+
+
+def picture(form: str = "PNG", mode: str = "L") -> bytes:
+    """A good picture."""
+    file = io.BytesIO()
+    Image.fromarray(INK).convert(mode).save(file, form)
+    return file.getvalue()
 
 
 def damages(content: bytes) -> Iterator[tuple[str, bytes]]:

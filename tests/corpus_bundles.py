@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import Case, Put, damages, deflated_zeros, folder, link, pipe
+from corpus import Case, Put, damages, deflated_zeros, folder, link, picture, pipe
 from corpus_studies import safetensors
 
 GOOD = Path(__file__).parents[1] / "results" / "pretrained" / "digits"
@@ -43,6 +43,17 @@ FACTS: dict[str, Any] = {
     "created": [...],
 }
 
+GENES = {
+    "depth1": 10**9,
+    "depth2": "2",
+    "width1": -1,
+    "width2": float("nan"),
+    "growth": [1],
+    "pool1": "cooking",
+    "more": 1,
+    "squeeze1": None,
+}
+
 
 def cases(_: Path) -> list[Case]:
     return [*_damaged(), *_told(), *_weights(), *_networks(), *_verified(), *_probes()]
@@ -50,10 +61,8 @@ def cases(_: Path) -> list[Case]:
 
 def bundle(top: Path, **files: Put) -> None:
     """The good bundle with other files, a picture beside them."""
-    from PIL import Image
-
     shutil.copytree(GOOD, top)
-    Image.new("L", (8, 8), 255).save(top.parent / "a.png")
+    (top.parent / "a.png").write_bytes(picture())
     for name, put in files.items():
         path = top / name
         path.unlink(missing_ok=True)
@@ -129,6 +138,14 @@ def _told() -> Iterator[Case]:
             manifest["training"][name] = [1, [2]]
 
         yield _case(f"a list as {name}", sealed(change_training))
+
+    for gene, wrong in GENES.items():
+
+        def change_genome(manifest: dict[str, Any], gene: str = gene, wrong: Any = wrong) -> None:
+            manifest["training"]["genome"] |= {gene: wrong}
+
+        search = ("search", "--after", "./b")
+        yield _case(f"{gene} {wrong!r} in its genome", sealed(change_genome), search)
 
     def strange_recipe(manifest: dict[str, Any]) -> None:
         manifest["training"]["recipe"] = {"optimiser": "prayer"}

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from corpus import Case, Put, damages, deflated_zeros, flipped, folder, link
+from corpus import Case, Put, damages, deflated_zeros, flipped, folder, link, picture
 from corpus_data import flat_png
-from PIL import Image
-
-INK = np.zeros((40, 40), np.uint8)
-INK[8:32, 18:24] = 255
 
 
 def cases(_: Path) -> list[Case]:
     return [*_damaged(), *_made(), *_places()]
-
-
-def picture(form: str, mode: str = "L") -> bytes:
-    """A good picture."""
-    file = io.BytesIO()
-    Image.fromarray(INK).convert(mode).save(file, form)
-    return file.getvalue()
 
 
 def _damaged() -> Iterator[Case]:

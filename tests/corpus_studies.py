@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from corpus import Case, Put, damages, flipped, folder, link, pipe
-from PIL import Image
+from corpus import Case, Put, damages, flipped, folder, link, picture, pipe
 
 RECORDS, BEST = "runs/small/records.jsonl", "runs/small/confirmed/000002-2000.safetensors"
 LEADERBOARD = ("leaderboard", "small")
@@ -80,6 +79,7 @@ def cases(made: Path) -> list[Case]:
         *_damaged(content),
         *_sealed(lines),
         *_later(made, lines),
+        *_gone_on_with(lines),
         *_weights(made),
         *_databases(made),
         *_ledgers(made),
@@ -190,6 +190,31 @@ def _later(made: Path, lines: list[dict[str, Any]]) -> Iterator[Case]:
     )
 
 
+def _gone_on_with(lines: list[dict[str, Any]]) -> Iterator[Case]:
+    """Searches that go on with a study, or look around what it found."""
+    asked = {"after": ["x"], "first": {"x:0": {"depth1": 10**9}}}
+    wrong_settings: dict[str, dict[str, Any]] = {
+        "a genome of no space": asked,
+        "genomes that are a list": {"after": ["x"], "first": []},
+        "ranges of words": {"refine": "x", "ranges": {"width1": "ab"}},
+        "ranges upside down": {"refine": "x", "ranges": {"width1": [0.9, 0.1]}},
+        "ranges of no gene": {"refine": "x", "ranges": {"width": [0, 1]}},
+        "ranges of nothing": {"refine": "x", "ranges": {"pool1": []}},
+    }
+    for name, wrong in wrong_settings.items():
+        content = file_of([lines[0] | {"settings": lines[0]["settings"] | wrong}, *lines[1:]])
+        yield Case(f"study: {name}", (*SEARCH, "--trials", "9"), {RECORDS: content})
+    for gene, value in {"depth1": 10**9, "width1": "wide", "pool1": [], "x": 1}.items():
+        trials = [
+            line | {"genome": line["genome"] | {gene: value}} if line["kind"] == "trial" else line
+            for line in lines
+        ]
+        for flag in ("--after", "--refine"):
+            words = ("search", "--study", "new", flag, "small")
+            told = f"study: {gene} {value!r}, to search {flag}"
+            yield Case(told, words, {RECORDS: file_of(trials)})
+
+
 def _weights(made: Path) -> Iterator[Case]:
     content = (made / BEST).read_bytes()
     name = BEST.removeprefix("runs/small/")
@@ -272,7 +297,7 @@ def _with(made: Path, name: str, put: Put) -> Callable[[Path], None]:
 def _study(made: Path, runs: Path, **files: Put) -> None:
     """The studies that were made, with other files in `small`, and beside them a picture."""
     shutil.copytree(made / "runs", runs)
-    Image.new("L", (8, 8), 255).save(runs.parent / "a.png")
+    (runs.parent / "a.png").write_bytes(picture())
     for name, put in files.items():
         path = runs / "small" / name
         path.unlink(missing_ok=True)

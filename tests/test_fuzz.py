@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import searched
+from corpus import picture
 from corpus_bundles import GOOD, sealed
 from corpus_data import IMAGES, LABELS, csv_file, idx
-from corpus_pictures import picture
 from corpus_studies import file_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
