@@ -109,8 +109,8 @@ class Facts:
             versions={str(name): str(value) for name, value in manifest["versions"].items()},
             command=_words(manifest["command"]),
             created=str(manifest["created"]),
-            look=Look.from_json(look) if look else None,
-            confirmed=Confirmed.from_json(tested) if tested else None,
+            look=Look.from_json(look) if look is not None else None,
+            confirmed=Confirmed.from_json(tested) if tested is not None else None,
         )
 
     def check(self, architecture: Architecture) -> None:

@@ -76,6 +76,7 @@ class Database:
 
     url: str = field(repr=False)
     folder: Path = Path("runs")  # where what is made of its studies goes, such as reports
+    patience_s: float = 60.0  # of who writes to it, when it does not answer
 
     def __post_init__(self) -> None:
         _ = self._parameters
@@ -90,15 +91,15 @@ class Database:
             raise UsageError(
                 "--storage needs psycopg: `pip install 'pennyweight[postgres]'`."
             ) from None
-        found = re.fullmatch(r"postgresql(?:\+psycopg)?(://.*)", self.url, re.DOTALL)
-        authority = re.split(r"[/?]", found[1][3:], maxsplit=1)[0] if found else ""
+        # An @ elsewhere is of a password, of which messages would tell what comes after it.
+        found = re.fullmatch(r"postgresql(?:\+psycopg)?(://(?:[^@/?#\s]*@)?[^@\s]*)", self.url)
         parts = None
-        if found and authority.count("@") < 2:
+        if found:
             try:
                 parts = conninfo_to_dict(f"postgresql{found[1]}")
             except ProgrammingError:  # which may quote a part of the password
                 parts = None
-        if parts is None:
+        if parts is None or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
             raise UsageError(
                 "--storage must be a URL such as postgresql+psycopg://USER@HOST/DATABASE, in whose "
                 "parts @, / and : are written %40, %2F and %3A, but what was given is none."

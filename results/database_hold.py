@@ -14,18 +14,17 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from pennyweight.arch.errors import RunError
-from pennyweight.results.database import Database, reason
+from pennyweight.results.database import TABLES_LOCK, Database, reason
 
 if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0  # with a database that does not answer
 _POLL_S = 1.0
 _GRACE_S = 5.0  # after a database was restarted, its coordinator may take its lock back first
 _LOCK = 0x70656E6D  # an advisory lock's first number; its second one is the study's
@@ -133,7 +132,8 @@ class Hold:
                     self._reconnect()
                 return call()
             except psycopg.Error as error:
-                if not self._connection.closed:  # it is there, and refuses
+                # An error of a new connection has no code.
+                if not self._connection.closed and error.sqlstate:  # it is there, and refuses
                     refused = f"The database {self._database} refused ({reason(error)})"
                     raise self._fail(refused) from None
                 since, said = since or time.monotonic(), reason(error)
@@ -141,8 +141,8 @@ class Hold:
                 if not since:
                     raise
                 raise self._fail(f"The database {self._database} is gone ({said})") from None
-            if time.monotonic() > since + PATIENCE_S:
-                gone = f"The database {self._database} is gone for {PATIENCE_S:.0f} s"
+            if time.monotonic() > since + self._database.patience_s:
+                gone = f"The database {self._database} is gone for {self._database.patience_s:g} s"
                 raise self._fail(f"{gone} ({said})")
 
     def _fail(self, said: str) -> RunError:
@@ -165,6 +165,15 @@ class Hold:
     def connect(self) -> psycopg.Connection[Any]:
         """Another connection, which commits nothing once this hold has ended."""
         return self.patiently(lambda: self._database.connect(fenced_by(self)))
+
+    @contextlib.contextmanager
+    def making_tables(self) -> Iterator[None]:
+        """While Optuna makes its own: two at a time would each find none, and one would fail."""
+        self.rows("SELECT pg_advisory_lock(%s)", [TABLES_LOCK])
+        try:
+            yield
+        finally:
+            self.rows("SELECT pg_advisory_unlock(%s)", [TABLES_LOCK])
 
     def close(self) -> None:
         """Let go of the study; another may take it."""

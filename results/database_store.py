@@ -38,9 +38,9 @@ class StudyInDatabase(Store):
         return self.database.flags
 
     def read_records(self) -> list[dict[str, Any]]:
-        query = f"SELECT line FROM pennyweight_records WHERE {_STUDY} ORDER BY number"
-        lines = (line.encode() for (line,) in self.query(query, self.name))
-        return [decode_record(line, self.where, number) for number, line in enumerate(lines, 1)]
+        query = f"SELECT line, number FROM pennyweight_records WHERE {_STUDY} ORDER BY number"
+        rows = self.query(query, self.name)
+        return [decode_record(line.encode(), self.where, number) for line, number in rows]
 
     @contextlib.contextmanager
     def open_records(self) -> Iterator[DatabaseRecords]:
@@ -54,7 +54,9 @@ class StudyInDatabase(Store):
         )
 
     def optuna(self) -> OptunaDatabase:
-        return OptunaDatabase("postgresql+psycopg://", self.held.connect, self.where)
+        return OptunaDatabase(
+            "postgresql+psycopg://", self.held.connect, self.where, self.held.making_tables
+        )
 
     @property
     def readings(self) -> DatabaseLedger:

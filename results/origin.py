@@ -58,8 +58,8 @@ def _of_study(runs: Place, name: str) -> Origin:
 
     model = find_model(runs, name)
     study, trial = model.study, model.trial
+    content = model.read_weights()
     try:
-        content = model.weights.read_bytes()
         params, statistics = (state_file.layers(content, p) for p in ("weights", "statistics"))
     except ValueError as error:
         raise UsageError(f"{model.weights}: {error} Choose another trial.") from error

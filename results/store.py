@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +52,7 @@ class OptunaDatabase:
     url: str  # SQLAlchemy's, without what `connect` knows
     connect: Callable[[], Any]  # a new connection of the driver's
     shown: str  # as a message calls it
+    making: Callable[[], AbstractContextManager[object]] = nullcontext  # while tables are made
 
 
 class Store(ABC):

@@ -8,6 +8,7 @@ from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.places import Place, store_in, study_names
+from pennyweight.results.record_form import check_fields
 from pennyweight.results.records import FIELDS
 from pennyweight.results.study_records import (
     BaselineRun,
@@ -33,6 +34,8 @@ def load_study(place: Place, name: str) -> StudyRecords:
         with _no_garbage_collection():
             records = store.read_records()
             _check_start(records, store.where)
+            for number, record in enumerate(records, 1):
+                check_fields(record, store.where, number)
             return fold_records(records)
     except OSError as error:
         raise UsageError(

@@ -19,6 +19,7 @@ from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTo
 from pennyweight.arch.errors import RunError, UsageError, shown, without_passwords
 from pennyweight.search import (
     commands_baselines,
+    commands_database,
     commands_look,
     commands_search,
     commands_serve,
@@ -46,6 +47,7 @@ for command in (
     commands_use.evaluate,
     commands_use.predict,
     commands_serve.draw,
+    commands_database.fetch,
     commands_look.inspect,
     commands_search.train,
 ):
@@ -54,6 +56,8 @@ _data = App(name="data", help="The data sets that are here, and what is in them.
 _data.command(commands_look.data_list, name="list")
 _data.command(commands_look.data_show, name="show")
 app.command(_data)
+
+_LONGEST = 1_000  # characters of an error message
 
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
 _PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}
@@ -136,7 +140,9 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
     if debug:
         print(without_passwords("".join(traceback.format_exception(error))), file=sys.stderr)
     # A UsageError escapes what could move the cursor.
-    line = UsageError(without_passwords(" ".join(message.split())))
+    line = str(UsageError(without_passwords(" ".join(message.split()))))
+    if len(line) > _LONGEST:  # what was quoted; the remedy stands at the end
+        line = f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
     print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
 

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.places import place_of, store_in
 from pennyweight.search.device import Asked
+from pennyweight.search.engine import EXECUTOR
 from pennyweight.search.output import busy, command_line, say_next, show, show_leaderboard
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import (
@@ -45,6 +46,7 @@ def search(
     timeout: Duration | None = None,
     sampler: Sampler = "tpe",
     workers: Workers = None,
+    executor: str = EXECUTOR,
     group: Group = None,
     device: Asked = "auto",
     rung_timeout: Patience = None,
@@ -81,6 +83,10 @@ def search(
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     group
         Trials that share a structure and what is compiled; `auto` is as many as pay.
     device
@@ -127,8 +133,15 @@ def search(
         after=after,
         refine=refine,
     )
-    place = place_of(runs, storage)
-    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=place, device=device)
+    plan = Plan.of(
+        settings,
+        group=group,
+        trials=trials,
+        study=study,
+        runs=place_of(runs, storage),
+        device=device,
+        executor=executor,
+    )
     if dry_run:
         from pennyweight.search.preview import preview
 
@@ -249,6 +262,7 @@ def confirm(
     seeds: Count = 5,
     record: Path | None = None,
     workers: Workers = None,
+    executor: str = EXECUTOR,
     device: Asked = "auto",
     json: Flag = False,
     runs: Runs = Path("runs"),
@@ -271,6 +285,10 @@ def confirm(
         A JSON file for the confirmed network: `pennyweight train` repeats it.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
     json
@@ -287,7 +305,7 @@ def confirm(
             f"from those of {start['model']}: leave it out."
         )
     confirmation = Confirmation(runs=place, model=model, top=top, race=race, seeds=seeds)
-    records, found = confirmation.run(workers=workers, device=device)
+    records, found = confirmation.run(workers=workers, device=device, executor=executor)
     if record:
         from pennyweight.results.public_record import write_record
 
@@ -308,6 +326,7 @@ def frontier(
     seeds: Count = 5,
     sampler: Sampler = "tpe",
     workers: Workers = None,
+    executor: str = EXECUTOR,
     device: Asked = "auto",
     seed: Seed = 0,
     precision: Precision = PRECISION,
@@ -338,6 +357,10 @@ def frontier(
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
     seed
@@ -371,7 +394,7 @@ def frontier(
         precision=precision,
     )
     points = []
-    for point in wanted.run(workers=workers, device=device):
+    for point in wanted.run(workers=workers, device=device, executor=executor):
         points.append(point)
         shown.draw(path, data, points)
     show(shown.as_json(data, points) if json else shown.as_table(data, points))

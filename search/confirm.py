@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
@@ -24,8 +24,9 @@ from pennyweight.results.places import Place, store_in
 from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
-from pennyweight.search.device import Asked, find_device
-from pennyweight.search.executors import LocalExecutor, check_workers
+from pennyweight.search.device import CPU, Asked
+from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
@@ -38,6 +39,9 @@ from pennyweight.search.recording import (
 )
 from pennyweight.train.evaluate import Evaluation, measure_on_test
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
+
+if TYPE_CHECKING:
+    from pennyweight.search.engine import Pool
 
 T = TypeVar("T")
 
@@ -71,7 +75,12 @@ class Confirmation:
         return self.model.partition(":")[0]
 
     def run(
-        self, *, workers: int | None = None, device: Asked = "auto", progress: bool = True
+        self,
+        *,
+        workers: int | None = None,
+        device: Asked = "auto",
+        executor: str = EXECUTOR,
+        progress: bool = True,
     ) -> tuple[StudyRecords, Confirmed]:
         """Do what is still to be done; the study's records afterwards, and what was confirmed.
 
@@ -80,29 +89,39 @@ class Confirmation:
         refuse_nested()
         known = load_study(self.runs, self.study)
         entrants = self._entrants(known)
-        where = find_device(device)
-        check_workers(workers, where)
+        engine = Engine.of(executor)
+        where = engine.device(device)
+        engine.check(workers, where)
         if not self._pending(known, entrants):
             return self._found(known, entrants)
         store = store_in(self.runs, self.study)
         start = _start_of(known, store)
-        load_shown(known.data, known, show=progress)
-        warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
+        dataset = load_shown(known.data, known, show=progress)
+        warm = partial(
+            warm_up,
+            known.data,
+            known.settings["seed"],
+            len(entrants) == 1,
+            fingerprint=dataset.fingerprint,
+        )
         total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
             stack.enter_context(store.writing())
             stack.enter_context(store.locked())
-            executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
+            opened = engine.open(workers, warm=warm, device=where, show=progress)
+            pool = stack.enter_context(opened)
+            # A reading of the test set is written down first, by a process of this machine.
+            door = pool if engine == LOCAL else stack.enter_context(LocalExecutor(1, device=CPU))
             records = stack.enter_context(store.open_records())
             known = load_study(self.runs, self.study)  # again, now that nobody else writes
             shown = watching(total, 0, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
             started = time.monotonic()
-            session = {"started": time.time(), "workers": executor.workers, "pid": os.getpid()}
+            session = {"started": time.time(), "workers": pool.workers, "pid": os.getpid()}
             records.append("session", **session, versions=versions())
             try:
                 while pending := self._pending(known, entrants):
-                    _train(known, pending, start, executor, store, records, watch)
+                    _train(known, pending, start, pool, door, store, records, watch)
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -179,7 +198,8 @@ def _train(
     known: StudyRecords,
     entries: list[Entry],
     start: bytes | None,
-    executor: LocalExecutor,
+    pool: Pool,
+    door: Pool,
     store: Store,
     records: Records,
     watch: Watcher,
@@ -189,14 +209,14 @@ def _train(
         task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
-    for place, outcome in _as_completed(executor, tasks):
+    for place, outcome in _as_completed(pool, tasks):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
         if part == "test":
             store.fresh_model(trial, seed).write(outcome.model)
             reading = {"purpose": "confirm", "ledger": store.readings}
-            test = executor.submit(measure_on_test, tasks[place], outcome.model, **reading)
+            test = door.submit(measure_on_test, tasks[place], outcome.model, **reading)
             measured = _result(test, tasks[place])
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
@@ -216,17 +236,18 @@ def _start_of(known: StudyRecords, store: Store) -> bytes | None:
         ) from error
 
 
-def _as_completed(executor: LocalExecutor, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
+def _as_completed(pool: Pool, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
     """(place, outcome) of each task as it ends, at most one a worker handed out at a time."""
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
     while waiting or flying:
-        while waiting and len(flying) < executor.workers:
+        while waiting and len(flying) < pool.workers:
             place = waiting.pop()
-            flying[executor.submit(train_rung, tasks[place])] = place
+            flying[pool.submit(train_rung, tasks[place])] = place
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         while not (done := wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
-            pass
+            if waiting and pool.workers > len(flying):  # a cluster grew
+                break
         for future in done:
             place = flying.pop(future)
             yield place, _result(future, tasks[place])

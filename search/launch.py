@@ -21,8 +21,8 @@ from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.device import CPU, Asked, Device, find_device
-from pennyweight.search.executors import LocalExecutor, check_workers
+from pennyweight.search.device import CPU, Asked, Device
+from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.output import command_line
 from pennyweight.search.progress import load_shown, watching
@@ -124,6 +124,7 @@ def search(
     timeout_s: float | None = None,
     sampler: Sampler = "tpe",
     workers: int | None = None,
+    executor: str = EXECUTOR,
     group: int | None = None,
     device: Asked = "auto",
     rung_timeout_s: float | None = None,
@@ -144,8 +145,9 @@ def search(
     gone on with. A worker whose rung takes longer than `rung_timeout_s` is replaced; by default ten
     times as long as comparable rungs took.
     `workers` processes train side by side, one per core by default, so a script must make this call
-    under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
-    compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
+    under `if __name__ == "__main__":`. The `executor` "dask:tcp://HOST:8786" is a Dask cluster
+    (docs/cluster.md). Trials in groups of `group` share a structure and what is compiled; by
+    default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
     The best networks of the studies `after` are asked first, scaled to this budget, and so are
     bundles and pretrained:NAME.
@@ -182,6 +184,7 @@ def search(
         study=study,
         runs=place_of(Path(runs), storage),
         device=device,
+        executor=executor,
     )
     return plan.run(
         workers=workers, timeout_s=timeout_s, rung_timeout_s=rung_timeout_s, progress=progress
@@ -266,6 +269,7 @@ class Plan:
     study: str | None = None  # the study's name; by default what the settings suggest
     runs: Place
     device: Device = CPU
+    engine: Engine = LOCAL
     info: DataInfo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -288,12 +292,16 @@ class Plan:
         study: str | None,
         runs: Place,
         device: Asked,
+        executor: str = EXECUTOR,
     ) -> Plan:
         """The plan with groups of `group`; without it as the study has them, or as it pays."""
         from pennyweight.search.grouping import usual_group
 
-        here = find_device(device)
-        plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=here)
+        engine = Engine.of(executor)
+        where = engine.device(device)
+        plan = cls(
+            settings=settings, trials=trials, study=study, runs=runs, device=where, engine=engine
+        )
         if (known := plan.recorded) is not None:
             settings = settings.gone_on_with(known.settings)
             group = known.settings.get("group") if group is None else group
@@ -303,7 +311,7 @@ class Plan:
         elif settings.refine:
             settings = _refined(settings, runs, settings.refine)
         if group is None:
-            group = usual_group(settings.budget, plan.info, trials, here)
+            group = usual_group(settings.budget, plan.info, trials, where)
         return replace(plan, settings=replace(settings, group=group))
 
     @property
@@ -349,7 +357,7 @@ class Plan:
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
         if workers is not None:
             check_count("--workers", workers)
-        check_workers(workers, self.device)
+        self.engine.check(workers, self.device)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self.store.standing_by():
             known = self.known
@@ -376,9 +384,10 @@ class Plan:
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
         # Decoded once, not by every worker.
         dataset = load_shown(settings.data, known, show=progress)
-        warm = partial(warm_up, settings.data, settings.seed)
+        warm = partial(warm_up, settings.data, settings.seed, fingerprint=dataset.fingerprint)
         with ExitStack() as stack:
-            executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=self.device))
+            opened = self.engine.open(workers, warm=warm, device=self.device, show=progress)
+            executor = stack.enter_context(opened)
             if self.device.accelerates:
                 check_device(executor)  # before anything is written
             stack.enter_context(self.store.writing())
@@ -394,7 +403,7 @@ class Plan:
                     settings=settings,
                     info=self.info,
                     executor=executor,
-                    slots=executor.workers,
+                    slots=lambda: executor.workers,
                     trials=self.trials,
                     watch=watch,
                     deadline=deadline,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -25,7 +27,8 @@ class SoleWriter(InMemoryStorage):
         """Open the study called `name` in the `database`, or make the tables for it."""
         super().__init__()
         options = {"creator": database.connect, "pool_pre_ping": True}
-        self._database = _Database(database.url, engine_kwargs=options)
+        with database.making():
+            self._database = _Database(database.url, engine_kwargs=options)
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
@@ -48,7 +51,8 @@ class SoleWriter(InMemoryStorage):
         """Write the trials that were created, with what was set of them since."""
         for trial, study in list(self._new.items()):
             frozen = self.get_trial(trial)
-            self._trial_ids[trial] = self._database.create_new_trial(self._study_ids[study], frozen)
+            there = self._study_ids[study]
+            self._trial_ids[trial] = self._database.create_new_trial(there, frozen)
             del self._new[trial]
 
     def create_new_study(
@@ -66,7 +70,8 @@ class SoleWriter(InMemoryStorage):
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         self.flush()
-        self._database.set_study_system_attr(self._study_ids[study_id], key, value)
+        there = self._study_ids[study_id]
+        _insisted(lambda: self._database.set_study_system_attr(there, key, value))
         super().set_study_system_attr(study_id, key, value)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
@@ -92,13 +97,15 @@ class SoleWriter(InMemoryStorage):
         value = param_name, param_value_internal, distribution
         super().set_trial_param(trial_id, *value)
         if trial_id not in self._new:
-            self._database.set_trial_param(self._trial_ids[trial_id], *value)
+            there = self._trial_ids[trial_id]
+            _insisted(lambda: self._database.set_trial_param(there, *value))
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         self.flush()
-        self._database.set_trial_state_values(self._trial_ids[trial_id], state, values)
+        there = self._trial_ids[trial_id]
+        _insisted(lambda: self._database.set_trial_state_values(there, state, values))
         return super().set_trial_state_values(trial_id, state, values)
 
     def set_trial_intermediate_value(
@@ -106,13 +113,31 @@ class SoleWriter(InMemoryStorage):
     ) -> None:
         self.flush()
         there = self._trial_ids[trial_id]
-        self._database.set_trial_intermediate_value(there, step, intermediate_value)
+        value = there, step, intermediate_value
+        _insisted(lambda: self._database.set_trial_intermediate_value(*value))
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id not in self._new:
-            self._database.set_trial_system_attr(self._trial_ids[trial_id], key, value)
+            there = self._trial_ids[trial_id]
+            _insisted(lambda: self._database.set_trial_system_attr(there, key, value))
+
+
+def _insisted(write: Callable[[], object]) -> None:
+    """Do `write`, once more where the connection broke meanwhile: one cannot know if it was done.
+
+    A connection that broke before is noticed before it is used. Optuna itself repeats the making of
+    a trial: should there then be two, the study is made anew from the records when it is gone on
+    with.
+    """
+    try:
+        write()
+    except StorageInternalError as error:
+        if not getattr(error.__cause__, "connection_invalidated", False):
+            raise
+        with contextlib.suppress(UpdateFinishedTrialError):  # it was done
+            write()
 
 
 class _Database(RDBStorage):

@@ -50,8 +50,9 @@ Watcher = Callable[[str, dict[str, Any]], None]
 class Coordinator:
     """Runs one study in its locked store until `trials` were asked and came to their end.
 
-    `executor` runs `slots` groups at a time. With a `deadline` (of `time.monotonic`), nothing new
-    is handed out after it; the trials then in flight go on when the study is resumed.
+    `executor` runs `slots()` groups at a time, which may change. With a `deadline` (of
+    `time.monotonic`), nothing new is handed out after it; the trials then in flight go on when the
+    study is resumed.
 
     `side_by_side`, before the first group it is measured how many trials at a time are best.
     """
@@ -60,7 +61,7 @@ class Coordinator:
     settings: Settings
     info: DataInfo
     executor: Executor
-    slots: int
+    slots: Callable[[], int]
     trials: int
     watch: Watcher
     deadline: float | None = None
@@ -98,7 +99,7 @@ class Coordinator:
         try:
             self._take_over(known)
             while True:
-                while len(self._flying) < self.slots and self._has_more():
+                while len(self._flying) < self.slots() and self._has_more():
                     if not self._ready:
                         self._ask_group()
                     if self._ready:
@@ -121,8 +122,11 @@ class Coordinator:
 
     def _wait(self) -> set[Future[list[Outcome]]]:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
+        # A cluster may grow meanwhile.
         while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
             self._watchdog.look()
+            if self.slots() > len(self._flying) and self._has_more():
+                break
         return done
 
     def _has_more(self) -> bool:

@@ -52,16 +52,16 @@ class Server:
         import psycopg
 
         place = {"host": str(self.folder), "port": self.port, "dbname": "studies", "user": user}
-        with psycopg.connect(**place, autocommit=True) as connection:  # type: ignore[arg-type]
+        with psycopg.connect(**place, autocommit=True) as connection:
             found = connection.execute(query, values)
-            return found.fetchall() if found.description else []
+            return found.fetchall() if found.description is not None else []
 
     def _control(self, *arguments: str) -> None:
         _as_owner(self.programs / "pg_ctl", "-D", str(self.folder / "data"), *arguments)
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, listen: str = "127.0.0.1") -> Iterator[Server]:
     """A new server with an empty database `studies` of user `penny`, stopped in the end."""
     programs = _programs()
     if programs is None:
@@ -75,12 +75,12 @@ def running() -> Iterator[Server]:
     try:
         _as_owner(programs / "initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust")
         (folder / "data" / "pg_hba.conf").write_text(
-            "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "local all all trust\nhost all all samenet scram-sha-256\n"
         )
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write(
                 f"port = {server.port}\nunix_socket_directories = '{folder}'\n"
-                "listen_addresses = '127.0.0.1'\nfsync = off\n"
+                f"listen_addresses = '{listen}'\nfsync = off\n"
             )
         server.start()
         _as_owner(programs / "createdb", "-h", str(folder), "-p", str(server.port), "studies")
@@ -122,7 +122,7 @@ def _as_owner(*command: Any) -> None:
         stdout=subprocess.DEVNULL,  # pg_ctl's server would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=False,
-        **groups,  # type: ignore[arg-type]
+        **groups,
         extra_groups=[] if root else None,
     )
     assert ran.returncode == 0, command
