@@ -111,7 +111,7 @@ def written(folder: StudyFolder, settings: Settings, trials: int) -> list[dict[s
             settings=settings,
             info=describe("digits"),
             executor=Replayed(),
-            slots=1,
+            slots=lambda: 1,
             trials=trials,
             watch=lambda kind, fields: noted(kind, fields),
         )
