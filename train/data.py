@@ -8,6 +8,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.train.cache import Progress, cached_arrays, fingerprint
 from pennyweight.train.corrections import Corrections, plain_source
 from pennyweight.train.digits import Digits
+from pennyweight.train.held_out import without_test_part
 from pennyweight.train.own_files import KINDS, OwnFiles
 from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class
 from pennyweight.train.splits import Split, split
@@ -53,16 +54,22 @@ def describe(source: str) -> DataInfo:
 
 
 def overlap(source: str, other: str) -> bool:
-    """Whether a test picture of one may be a training picture of the other: parts of the digits.
+    """Whether a test picture of one may be a training picture of the other.
 
-    Corrected labels change no picture.
+    So it is where the same pictures are divided otherwise. Corrected labels change no picture.
 
     >>> overlap("digits", "digits:fold3"), overlap("csv:a.csv", "csv:b.csv")
     (True, False)
+    >>> overlap("csv:a.csv", "csv:a.csv:test10")
+    True
     """
     source, other = plain_source(source), plain_source(other)
-    digits = [each.partition(":")[0] == "digits" for each in (source, other)]
-    return source != other and all(digits)
+    return source != other and _undivided(source) == _undivided(other)
+
+
+def _undivided(source: str) -> str:
+    """The pictures of a source, however they are divided."""
+    return "digits" if source.startswith("digits:") else without_test_part(source)
 
 
 def load_training_set(source: str, *, progress: Progress | None = None) -> Dataset:
@@ -112,6 +119,8 @@ def _load_test_set(source: str, *, progress: Progress | None = None) -> Dataset:
 
     Its labels are as they came, whatever corrects the training part's.
     """
+    if not describe(source).test_examples:
+        raise UsageError(f"{source} has no test set: leave out :test0, and a fifth is held out.")
     return _load_part(source, "test", progress)
 
 
