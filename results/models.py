@@ -36,10 +36,10 @@ class Model:
 
     @property
     def weights(self) -> Path:
-        """The file of its weights, as the last epoch left them."""
+        """The file of its weights, as the last epoch left them, or the one that was kept."""
         if self.confirmed:
             return self.folder.fresh_model(self.trial.trial, self.seed)
-        return self.folder.model(self.trial.trial, self.trial.epochs)
+        return self.folder.model(self.trial.trial, self.trial.kept_epoch)
 
     @property
     def seed(self) -> int:
@@ -183,7 +183,7 @@ def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequenc
         whole=model.whole,
         look=look_of(learned),
         confirmed=model.confirmed,
-        epochs=epochs if model.confirmed else trial.epochs,
+        epochs=epochs if model.confirmed else trial.kept_epoch,
         ended="complete" if model.confirmed else trial.state,
         genome=trial.genome,
         val_accuracy=None if model.whole else correct / total,

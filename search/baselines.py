@@ -215,7 +215,7 @@ class Baselines:
         counts = {"correct": trial.val_correct or 0, "total": trial.val_total or 1}
         yield about | counts | {"part": "validation", "seconds": trial.seconds_by_kind}
         if self.test:
-            task, weights = task_again(study, trial, trial.seed), own.model(0, trial.epochs)
+            task, weights = task_again(study, trial, trial.seed), own.model(0, trial.kept_epoch)
             for ledger in (own.readings, folder.readings):  # both tell that the test set was read
                 found = measure_on_test(
                     task, weights.read_bytes(), purpose="baseline", ledger=ledger

@@ -23,12 +23,14 @@ from pennyweight.search.units import (
     Group,
     Runs,
     Seed,
+    Share,
     Size,
     Sizes,
     Workers,
 )
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision
+from pennyweight.train.stopping import Keep
 
 
 def search(
@@ -149,6 +151,9 @@ def train(
     seed: Seed | None = None,
     precision: Precision | None = None,
     whole: Flag = False,
+    patience: Count | None = None,
+    keep: Keep | None = None,
+    target_accuracy: Share | None = None,
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -181,6 +186,14 @@ def train(
         nothing says otherwise.
     whole
         Train on the validation pictures too, as for a network that was chosen already.
+    patience
+        End the training after so many epochs in a row without a better accuracy on validation
+        pictures.
+    keep
+        Whose epoch's weights are kept: the `last` one's, or the `best` one's on validation
+        pictures; the last one's if nothing says otherwise.
+    target_accuracy
+        End the training where it reaches this accuracy on validation pictures, such as 99%.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -201,6 +214,9 @@ def train(
         seed=seed,
         precision=precision,
         whole=whole,
+        patience=patience,
+        keep=keep,
+        target_accuracy=target_accuracy,
         study=study,
         runs=runs,
         command=command_line(),
@@ -216,6 +232,8 @@ def train(
         row = vars(rows(records)[0]) | {"study": training.name, "precision": training.precision}
         row |= {"whole": training.whole}
         row |= {"start": training.start.to_json()} if training.start else {}
+        row |= {"stopping": training.stopping.to_json()} if training.stopping else {}
+        row |= {"curve": [point._asdict() for point in records.trials[0].curve]}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

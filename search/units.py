@@ -65,6 +65,17 @@ def duration(text: str) -> float:
     return float(number)
 
 
+def share(text: str) -> float:
+    """A part of a whole, such as 0.99 or 99%.
+
+    >>> share("99.4%"), share("0.5")
+    (0.994, 0.5)
+    """
+    if not (found := re.fullmatch(rf"({_NUMBER}(?:\.[0-9]{{1,9}})?) ?(%?)", text)):
+        raise ValueError(f"must be a share such as 0.99 or 99%, but got {shown(text)}.")
+    return float(Fraction(found[1]) / (100 if found[2] else 1))
+
+
 def shape(text: str) -> tuple[int, int, int]:
     """Height x width x channels.
 
@@ -103,6 +114,7 @@ def _parameter(convert: Callable[[str], Any], metavar: str, **options: Any) -> P
 
 
 Count = Annotated[int, _parameter(count, "COUNT")]
+Share = Annotated[float, _parameter(share, "SHARE")]
 Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
 Sizes = Annotated[tuple[int, ...], _parameter(sizes, "SIZE,SIZE…")]
