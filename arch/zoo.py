@@ -23,7 +23,6 @@ class Entry:
     reported: str
     recipe: Mapping[str, Any] = field(default_factory=dict)  # of `train.Recipe`: the rest is usual
     epochs: int = 15
-    stopping: Mapping[str, Any] = field(default_factory=dict)  # of `train.Stopping`
     left_out: str | None = None
     input_shape: tuple[int, int, int] = (28, 28, 1)
     classes: int = 10
@@ -65,7 +64,7 @@ _CROPS = "one picture in ten was its middle 22 pixels, scaled up"
 
 _VGG = "c32+r c32+rb m2 o0.25 c64+r c64+rb m2 o0.25 c128+r c128+rb o0.25 c128+rb o0.25"
 _VGG_RECIPE: Mapping[str, Any] = {**_ADAM, "rotation": 10.0, "scale": 0.1, "shift": 0.1}
-_VGG_STOPPING: Mapping[str, Any] = {"patience": 10, "keep": "best"}
+_VGG_LEFT_OUT = "early stopping, and keeping the best epoch's weights: --patience 10 --keep best"
 
 _M3_WIDTHS = range(32, 177, 16)
 
@@ -151,7 +150,7 @@ ZOO: dict[str, Entry] = {
         reported="99.57% on test",
         recipe=_VGG_RECIPE,
         epochs=30,
-        stopping=_VGG_STOPPING,
+        left_out=_VGG_LEFT_OUT,
     ),
     "vgg-436k-average": Entry(
         notation=f"{_VGG} A d10+",
@@ -159,7 +158,7 @@ ZOO: dict[str, Entry] = {
         reported="less than with the maximum",
         recipe=_VGG_RECIPE,
         epochs=30,
-        stopping=_VGG_STOPPING,
+        left_out=_VGG_LEFT_OUT,
     ),
     "m3": Entry(
         notation=" ".join([*(f"c{width}vbr" for width in _M3_WIDTHS), "F d10b"]),

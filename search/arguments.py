@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -43,7 +43,6 @@ class Named:
     precision: Precision | None = None
     data_fingerprint: str | None = None  # of the training pictures and labels
     whole: bool = False  # trained on the validation pictures too
-    stopping: Mapping[str, Any] = field(default_factory=dict)  # of `train.stopping.Stopping`
 
 
 def read_arch(
@@ -93,7 +92,7 @@ def read_recipe(path: Path) -> Recipe:
 def _from_zoo(name: str) -> Named:
     found = entry(name)
     recipe = Recipe.from_json(found.recipe) if found.recipe else None
-    return Named(found.architecture, recipe, epochs=found.epochs, stopping=found.stopping)
+    return Named(found.architecture, recipe, epochs=found.epochs)
 
 
 def _from_pretrained(text: str) -> Named:

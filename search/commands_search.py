@@ -222,7 +222,10 @@ def train(
         command=command_line(),
     )
     from pennyweight.results.leaderboard import rows
+    from pennyweight.train.data import check_test_set
 
+    if test:
+        check_test_set(training.data)
     records = training.run()
     measured = None
     if test:

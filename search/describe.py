@@ -99,7 +99,6 @@ def describe_named() -> Shown:
                 "about": e.about,
                 "recipe": dict(e.recipe),
                 "epochs": e.epochs,
-                "stopping": dict(e.stopping),
                 "left_out": e.left_out,
                 **c.to_json(),
             }

@@ -100,12 +100,7 @@ class Training:
     ) -> Training:
         """What is not given is as the record says that `named` is from, or as usual."""
         whole = whole or named.whole
-        stopping = Stopping.of(
-            None if whole else named.stopping,
-            patience=patience,
-            keep=keep,
-            target_accuracy=target_accuracy,
-        )
+        given = {"patience": patience, "keep": keep, "target_accuracy": target_accuracy}
         precision = first_given(precision, named.precision, PRECISION)
         seed = first_given(seed, named.seed, 0)
         if not 0 <= seed < 2**31:
@@ -130,7 +125,7 @@ class Training:
             whole=whole,
             data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
             start=start,
-            stopping=stopping,
+            stopping=Stopping.of(given),
         )
 
     def run(self, *, progress: bool = True) -> StudyRecords:

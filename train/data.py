@@ -19,6 +19,7 @@ __all__ = [
     "Dataset",
     "Split",
     "available",
+    "check_test_set",
     "describe",
     "load_training_set",
     "normalisation",
@@ -51,6 +52,12 @@ def describe(source: str) -> DataInfo:
     """
     Corrections.of(source)  # which cannot be told to fit before the labels are read
     return _data_reader(source).info
+
+
+def check_test_set(source: str) -> None:
+    """Raise UsageError where a source has none; found out before anything is trained for it."""
+    if not describe(source).test_examples:
+        raise UsageError(f"{source} has no test set: leave out :test0, and a fifth is held out.")
 
 
 def overlap(source: str, other: str) -> bool:
@@ -119,8 +126,7 @@ def _load_test_set(source: str, *, progress: Progress | None = None) -> Dataset:
 
     Its labels are as they came, whatever corrects the training part's.
     """
-    if not describe(source).test_examples:
-        raise UsageError(f"{source} has no test set: leave out :test0, and a fifth is held out.")
+    check_test_set(source)
     return _load_part(source, "test", progress)
 
 

@@ -66,6 +66,6 @@ class Stopping:
         }
 
     @classmethod
-    def of(cls, told: Mapping[str, Any] | None, **flags: Any) -> Stopping:
-        """What `flags` say, and where they are None, what was `told`."""
-        return cls(**{**(told or {}), **{k: v for k, v in flags.items() if v is not None}})
+    def of(cls, told: Mapping[str, Any]) -> Stopping:
+        """What is `told` of it, by name; where that is None or missing, as by default."""
+        return cls(**{name: value for name, value in told.items() if value is not None})
