@@ -21,6 +21,7 @@ from pennyweight.search.units import (
     Duration,
     Flag,
     Group,
+    Repeated,
     Runs,
     Seed,
     Share,
@@ -53,6 +54,7 @@ def search(
     after: After = (),
     refine: str | None = None,
     relabel: Path | None = None,
+    track: Repeated = (),
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -97,6 +99,8 @@ def search(
     relabel
         A CSV file that corrects labels of training pictures, never of the test set: what `evaluate
         --mistakes` wrote, its column `correction` filled in.
+    track
+        Tell it live: tensorboard:FOLDER, mlflow:URI or wandb:PROJECT. It may be repeated.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -128,7 +132,7 @@ def search(
         shown = preview(plan, workers)
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
-    found = plan.run(workers=workers, timeout_s=timeout, progress=True)
+    found = plan.run(workers=workers, timeout_s=timeout, progress=True, track=track)
     show_leaderboard(found.study, found.rows, plan.folder.path, json=json, top=None if json else 10)
     if json:
         return
@@ -154,6 +158,7 @@ def train(
     patience: Count | None = None,
     keep: Keep | None = None,
     target_accuracy: Share | None = None,
+    track: Repeated = (),
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -194,6 +199,8 @@ def train(
         pictures; the last one's if nothing says otherwise.
     target_accuracy
         End the training where it reaches this accuracy on validation pictures, such as 99%.
+    track
+        Tell it live, as for `search`.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -217,6 +224,7 @@ def train(
         patience=patience,
         keep=keep,
         target_accuracy=target_accuracy,
+        track=track,
         study=study,
         runs=runs,
         command=command_line(),

@@ -35,6 +35,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.search.tracking import check_trackers, tracked
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
@@ -132,6 +133,7 @@ def search(
     after: Sequence[str] = (),
     relabel: str | Path | None = None,
     refine: str | None = None,
+    track: Sequence[str] = (),
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -147,6 +149,7 @@ def search(
     bundles and pretrained:NAME.
     With `refine`, every gene keeps to where it is among the best of that study.
     `relabel` is a CSV file that corrects labels of training pictures, never of the test set.
+    `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -172,7 +175,7 @@ def search(
     plan = Plan.of(
         settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
     )
-    return plan.run(workers=workers, timeout_s=timeout_s, progress=progress)
+    return plan.run(workers=workers, timeout_s=timeout_s, progress=progress, track=track)
 
 
 def _best_genomes(runs: Path, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
@@ -321,8 +324,16 @@ class Plan:
             )
         return known
 
-    def run(self, *, workers: int | None, timeout_s: float | None, progress: bool) -> Found:
+    def run(
+        self,
+        *,
+        workers: int | None,
+        timeout_s: float | None,
+        progress: bool,
+        track: Sequence[str] = (),
+    ) -> Found:
         """Search until `trials` have come to their end, or for `timeout_s` seconds."""
+        check_trackers(track)
         if timeout_s is not None and not timeout_s > 0:  # NaN included
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
         if workers is not None:
@@ -333,7 +344,7 @@ class Plan:
         # A killed coordinator may not have told Optuna of the last trial, though all have ended.
         killed = self.folder.holder.exists()
         if known is None or killed or _unfinished(known, self.trials):
-            self._run(known, workers, deadline, progress)
+            self._run(known, workers, deadline, progress, track)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
     def _run(
@@ -342,6 +353,7 @@ class Plan:
         workers: int | None,
         deadline: float | None,
         progress: bool,
+        track: Sequence[str],
     ) -> None:
         from pennyweight.search.sampling import make_sampler
         from pennyweight.search.side_by_side import check_device
@@ -365,7 +377,7 @@ class Plan:
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
             shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
-            with shown as watch:
+            with shown as watch, tracked(watch, track, self.name, known) as note:
                 Coordinator(
                     folder=folder,
                     settings=settings,
@@ -373,7 +385,7 @@ class Plan:
                     executor=executor,
                     slots=executor.workers,
                     trials=self.trials,
-                    watch=watch,
+                    watch=note,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
                 ).run(records, known, _session(executor.workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
 from pennyweight.search.single_records import differences_from, settings_of
 from pennyweight.search.single_run import go_on
 from pennyweight.search.starting import Start, what_to_train
+from pennyweight.search.tracking import check_trackers
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
@@ -49,6 +51,7 @@ class Training:
     data_fingerprint: str | None = None  # that the data must have
     start: Start | None = None  # what it starts from instead of random weights
     stopping: Stopping = field(default_factory=Stopping)
+    track: tuple[str, ...] = ()  # where it is told live: see `tracking.py`
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
@@ -56,6 +59,7 @@ class Training:
         check_name(self.name)
         Budget(max_epochs=self.epochs)
         check_precision(self.precision)
+        check_trackers(self.track)
         info = describe(self.data)
         architecture = self.candidate.architecture
         here = (architecture.input_shape, architecture.classes)
@@ -97,6 +101,7 @@ class Training:
         patience: int | None = None,
         keep: Keep | None = None,
         target_accuracy: float | None = None,
+        track: Sequence[str] = (),
     ) -> Training:
         """What is not given is as the record says that `named` is from, or as usual."""
         whole = whole or named.whole
@@ -126,6 +131,7 @@ class Training:
             data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
             start=start,
             stopping=Stopping.of(given),
+            track=tuple(track),
         )
 
     def run(self, *, progress: bool = True) -> StudyRecords:
@@ -179,6 +185,7 @@ def train(
     patience: int | None = None,
     keep: Keep | None = None,
     target_accuracy: float | None = None,
+    track: Sequence[str] = (),
     study: str | None = None,
     runs: str | Path = "runs",
     progress: bool = True,
@@ -192,6 +199,7 @@ def train(
     The training ends before `max_epochs` after `patience` epochs without a better accuracy on
     validation pictures, or where it reaches `target_accuracy`, a share. With `keep` "best" the most
     accurate epoch's weights are its own, otherwise the last one's.
+    `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     Raises UsageError for anything that cannot be.
     """
     begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
@@ -207,6 +215,7 @@ def train(
         patience=patience,
         keep=keep,
         target_accuracy=target_accuracy,
+        track=track,
         study=study,
         runs=Path(runs),
         command=["python"],

@@ -13,6 +13,7 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.progress import Watcher, watching
 from pennyweight.search.recording import rung_record, versions
 from pennyweight.search.single_records import asked_of
+from pennyweight.search.tracking import tracked
 from pennyweight.train.rung import Task, train_rung, warm_up
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def go_on(
     begun = len(accuracies)
     shown = watching(training.epochs, begun, unit="epochs", known=known, show=progress)
     try:
-        with shown as watch:
+        with shown as watch, tracked(watch, training.track, training.name, known) as note:
             warm_up(training.data, training.candidate.seed, training.whole)
-            _train(training, folder, records, accuracies, diverged, watch)
+            _train(training, folder, records, accuracies, diverged, note)
     finally:
         records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 

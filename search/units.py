@@ -127,5 +127,6 @@ Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default=
 Group = Workers
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-After = Annotated[tuple[str, ...], Parameter(negative="")]
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
+After = Repeated
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]

@@ -116,7 +116,7 @@ def test_the_training_accuracy_is_that_of_the_batches_as_they_were_learned_from(
 
 
 def test_penalties_draw_kernels_towards_zero() -> None:
-    free, _ = trained(batch_size=STEP, epochs=4)
-    for penalty in ("l1", "l2"):
-        held, _ = trained(batch_size=STEP, epochs=4, **{penalty: 0.1})
+    free, _ = trained(NETWORK, 4, batch_size=STEP)
+    for penalty in ({"l1": 0.1}, {"l2": 0.1}):
+        held, _ = trained(NETWORK, 4, batch_size=STEP, **penalty)
         assert np.abs(held.params).sum() < 0.9 * np.abs(free.params).sum()

@@ -93,12 +93,12 @@ def test_early_stopping_is_the_same_training_cut_short(folder: Path) -> None:
     accuracies = [point.val_accuracy or 0 for point in early.curve]
     assert early.state == "complete"
     assert early.reason == Stopping(patience=2).reason(accuracies)
-    assert early.reason.startswith("no better for 2 epochs than ")
+    assert str(early.reason).startswith("no better for 2 epochs than ")
 
 
 def test_the_best_epochs_weights_are_kept_and_are_what_every_command_takes(folder: Path) -> None:
     early = trial_of(folder, "early")
-    accuracies = [point.val_accuracy for point in early.curve]
+    accuracies = [point.val_accuracy or 0 for point in early.curve]
     best = 1 + accuracies.index(max(accuracies))
     assert early.kept_epoch == best == early.epochs - 2
     models = sorted(path.name for path in (folder / "runs/early/models").iterdir())
