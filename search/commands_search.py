@@ -245,6 +245,8 @@ def train(
         row |= {"start": training.start.to_json()} if training.start else {}
         row |= {"stopping": training.stopping.to_json()} if training.stopping else {}
         row |= {"curve": [point._asdict() for point in records.trials[0].curve]}
+        row |= {"data": records.data, "recipe": dict(records.trials[0].recipe)}
+        row |= {"command": list(records.command), "versions": dict(records.versions)}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))
