@@ -1,6 +1,7 @@
 """The errors a user can act on."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from reprlib import Repr
 
@@ -44,6 +45,16 @@ def in_a_line(error: BaseException) -> str:
     'ValueError: one two'
     """
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+
+
+def without_passwords(text: str) -> str:
+    """`text` without the passwords of URLs in it.
+
+    >>> without_passwords("--storage postgresql://me:s3cret@host/db")
+    '--storage postgresql://me@host/db'
+    """
+    text = re.sub(r"(://[^/?#@:\s]*):\S*@", r"\1@", text)  # to the last @: it may have one itself
+    return re.sub(r"([?&]\w*password=)[^&\s]*", r"\1...", text, flags=re.IGNORECASE)
 
 
 def close_names(name: str, known: Iterable[str]) -> str:

@@ -24,7 +24,6 @@ from cyclopts import App
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.results.confirmed import Confirmed
-from pennyweight.results.folder import write_whole
 from pennyweight.results.models import Model, export_model, find_model
 from pennyweight.search import train
 from pennyweight.search.decode import decode
@@ -85,8 +84,8 @@ def _export(
 ) -> None:
     """Write the network that was `found` as that of the first of the seeds which are `known`."""
     trial = dataclasses.replace(found.trial, genome=genome)
-    model = Model(found.folder, found.study, trial, known)
-    write_whole(model.weights, found.weights.read_bytes())
+    model = Model(found.store, found.study, trial, known)
+    model.weights.write(found.weights.read_bytes())
     command = ["pennyweight", "train", f"results/records/{record.name}"]
     export_model(model, folder, command=command, forms=["card"], force=True)
     size = sum(file.stat().st_size for file in folder.iterdir())

@@ -43,7 +43,7 @@ def main(
 ) -> None:
     """Train rank 1 of STUDY again from fresh seeds and measure it on the test set."""
     model = find_model(runs, study)
-    ledger = model.folder.readings
+    ledger = model.store.readings
     load_data_of(model.study)  # refused where they have changed
     chosen = fresh_seeds(model.study, FIRST_SEED, seeds)
     tasks = [task_again(model.study, model.trial, seed) for seed in chosen]

@@ -17,6 +17,7 @@ from pennyweight.results.confirmed import confirmed
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.loaded import LoadedModel, bundle_folder, load_model
 from pennyweight.results.models import Model, find_model
+from pennyweight.results.places import Place
 from pennyweight.results.preparation import BlankPictureError, prepare
 from pennyweight.results.pretrained import pretrained_beside, pretrained_folder
 from pennyweight.train.picture_file import open_picture
@@ -67,7 +68,7 @@ class Choice:
     Raises UsageError as `find_model` and `read_bundle` do.
     """
 
-    def __init__(self, runs: Path, name: str) -> None:
+    def __init__(self, runs: Place, name: str) -> None:
         self._runs = runs
         if folder := bundle_folder(runs, name):
             self.offers = _offers_of_bundle(folder, name)
@@ -126,7 +127,7 @@ def _offers_of_study(found: Model) -> list[Offer]:
     again = {each.trial: each for each in confirmed(found.study)}
     front = {row.trial for row in rows(found.study) if row.pareto} | {found.trial.trial}
     models = [
-        Model(found.folder, found.study, found.study.trials[trial], again.get(trial))
+        Model(found.store, found.study, found.study.trials[trial], again.get(trial))
         for trial in front
     ]
     offers = [_offer_of_trial(model) for model in models if model.weights.exists()]
@@ -145,7 +146,7 @@ def _offer_of_trial(model: Model) -> Offer:
 
 
 def _name(model: Model) -> str:
-    return f"{model.folder.path.name}:{model.trial.trial}"
+    return f"{model.store.name}:{model.trial.trial}"
 
 
 def offer_of(architecture: Architecture, facts: Facts, *, name: str) -> Offer:

@@ -1,4 +1,4 @@
-"""A study's folder: its lock, its training states, its records."""
+"""A study kept in a folder: its lock, its training states, its records."""
 
 from __future__ import annotations
 
@@ -10,70 +10,109 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.records import sync_folder
+from pennyweight.results.records import RecordFile, read_records, sync_folder
+from pennyweight.results.store import OptunaDatabase, Store
 
 
 @dataclass(frozen=True)
-class StudyFolder:
+class FolderFile:
+    """A file of a study's folder."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def read_bytes(self) -> bytes:
+        return self.path.read_bytes()
+
+    def write(self, data: bytes) -> None:
+        write_whole(self.path, data)
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        self.path.unlink(missing_ok=missing_ok)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class StudyFolder(Store):
     """`runs/<study>/`: records, Optuna's database, states of trials in flight, models of all."""
 
     path: Path
 
     @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def where(self) -> str:
+        return str(self.records)
+
+    @property
+    def flags(self) -> list[str]:
+        return [] if self.path.parent == Path("runs") else ["--runs", str(self.path.parent)]
+
+    @property
     def records(self) -> Path:
+        """One line a record."""
         return self.path / "records.jsonl"
+
+    def read_records(self) -> list[dict[str, Any]]:
+        return read_records(self.records)
+
+    def open_records(self) -> RecordFile:
+        return RecordFile.open(self.records)
+
+    def has_begun(self) -> bool:
+        # A coordinator that is killed as it begins leaves a file without a whole line.
+        if not self.records.is_file():
+            return self.records.exists()  # which reading it then refuses
+        with self.records.open("rb") as file:
+            return file.readline().endswith(b"\n")
+
+    def optuna(self) -> OptunaDatabase:
+        path = self.path / "study.db"
+        return OptunaDatabase("sqlite:///study.db", partial(_connect, path), str(path))
+
+    def file(self, name: str) -> FolderFile:
+        return FolderFile(self.path / name)
 
     @property
     def readings(self) -> Path:
-        """The ledger of the test set's readings."""
         return self.path / "test-readings.jsonl"
 
     def count_readings(self) -> int:
-        """How many distinct readings of the test set this study made."""
         if not self.readings.exists():
             return 0
         from pennyweight.train.door import distinct_readings
 
         return distinct_readings(self.readings)
 
-    def state(self, trial: int, epoch: int) -> Path:
-        """All that training goes on from; kept while the trial runs."""
-        return self.path / "states" / f"{trial:06d}-{epoch:04d}.safetensors"
-
-    def model(self, trial: int, epoch: int) -> Path:
-        """The weights as they are scored and exported."""
-        return self.path / "models" / f"{trial:06d}-{epoch:04d}.safetensors"
-
-    @property
-    def start(self) -> Path:
-        """The trained weights that its one network started from, where it did."""
-        return self.path / "start.safetensors"
-
-    def fresh_model(self, trial: int, seed: int) -> Path:
-        """The weights of a trial that was confirmed, from one of its fresh seeds."""
-        return self.path / "confirmed" / f"{trial:06d}-{seed}.safetensors"
-
     @property
     def holder(self) -> Path:
         """Who runs the study; still there after a coordinator was killed."""
         return self.path / "holder.json"
 
+    def was_left(self) -> bool:
+        return self.holder.exists()
+
+    def standing_by(self) -> AbstractContextManager[None]:
+        return nullcontext()  # nobody waits for a folder: `locked` refuses
+
     def trials_with_states(self) -> set[int]:
-        """The trials that run, and those whose coordinator was killed before it cleared up."""
         paths = (self.path / "states").glob("*-*.safetensors")
         return {int(path.name.partition("-")[0]) for path in paths}
 
     def clear(self, trial: int, *, keep: int, running: bool, best: int | None = None) -> None:
-        """Remove the trial's files of other epochs than `keep`, and its state unless it runs on.
-
-        The model that is kept is that of the epoch `best`, where there is such a one.
-        """
         kept = {"models": keep if best is None else best, "states": keep if running else None}
         for kind, epoch in kept.items():  # states last: they tell that there is still to clear up
             for path in (self.path / kind).glob(f"{trial:06d}-*.safetensors"):
@@ -86,6 +125,8 @@ class StudyFolder:
 
         The lock is the operating system's: it goes with the process, even a killed one.
         """
+        from filelock import FileLock, Timeout  # not to show a table
+
         lock = FileLock(self.path / "lock")
         try:
             lock.acquire(timeout=0)
@@ -104,7 +145,6 @@ class StudyFolder:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder; what the disk refuses there and inside becomes a UsageError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -159,6 +199,18 @@ def refusal(error: BaseException | None) -> str | None:
             return str(error)
         error = error.__cause__
     return None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that does not wait for the disk at each of the 30 commits of one question.
+
+    With busy workers that took 0.7 s, while one of them waited. A power cut may lose the last
+    commits, never the database; what it lost is in the records.
+    """
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def _name(holder: Path) -> str:

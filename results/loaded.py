@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle_reader import read_bundle
-from pennyweight.results.folder import StudyFolder
 from pennyweight.results.models import Model, find_model, load_data_of
+from pennyweight.results.places import Place, folder_of, store_in, study_names
 from pennyweight.results.pretrained import RESERVED, pretrained_folder
-from pennyweight.results.studies import study_names
+from pennyweight.train.door import Ledger
 from pennyweight.train.look import Look, look_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class LoadedModel:
     data_fingerprint: str  # of the training pictures and labels
     split_seed: int  # which training pictures are for validation
     whole: bool  # whether it learned from those too
-    readings: Path  # the ledger of its looks at the test set
+    readings: Path | Ledger  # the ledger of its looks at the test set
 
 
-def load_model(runs: Path, name: str) -> LoadedModel:
+def load_model(runs: Place, name: str) -> LoadedModel:
     """The model called `name`: a study of that name comes before a folder.
 
     Raises UsageError for what does not exist, is damaged, or has no weights yet.
@@ -42,7 +42,7 @@ def load_model(runs: Path, name: str) -> LoadedModel:
     return _of_bundle(folder, name, runs) if folder else load_trained(find_model(runs, name), name)
 
 
-def bundle_folder(runs: Path, name: str) -> Path | None:
+def bundle_folder(runs: Place, name: str) -> Path | None:
     """The folder of the bundle called `name`; None where a study or its trial is meant.
 
     Raises UsageError for a pretrained network that there is not.
@@ -78,11 +78,11 @@ def load_trained(model: Model, name: str) -> LoadedModel:
         data_fingerprint=study.data_fingerprint,
         split_seed=study.settings["seed"],
         whole=model.whole,
-        readings=model.folder.readings,
+        readings=model.store.readings,
     )
 
 
-def _of_bundle(folder: Path, name: str, runs: Path) -> LoadedModel:
+def _of_bundle(folder: Path, name: str, runs: Place) -> LoadedModel:
     from pennyweight.train.classifier import Classifier
 
     bundle = read_bundle(folder)
@@ -102,7 +102,7 @@ def _of_bundle(folder: Path, name: str, runs: Path) -> LoadedModel:
     )
 
 
-def _ledger(runs: Path, name: str, study: str) -> Path:
+def _ledger(runs: Place, name: str, study: str) -> Path | Ledger:
     """The study's that it was exported from, where that is here: a bundle stays as it is."""
     here = study in study_names(runs) and name.partition(":")[0] != RESERVED
-    return StudyFolder(runs / study).readings if here else runs / "test-readings.jsonl"
+    return store_in(runs, study).readings if here else folder_of(runs, "test-readings.jsonl")

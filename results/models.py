@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.confirmed import Confirmed, confirmed
-from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import rows, wilson_interval
+from pennyweight.results.places import Place, store_in
+from pennyweight.results.store import Store, StoredFile
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
 class Model:
     """A trial of a study that has weights."""
 
-    folder: StudyFolder  # which may have been renamed since its records were begun
+    store: Store  # which may have been renamed since its records were begun
     study: StudyRecords
     trial: TrialRecord
     confirmed: Confirmed | None = None  # then it is that of the first of the fresh seeds
 
     @property
-    def weights(self) -> Path:
-        """The file of its weights, as the last epoch left them, or the one that was kept."""
+    def weights(self) -> StoredFile:
+        """Its weights, as the last epoch left them, or the one that was kept."""
         if self.confirmed:
-            return self.folder.fresh_model(self.trial.trial, self.seed)
-        return self.folder.model(self.trial.trial, self.trial.kept_epoch)
+            return self.store.fresh_model(self.trial.trial, self.seed)
+        return self.store.model(self.trial.trial, self.trial.kept_epoch)
 
     @property
     def seed(self) -> int:
@@ -52,7 +53,7 @@ class Model:
         return self.study.whole or self.confirmed is not None
 
 
-def find_model(runs: Path, name: str) -> Model:
+def find_model(runs: Place, name: str) -> Model:
     """The model that `STUDY` (what was confirmed last, or rank 1) or `STUDY:TRIAL` names.
 
     Of a confirmed trial it is the one from the first of its seeds, not the best on the test set.
@@ -70,7 +71,7 @@ def find_model(runs: Path, name: str) -> Model:
                 f"No trial of study {study_name} has finished a rung yet: go on with its search."
             )
     again = next((found for found in known if found.trial == trial.trial), None)
-    model = Model(StudyFolder(runs / study_name), study, trial, again)
+    model = Model(store_in(runs, study_name), study, trial, again)
     if not trial.rungs or not model.weights.exists():
         raise UsageError(
             f"Trial {trial.trial} of study {study_name} ({trial.state}) has no weights: "

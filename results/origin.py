@@ -12,6 +12,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.loaded import bundle_folder
 from pennyweight.results.models import find_model
+from pennyweight.results.places import Place
 from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Recipe
 
@@ -45,13 +46,13 @@ class Origin:
         return Classifier(self.architecture, self.params, self.statistics, (), ()).identity
 
 
-def find_origin(runs: Path, name: str) -> Origin:
+def find_origin(runs: Place, name: str) -> Origin:
     """The MODEL called `name`; UsageError for what does not exist or is damaged."""
     folder = bundle_folder(runs, name)
     return _of_bundle(folder, name) if folder else _of_study(runs, name)
 
 
-def _of_study(runs: Path, name: str) -> Origin:
+def _of_study(runs: Place, name: str) -> Origin:
     from pennyweight.train import state_file
     from pennyweight.train.data import describe
 

@@ -1,5 +1,7 @@
 """The records of a study: one append-only, checksummed file, `runs/<study>/records.jsonl`.
 
+In a database, a row is what is a line in the file.
+
 A line is one JSON object: its `kind` first, then the fields of that kind, last `crc`, the CRC-32
 of the line without it. A line counts once its newline is there; what a killed writer left after the
 last newline was never recorded, so readers pass over it and the next writer cuts it off. Every
@@ -63,7 +65,7 @@ _SEAL_BYTES = len(_SEAL % 0)
 
 
 class RecordFile:
-    """The writer of a study's records. There is one at a time: the study's lock sees to that."""
+    """The writer of records into a file. There is one at a time: the study's lock sees to that."""
 
     def __init__(self, file: io.FileIO, good_bytes: int) -> None:
         self._file = file
@@ -93,7 +95,7 @@ class RecordFile:
         `ValueError` for a kind or fields that `FIELDS` does not have, `TypeError` for what JSON
         cannot say, `OSError` from a full or failing disk: then the record is not in the file.
         """
-        line = _encode(kind, fields)
+        line = encode_record(kind, fields)
         if self._may_be_torn:
             self._cut()
         self._may_be_torn = True
@@ -137,10 +139,13 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     content = path.read_bytes()
     good_bytes = content.rfind(b"\n") + 1
     lines = content[:good_bytes].split(b"\n")[:-1]
-    return [_decode(line, path, number) for number, line in enumerate(lines, 1)], good_bytes
+    return [
+        decode_record(line, str(path), number) for number, line in enumerate(lines, 1)
+    ], good_bytes
 
 
-def _encode(kind: str, fields: dict[str, object]) -> bytes:
+def encode_record(kind: str, fields: dict[str, object]) -> bytes:
+    """A record's line; raises as `RecordFile.append` does."""
     record = {"kind": kind, **({"version": VERSION} if kind == "study" else {}), **fields}
     if kind not in FIELDS:
         raise ValueError(f"A record's kind must be one of {', '.join(FIELDS)}, but got {kind!r}.")
@@ -153,7 +158,8 @@ def _encode(kind: str, fields: dict[str, object]) -> bytes:
     return content[:-1] + _SEAL % zlib.crc32(content) + b"\n"
 
 
-def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def decode_record(line: bytes, where: str, number: int) -> dict[str, Any]:
+    """The record in a line, without its end; UsageError if it is damaged or of a newer version."""
     content = line[:-_SEAL_BYTES] + b"}"
     is_whole = line[-_SEAL_BYTES:] == _SEAL % zlib.crc32(content)
     try:
@@ -164,12 +170,12 @@ def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
     # Before the checksum, whose form a newer version may have changed.
     if isinstance(version, int) and version > VERSION:
         raise UsageError(
-            f"{path}:{number}: these records have version {version}, and this pennyweight reads "
+            f"{where}:{number}: these records have version {version}, and this pennyweight reads "
             f"up to {VERSION}: upgrade pennyweight."
         )
     if not is_whole or not FIELDS.get(record.get("kind", ""), frozenset()) <= record.keys():
         raise UsageError(
-            f"{path}:{number}: this line is damaged (its checksum or its fields are wrong): "
+            f"{where}:{number}: this line is damaged (its checksum or its fields are wrong): "
             "restore the file from a copy, or delete the line and do without what it recorded."
         )
     return record

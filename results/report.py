@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.confirmed import Confirmed, confirmed
-from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, rows
 from pennyweight.results.models import Model, best_trial
+from pennyweight.results.store import Store
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ class Best:
 class Report:
     """A study, looked at from all sides."""
 
-    name: str  # of the study's folder, as commands take it
-    runs: Path  # the folder of all studies
+    name: str  # of the study where it is kept, as commands take it
+    flags: list[str]  # by which they find it
     study: StudyRecords
     rows: list[Row]  # by rank
     confirmed: list[Confirmed]
@@ -117,17 +116,17 @@ class Report:
         return max((trial.val_total or 1 for trial in self.study.trials.values()), default=1)
 
 
-def collect(folder: StudyFolder, study: StudyRecords, importances: Importances | Missing) -> Report:
-    """The report of the study in `folder`. The test set is not read."""
+def collect(store: Store, study: StudyRecords, importances: Importances | Missing) -> Report:
+    """The report of the study in `store`. The test set is not read."""
     return Report(
-        name=folder.path.name,
-        runs=folder.path.parent,
+        name=store.name,
+        flags=store.flags,
         study=study,
         rows=rows(study),
         confirmed=confirmed(study),
-        test_readings=_or_missing(folder.count_readings),
+        test_readings=_or_missing(store.count_readings),
         importances=importances,
-        best=_best(folder, study),
+        best=_best(store, study),
     )
 
 
@@ -153,7 +152,7 @@ def fate(trial: TrialRecord) -> str:
     return f"{trial.state} at rung {number}" if number else f"{trial.state} before the first rung"
 
 
-def _best(folder: StudyFolder, study: StudyRecords) -> Best | Missing:
+def _best(store: Store, study: StudyRecords) -> Best | Missing:
     trial = best_trial(study)
     if trial is None:
         return Missing(
@@ -162,7 +161,7 @@ def _best(folder: StudyFolder, study: StudyRecords) -> Best | Missing:
     return Best(
         trial=trial,
         architecture=_or_missing(lambda: Architecture.from_json(trial.architecture)),
-        examined=_or_missing(lambda: _examined(Model(folder, study, trial))),
+        examined=_or_missing(lambda: _examined(Model(store, study, trial))),
     )
 
 
@@ -173,7 +172,7 @@ def _examined(model: Model) -> Examined:
     from pennyweight.results.examine import examine
     from pennyweight.results.loaded import load_trained
 
-    name = f"{model.folder.path.name}:{model.trial.trial}"
+    name = f"{model.store.name}:{model.trial.trial}"
     predictions, images = examine(load_trained(model, name))
     return Examined(predictions=predictions, images=images)
 

@@ -89,15 +89,14 @@ def shell(command: Any) -> str:
 
 def _commands(report: Report) -> Iterator[tuple[str, str]]:
     """What each command does, and the command."""
-    study, name = report.study, report.name
-    runs = [] if report.runs == Path("runs") else ["--runs", str(report.runs)]
+    study, name, flags = report.study, report.name, report.flags
     if isinstance(study.command, str) or len(study.command) > 1:  # from Python it says no more
         yield "made this study; the same command goes on with it", shell(study.command)
-    yield "shows the leaderboard", shell(["pennyweight", "leaderboard", name, *runs])
+    yield "shows the leaderboard", shell(["pennyweight", "leaderboard", name, *flags])
     if not isinstance(report.best, Missing):
-        yield "takes the best network with you", shell(["pennyweight", "export", name, *runs])
+        yield "takes the best network with you", shell(["pennyweight", "export", name, *flags])
         yield "trains it again, with its recipe as recipe.json", shell(_training(report))
-    yield "writes this report", shell(["pennyweight", "report", name, *runs])
+    yield "writes this report", shell(["pennyweight", "report", name, *flags])
 
 
 def _training(report: Report) -> list[str]:

@@ -1,15 +1,15 @@
-"""Studies on disk: where their records lie, and what they say when read."""
+"""What the records of a study say when read."""
 
 import contextlib
 import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
-from pennyweight.results.records import FIELDS, read_records
+from pennyweight.results.places import Place, store_in, study_names
+from pennyweight.results.records import FIELDS
 from pennyweight.results.study_records import (
     BaselineRun,
     CurvePoint,
@@ -20,50 +20,31 @@ from pennyweight.results.study_records import (
 )
 
 
-def records_path(runs: Path, name: str) -> Path:
-    """Where the study called `name` keeps its records."""
-    return runs / name / "records.jsonl"
-
-
-def study_names(runs: Path) -> list[str]:
-    """The studies in the folder `runs`, sorted."""
-    return sorted(path.parent.name for path in runs.glob("*/records.jsonl"))
-
-
-def load_study(runs: Path, name: str) -> StudyRecords:
+def load_study(place: Place, name: str) -> StudyRecords:
     """What the records of the study called `name` say; its coordinator may be at work meanwhile.
 
     Raises `UsageError` if there is no such study, or its records cannot be read, are damaged or of
     a newer version.
     """
-    known = study_names(runs)
+    known = study_names(place)
     if name not in known:
-        raise UsageError(f"There is no study {name!r} in {runs}: {close_names(name, known)}")
-    path = records_path(runs, name)
+        raise UsageError(f"There is no study {name!r} in {place}: {close_names(name, known)}")
+    store = store_in(place, name)
     try:
         with _no_garbage_collection():
-            records = read_records(path)
-            _check_start(records, path)
+            records = store.read_records()
+            _check_start(records, store.where)
             return fold_records(records)
     except OSError as error:
         raise UsageError(
-            f"{path} must be readable, but: {error.strerror}. Check the file and its permissions."
+            f"{store.where} must be readable, but: {error.strerror}. Check the file and its "
+            "permissions."
         ) from error
 
 
-def find_study(runs: Path, name: str) -> StudyRecords | None:
-    """As `load_study`, but None where the study has not begun.
-
-    A coordinator that is killed as it begins leaves a file without a whole line.
-    """
-    path = records_path(runs, name)
-    if not path.exists():
-        return None
-    if path.is_file():
-        with path.open("rb") as file:
-            if not file.readline().endswith(b"\n"):
-                return None
-    return load_study(runs, name)
+def find_study(place: Place, name: str) -> StudyRecords | None:
+    """As `load_study`, but None where the study has not begun."""
+    return load_study(place, name) if store_in(place, name).has_begun() else None
 
 
 def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
@@ -154,15 +135,15 @@ def _trial(
     )
 
 
-def _check_start(records: list[dict[str, Any]], path: Path) -> None:
+def _check_start(records: list[dict[str, Any]], where: str) -> None:
     if not records:
         raise UsageError(
-            f"{path} must hold a record, but is empty (the study stopped at its start): launch it "
+            f"{where} must hold a record, but is empty (the study stopped at its start): launch it "
             "again."
         )
     if records[0]["kind"] != "study":
         raise UsageError(
-            f"{path}:1: the first record must be of the study, but is of a {records[0]['kind']}: "
+            f"{where}:1: the first record must be of the study, but is of a {records[0]['kind']}: "
             "restore the file from a copy."
         )
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pennyweight.results.folder import StudyFolder
+from pennyweight.results.places import store_in
+from pennyweight.results.store import Store
 from pennyweight.search.output import busy
 from pennyweight.search.recording import task_again
 from pennyweight.train.splits import Split, stratified_sample
@@ -31,7 +32,7 @@ def classical(
     model: str,
     dataset: Dataset,
     parts: Split,
-    folder: StudyFolder,
+    store: Store,
     progress: bool,
 ) -> Iterator[Record]:
     """The records of a classical model, on each part that is asked for."""
@@ -57,7 +58,7 @@ def classical(
     measured = {"validation": (dataset.images[parts.validation], dataset.labels[parts.validation])}
     if wanted.test:
         pictures = open_test_set(
-            wanted.data, purpose="baseline", model=fitted.identity, ledger=folder.readings
+            wanted.data, purpose="baseline", model=fitted.identity, ledger=store.readings
         )
         measured["test"] = pictures.images, pictures.labels
     for part, (images, labels) in measured.items():
@@ -71,7 +72,7 @@ def classical(
 
 
 def network(
-    wanted: Baselines, model: str, parts: Split, folder: StudyFolder, progress: bool
+    wanted: Baselines, model: str, parts: Split, store: Store, progress: bool
 ) -> Iterator[Record]:
     """The records of a network, trained as `train` does, in a study of its own."""
     from pennyweight.train.evaluate import measure_on_test
@@ -81,7 +82,7 @@ def network(
     if progress:
         print(f"{model}: trained as study {training.name}", file=sys.stderr, flush=True)
     study = training.run(progress=progress)
-    trial, own = study.trials[0], StudyFolder(wanted.runs / training.name)
+    trial, own = study.trials[0], store_in(wanted.runs, training.name)
     about = key | {
         "about": trial.notation,
         "identity": f"{trial.fingerprint} {trial.seed}",
@@ -93,7 +94,7 @@ def network(
     yield about | counts | {"part": "validation", "seconds": trial.seconds_by_kind}
     if wanted.test:
         task, weights = task_again(study, trial, trial.seed), own.model(0, trial.kept_epoch)
-        for ledger in (own.readings, folder.readings):  # both tell that the test set was read
+        for ledger in (own.readings, store.readings):  # both tell that the test set was read
             found = measure_on_test(task, weights.read_bytes(), purpose="baseline", ledger=ledger)
         counts = {"correct": found.correct, "total": found.total}
         yield about | counts | {"part": "test", "seconds": {}}

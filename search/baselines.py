@@ -13,8 +13,7 @@ from typing import Any
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.zoo import entry
-from pennyweight.results.folder import StudyFolder
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.baseline_models import chosen, is_network, zoo_name
@@ -37,7 +36,7 @@ class Baselines:
     models: tuple[str, ...]
     seed: int
     name: str
-    runs: Path
+    runs: Place
     command: list[str]
     examples: int | None = None  # a stratified part of the training split, for classical models
     max_epochs: int | None = None  # of networks; by default what the zoo says
@@ -68,7 +67,7 @@ class Baselines:
         models: Sequence[str],
         seed: int | None,
         study: str | None,
-        runs: Path,
+        runs: Place,
         **others: Any,
     ) -> Baselines:
         """In the study named, on its data and split; without one, in a study of their own."""
@@ -89,7 +88,7 @@ class Baselines:
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Measure what is not recorded yet; what the study's records then say."""
-        folder, known = StudyFolder(self.runs / self.name), self._known()
+        store, known = store_in(self.runs, self.name), self._known()
         dataset = load_shown(self.data, known, show=progress)
         parts = split(dataset.labels, self.seed)
         if (self.examples or 0) > len(parts.train):
@@ -99,7 +98,7 @@ class Baselines:
             )
         if known is not None and not self._missing(known, parts):
             return known
-        with folder.writing(), folder.locked(), RecordFile.open(folder.records) as records:
+        with store.writing(), store.locked(), store.open_records() as records:
             known = self._known()  # again: who held the lock before may have measured some
             if known is None:
                 told = self.name, self._settings(), dataset.fingerprint, self.command
@@ -107,9 +106,9 @@ class Baselines:
                 known = load_study(self.runs, self.name)
             for model in self._missing(known, parts):
                 if is_network(model):
-                    measured = network(self, model, parts, folder, progress)
+                    measured = network(self, model, parts, store, progress)
                 else:
-                    measured = classical(self, model, dataset, parts, folder, progress)
+                    measured = classical(self, model, dataset, parts, store, progress)
                 for record in measured:
                     records.append("baseline", **record)
                     say(record, show=progress)
@@ -157,6 +156,7 @@ def baselines(
     test: bool = False,
     study: str | None = None,
     runs: str | Path = "runs",
+    storage: str | None = None,
     progress: bool = True,
 ) -> StudyRecords:
     """Measure models made elsewhere, as `pennyweight baselines` does, and return their study.
@@ -172,7 +172,7 @@ def baselines(
         seed=seed,
         test=test,
         study=study,
-        runs=Path(runs),
+        runs=place_of(Path(runs), storage),
         command=["python"],
     )
     return wanted.run(progress=progress)

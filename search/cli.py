@@ -15,7 +15,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTokensError
 
-from pennyweight.arch.errors import RunError, UsageError, shown
+from pennyweight.arch.errors import RunError, UsageError, shown, without_passwords
 from pennyweight.search import (
     commands_baselines,
     commands_look,
@@ -118,8 +118,9 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
             hint = "" if debug else " (--debug shows where)"
             status, message = 1, f"{type(error).__name__}: {error}{hint}"
     if debug:
-        traceback.print_exception(error)
-    line = UsageError(" ".join(message.split()))  # which escapes what could move the cursor
+        print(without_passwords("".join(traceback.format_exception(error))), file=sys.stderr)
+    # A UsageError escapes what could move the cursor.
+    line = UsageError(without_passwords(" ".join(message.split())))
     print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
 

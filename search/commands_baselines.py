@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pennyweight.results.places import place_of, store_in
 from pennyweight.search.output import command_line, show_leaderboard
-from pennyweight.search.units import Count, Flag, Formats, Runs, Seed
+from pennyweight.search.units import Count, Flag, Formats, Runs, Seed, Storage
 
 
 def baselines(
@@ -19,6 +20,7 @@ def baselines(
     seed: Seed | None = None,
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Measure classical models and networks made by hand on the split that a search has.
 
@@ -48,6 +50,7 @@ def baselines(
     from pennyweight.results.leaderboard import rows
     from pennyweight.search.baselines import Baselines
 
+    place = place_of(runs, storage)
     wanted = Baselines.of(
         data=data,
         models=models,
@@ -56,11 +59,11 @@ def baselines(
         seed=seed,
         test=test,
         study=study,
-        runs=runs,
+        runs=place,
         command=command_line(),
     )
-    records = wanted.run()
+    records, store = wanted.run(), store_in(place, wanted.name)
     if test and not json:
-        print(f"Readings of the test set are written down in {runs / wanted.name}.")
+        print(f"Readings of the test set are written down in {store.readings}.")
     shown = None if json else 10
-    show_leaderboard(records, rows(records), runs / wanted.name, json=json, top=shown)
+    show_leaderboard(records, rows(records), store, json=json, top=shown)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import SortKey
+from pennyweight.results.places import folder_of, place_of, store_in, study_names
 from pennyweight.results.tables import short
 from pennyweight.search.output import show, show_leaderboard
 from pennyweight.search.settings import DATA
-from pennyweight.search.units import Count, Flag, InputShape, Runs
+from pennyweight.search.units import Count, Flag, InputShape, Runs, Storage
 
 
 def leaderboard(
@@ -25,6 +26,7 @@ def leaderboard(
     csv: Flag = False,
     markdown: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Show a study's trials, the best first.
 
@@ -46,19 +48,21 @@ def leaderboard(
         Print a Markdown table.
     """
     from pennyweight.results.leaderboard import arrange, rows
-    from pennyweight.results.studies import load_study, study_names
+    from pennyweight.results.studies import load_study
 
     if json + csv + markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude one another: choose one.")
+    place = place_of(runs, storage)
     if study is None:
-        names = study_names(runs)
+        names = study_names(place)
         if not names:
+            other = "--storage" if storage else "--runs"
             raise UsageError(
-                f"There is no study in {runs} yet: launch a search, or choose another --runs."
+                f"There is no study in {place} yet: launch a search, or choose another {other}."
             )
         print(json_format.dumps({"studies": names}, indent=2) if json else "\n".join(names))
         return
-    records = load_study(runs, study)
+    records = load_study(place, study)
     everything = json or csv or markdown
     if top is None and not everything:
         top = 20
@@ -70,7 +74,7 @@ def leaderboard(
         written, known = as_csv if csv else as_markdown, baselines(records)
         sys.stdout.write(written(chosen, known))
     else:
-        show_leaderboard(records, chosen, runs / study, json=json)
+        show_leaderboard(records, chosen, store_in(place, study), json=json)
 
 
 def report(
@@ -80,6 +84,7 @@ def report(
     out: Path | None = None,
     png: Path | None = None,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Write what a study found as one HTML file, which opens without a network.
 
@@ -95,10 +100,11 @@ def report(
     from pennyweight.results.studies import load_study
     from pennyweight.search.reporting import check_places, write_report
 
-    records = load_study(runs, study)
-    path = out or runs / study / "report.html"
+    place = place_of(runs, storage)
+    records = load_study(place, study)
+    path = out or folder_of(place, study) / "report.html"
     check_places(out, png)
-    for written in write_report(runs / study, records, path, png):
+    for written in write_report(store_in(place, study), records, path, png):
         print(f"{written}: {short(written.stat().st_size)}B")
 
 

@@ -12,7 +12,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.places import place_of, store_in
 from pennyweight.search.device import Asked
+from pennyweight.search.engine import EXECUTOR
 from pennyweight.search.output import busy, command_line, say_next, show, show_leaderboard
 from pennyweight.search.settings import DATA, MAX_EPOCHS, MAX_PARAMS, TRIALS, Sampler
 from pennyweight.search.units import (
@@ -21,12 +23,14 @@ from pennyweight.search.units import (
     Duration,
     Flag,
     Group,
+    Patience,
     Repeated,
     Runs,
     Seed,
     Share,
     Size,
     Sizes,
+    Storage,
     Workers,
 )
 from pennyweight.train.corrections import relabelled
@@ -45,10 +49,13 @@ def search(
     timeout: Duration | None = None,
     sampler: Sampler = "tpe",
     workers: Workers = None,
+    executor: str = EXECUTOR,
     group: Group = None,
     device: Asked = "auto",
+    rung_timeout: Patience = None,
     study: str | None = None,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
     seed: Seed = 0,
     precision: Precision = PRECISION,
     after: After = (),
@@ -80,10 +87,17 @@ def search(
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     group
         Trials that share a structure and what is compiled; `auto` is as many as pay.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
+    rung_timeout
+        After this time a worker counts as hung and is replaced: 90s, 30m, 2h. `auto` is ten times
+        as long as comparable rungs took.
     study
         The study's name; by default the data set, the parameter limit, and what else is unusual.
     seed
@@ -125,22 +139,36 @@ def search(
         after=after,
         refine=refine,
     )
-    plan = Plan.of(settings, group=group, trials=trials, study=study, runs=runs, device=device)
+    plan = Plan.of(
+        settings,
+        group=group,
+        trials=trials,
+        study=study,
+        runs=place_of(runs, storage),
+        device=device,
+        executor=executor,
+    )
     if dry_run:
         from pennyweight.search.preview import preview
 
         shown = preview(plan, workers)
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
-    found = plan.run(workers=workers, timeout_s=timeout, progress=True, track=track)
-    show_leaderboard(found.study, found.rows, plan.folder.path, json=json, top=None if json else 10)
+    found = plan.run(
+        workers=workers,
+        timeout_s=timeout,
+        rung_timeout_s=rung_timeout,
+        progress=True,
+        track=track,
+    )
+    show_leaderboard(found.study, found.rows, plan.store, json=json, top=None if json else 10)
     if json:
         return
     ended = sum(row.state != "running" for row in found.rows)
     if ended < max(trials, len(found.rows)):
         print(f"Stopped after {ended} of {trials} trials: the same command goes on from here.")
     exportable = any(row.val_accuracy is not None for row in found.rows)
-    say_next(["leaderboard", "export"] if exportable else ["leaderboard"], plan.name, runs)
+    say_next(["leaderboard", "export"] if exportable else ["leaderboard"], plan.store)
 
 
 def train(
@@ -162,6 +190,7 @@ def train(
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
     json: Flag = False,
 ) -> None:
     """Train one network, as a study of one trial.
@@ -212,8 +241,9 @@ def train(
     from pennyweight.search.single import Training, measure_trained
     from pennyweight.search.starting import what_to_train
 
+    place = place_of(runs, storage)
     training = Training.of(
-        *what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=runs),
+        *what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=place),
         data=data,
         relabel=relabel,
         recipe=read_recipe(recipe) if recipe else None,
@@ -226,7 +256,7 @@ def train(
         target_accuracy=target_accuracy,
         track=track,
         study=study,
-        runs=runs,
+        runs=place,
         command=command_line(),
     )
     from pennyweight.results.leaderboard import rows
@@ -238,7 +268,7 @@ def train(
     measured = None
     if test:
         with busy("measuring on the test set"):
-            measured = measure_trained(runs, training.name)
+            measured = measure_trained(place, training.name)
     if json:
         row = vars(rows(records)[0]) | {"study": training.name, "precision": training.precision}
         row |= {"whole": training.whole}
@@ -251,12 +281,13 @@ def train(
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))
         return
-    show_leaderboard(records, rows(records), runs / training.name, json=False)
+    store = store_in(place, training.name)
+    show_leaderboard(records, rows(records), store, json=False)
     if training.start:
         print(training.start)
     if measured:
         print(f"test accuracy {measured.accuracy:.2%} ({measured.correct:,} of {measured.total:,})")
-    say_next(["export"], training.name, runs)
+    say_next(["export"], store)
 
 
 def confirm(
@@ -268,9 +299,11 @@ def confirm(
     seeds: Count = 5,
     record: Path | None = None,
     workers: Workers = None,
+    executor: str = EXECUTOR,
     device: Asked = "auto",
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Train the best candidates again from fresh seeds, and measure the winner on the test set.
 
@@ -289,6 +322,10 @@ def confirm(
         A JSON file for the confirmed network: `pennyweight train` repeats it.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
     json
@@ -298,19 +335,21 @@ def confirm(
     from pennyweight.results.studies import load_study
     from pennyweight.search.confirm import Confirmation
 
-    if record and (start := load_study(runs, model.partition(":")[0]).start):
+    place = place_of(runs, storage)
+    if record and (start := load_study(place, model.partition(":")[0]).start):
         raise UsageError(
             f"--record tells how to repeat a training from random weights, but {model} started "
             f"from those of {start['model']}: leave it out."
         )
-    confirmation = Confirmation(runs=runs, model=model, top=top, race=race, seeds=seeds)
-    records, found = confirmation.run(workers=workers, device=device)
+    confirmation = Confirmation(runs=place, model=model, top=top, race=race, seeds=seeds)
+    records, found = confirmation.run(workers=workers, device=device, executor=executor)
     if record:
         from pennyweight.results.public_record import write_record
 
         write_record(record, records, found, command=command_line())
     shown = None if json else 10
-    show_leaderboard(records, rows(records), runs / confirmation.study, json=json, top=shown)
+    store = store_in(place, confirmation.study)
+    show_leaderboard(records, rows(records), store, json=json, top=shown)
 
 
 def frontier(
@@ -324,12 +363,14 @@ def frontier(
     seeds: Count = 5,
     sampler: Sampler = "tpe",
     workers: Workers = None,
+    executor: str = EXECUTOR,
     device: Asked = "auto",
     seed: Seed = 0,
     precision: Precision = PRECISION,
     picture: Path | None = None,
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Search and confirm under several caps, and show accuracy against parameters.
 
@@ -353,6 +394,10 @@ def frontier(
         How candidates are proposed: tpe, nsga2, gp or random.
     workers
         Processes that train side by side; `auto` is one for each core, and one on an accelerator.
+        For a Dask cluster it is how many trainings are handed out, whatever the cluster has.
+    executor
+        Where they run: local, or a Dask cluster: dask:tcp://HOST:PORT, dask:tls://HOST:PORT, or
+        dask:local:N for one of N processes here.
     device
         Where to train: cpu, gpu or tpu; auto is an accelerator if JAX has one here.
     seed
@@ -380,13 +425,13 @@ def frontier(
         top=top,
         race=race,
         seeds=seeds,
-        runs=runs,
+        runs=place_of(runs, storage),
         sampler=sampler,
         seed=seed,
         precision=precision,
     )
     points = []
-    for point in wanted.run(workers=workers, device=device):
+    for point in wanted.run(workers=workers, device=device, executor=executor):
         points.append(point)
         shown.draw(path, data, points)
     show(shown.as_json(data, points) if json else shown.as_table(data, points))

@@ -8,9 +8,10 @@ import webbrowser
 from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.places import place_of
 from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy
-from pennyweight.search.units import Count, Flag, Runs
+from pennyweight.search.units import Count, Flag, Runs, Storage
 
 
 def draw(
@@ -21,6 +22,7 @@ def draw(
     port: Count = 8765,
     browser: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Open a page on this machine to draw on, and see what a network says while you draw.
 
@@ -47,7 +49,7 @@ def draw(
     from pennyweight.results.drawing import Choice
 
     stay_on_cpu()
-    choice = Choice(runs, model)
+    choice = Choice(place_of(runs, storage), model)
     listening = listen(host, port)
     address = address_of(listening, host)
 

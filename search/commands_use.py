@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.places import Place, folder_of, place_of
 from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy, command_line, show
-from pennyweight.search.units import Flag, Formats, Runs
+from pennyweight.search.units import Flag, Formats, Runs, Storage
 
 if TYPE_CHECKING:
     from pennyweight.results.bundle import Facts
@@ -29,6 +30,7 @@ def export(
     force: Flag = False,
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Write a network as a folder of code and weights that needs no pennyweight, and check it.
 
@@ -63,7 +65,7 @@ def export(
     pick_forms(format)  # refused before anything else is looked for
     stay_on_cpu()
     with busy("writing the bundle and checking every form of it"):
-        trained, usual = _trained(model, runs)
+        trained, usual = _trained(model, place_of(runs, storage))
         if (folder := out or usual) is None:
             raise UsageError("--out must name the new bundle's folder, as MODEL is a bundle.")
         exported = export_bundle(trained, folder, forms=format, force=force)
@@ -100,16 +102,16 @@ def _origin(facts: Facts) -> str:
     return f"trial {facts.trial}{reached}"
 
 
-def _trained(model: str, runs: Path) -> tuple[Trained, Path | None]:
+def _trained(model: str, place: Place) -> tuple[Trained, Path | None]:
     """The network that MODEL names, and where it is usually exported to."""
     from pennyweight.results.loaded import bundle_folder
     from pennyweight.results.models import find_model, trained_model
     from pennyweight.results.trained import trained_bundle
 
-    if folder := bundle_folder(runs, model):
+    if folder := bundle_folder(place, model):
         return trained_bundle(folder, command=command_line()), None
-    found, picked = find_model(runs, model), model.partition(":")[2]
-    usual = found.folder.path / (f"export-{picked}" if picked else "export")
+    found, picked = find_model(place, model), model.partition(":")[2]
+    usual = folder_of(place, found.store.name) / (f"export-{picked}" if picked else "export")
     return trained_model(found, command=command_line()), usual
 
 
@@ -137,6 +139,7 @@ def evaluate(
     mistakes: Path | None = None,
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Show what a network gets right and wrong: by class, and its surest mistakes.
 
@@ -164,7 +167,7 @@ def evaluate(
 
     stay_on_cpu()
     with busy("classifying"):
-        loaded = load_model(runs, model)
+        loaded = load_model(place_of(runs, storage), model)
         source = loaded.data if data is None else data
         split = split or ("validation" if source == loaded.data else "all")
         found, images = examine(loaded, data=data, part=split)
@@ -194,6 +197,7 @@ def predict(
     show_seen: Annotated[Path | None, Parameter(name="--show")] = None,
     json: Flag = False,
     runs: Runs = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Say what is in pictures of one's own: files of any size, photographed or drawn.
 
@@ -226,7 +230,7 @@ def predict(
 
         stay_on_cpu()
         with busy("classifying"):
-            count = write_submission(load_model(runs, model), data, submission)
+            count = write_submission(load_model(place_of(runs, storage), model), data, submission)
         if json:
             show({"submission": str(submission), "pictures": count})
         else:
@@ -236,7 +240,7 @@ def predict(
         raise UsageError("predict needs at least one picture after MODEL: PNG, JPEG or WebP files.")
     stay_on_cpu()
     with busy("loading the network"):
-        loaded = load_model(runs, model)
+        loaded = load_model(place_of(runs, storage), model)
     guesses, refused = guess(loaded, images)
     if show_seen:
         save_seen(show_seen, guesses)

@@ -13,20 +13,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pennyweight.arch.budget import check_count
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
 from pennyweight.results.confirmed import Confirmed, confirmed, still_racing
-from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import find_trial
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, store_in
+from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
-from pennyweight.search.device import Asked, find_device
-from pennyweight.search.executors import LocalExecutor, check_workers
+from pennyweight.search.device import CPU, Asked
+from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
@@ -40,6 +40,9 @@ from pennyweight.search.recording import (
 from pennyweight.train.data import check_test_set
 from pennyweight.train.evaluate import Evaluation, measure_on_test
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
+
+if TYPE_CHECKING:
+    from pennyweight.search.engine import Pool
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ class Confirmation:
     done again.
     """
 
-    runs: Path
+    runs: Place
     model: str
     top: int = 5
     race: int = 5
@@ -73,7 +76,12 @@ class Confirmation:
         return self.model.partition(":")[0]
 
     def run(
-        self, *, workers: int | None = None, device: Asked = "auto", progress: bool = True
+        self,
+        *,
+        workers: int | None = None,
+        device: Asked = "auto",
+        executor: str = EXECUTOR,
+        progress: bool = True,
     ) -> tuple[StudyRecords, Confirmed]:
         """Do what is still to be done; the study's records afterwards, and what was confirmed.
 
@@ -83,29 +91,39 @@ class Confirmation:
         known = load_study(self.runs, self.study)
         _check_repeatable(known)
         entrants = self._entrants(known)
-        where = find_device(device)
-        check_workers(workers, where)
+        engine = Engine.of(executor)
+        where = engine.device(device)
+        engine.check(workers, where)
         if not self._pending(known, entrants):
             return self._found(known, entrants)
-        folder = StudyFolder(self.runs / self.study)
-        start = _start_of(known, folder)
-        load_shown(known.data, known, show=progress)
-        warm = partial(warm_up, known.data, known.settings["seed"], len(entrants) == 1)
+        store = store_in(self.runs, self.study)
+        start = _start_of(known, store)
+        dataset = load_shown(known.data, known, show=progress)
+        warm = partial(
+            warm_up,
+            known.data,
+            known.settings["seed"],
+            len(entrants) == 1,
+            fingerprint=dataset.fingerprint,
+        )
         total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
-            stack.enter_context(folder.writing())
-            stack.enter_context(folder.locked())
-            executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=where))
-            records = stack.enter_context(RecordFile.open(folder.records))
+            stack.enter_context(store.writing())
+            stack.enter_context(store.locked())
+            opened = engine.open(workers, warm=warm, device=where, show=progress)
+            pool = stack.enter_context(opened)
+            # A reading of the test set is written down first, by a process of this machine.
+            door = pool if engine == LOCAL else stack.enter_context(LocalExecutor(1, device=CPU))
+            records = stack.enter_context(store.open_records())
             known = load_study(self.runs, self.study)  # again, now that nobody else writes
             shown = watching(total, 0, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
             started = time.monotonic()
-            session = {"started": time.time(), "workers": executor.workers, "pid": os.getpid()}
+            session = {"started": time.time(), "workers": pool.workers, "pid": os.getpid()}
             records.append("session", **session, versions=versions())
             try:
                 while pending := self._pending(known, entrants):
-                    _train(known, pending, start, executor, folder, records, watch)
+                    _train(known, pending, start, pool, door, store, records, watch)
                     known = load_study(self.runs, self.study)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
@@ -182,9 +200,10 @@ def _train(
     known: StudyRecords,
     entries: list[Entry],
     start: bytes | None,
-    executor: LocalExecutor,
-    folder: StudyFolder,
-    records: RecordFile,
+    pool: Pool,
+    door: Pool,
+    store: Store,
+    records: Records,
     watch: Watcher,
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
@@ -192,14 +211,14 @@ def _train(
         task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
-    for place, outcome in _as_completed(executor, tasks):
+    for place, outcome in _as_completed(pool, tasks):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
         if part == "test":
-            write_whole(folder.fresh_model(trial, seed), outcome.model)
-            reading = {"purpose": "confirm", "ledger": folder.readings}
-            test = executor.submit(measure_on_test, tasks[place], outcome.model, **reading)
+            store.fresh_model(trial, seed).write(outcome.model)
+            reading = {"purpose": "confirm", "ledger": store.readings}
+            test = door.submit(measure_on_test, tasks[place], outcome.model, **reading)
             measured = _result(test, tasks[place])
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
@@ -216,30 +235,31 @@ def _check_repeatable(known: StudyRecords) -> None:
         )
 
 
-def _start_of(known: StudyRecords, folder: StudyFolder) -> bytes | None:
+def _start_of(known: StudyRecords, store: Store) -> bytes | None:
     """The trained weights that the study's network started from."""
     if not known.start:
         return None
     try:
-        return folder.start.read_bytes()
+        return store.start.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{known.study} started from trained weights, but {folder.start} cannot be read "
+            f"{known.study} started from trained weights, but {store.start} cannot be read "
             f"({error.strerror}): bring it back from a copy."
         ) from error
 
 
-def _as_completed(executor: LocalExecutor, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
+def _as_completed(pool: Pool, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
     """(place, outcome) of each task as it ends, at most one a worker handed out at a time."""
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
     while waiting or flying:
-        while waiting and len(flying) < executor.workers:
+        while waiting and len(flying) < pool.workers:
             place = waiting.pop()
-            flying[executor.submit(train_rung, tasks[place])] = place
+            flying[pool.submit(train_rung, tasks[place])] = place
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         while not (done := wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
-            pass
+            if waiting and pool.workers > len(flying):  # a cluster grew
+                break
         for future in done:
             place = flying.pop(future)
             yield place, _result(future, tasks[place])

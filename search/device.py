@@ -62,6 +62,13 @@ def choose(asked: Asked, platforms: str, found: Sequence[Device]) -> Device:
     )
 
 
+def anywhere(asked: Asked) -> Device:
+    """The device that is `asked` for on other machines, of which nothing is known here: the CPU."""
+    if asked not in get_args(Asked):
+        raise UsageError(f"--device cannot be {asked!r}: {close_names(asked, get_args(Asked))}")
+    return {"gpu": _CUDA, "tpu": _TPU}.get(asked, CPU)
+
+
 def stay_on_cpu() -> None:
     """Keep this process, before it imports JAX, off what a running search has whole."""
     os.environ["JAX_PLATFORMS"] = CPU.platforms

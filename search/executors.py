@@ -16,6 +16,7 @@ from pennyweight.search.device import CPU, Device
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.worker import Worker
 from pennyweight.train.cores import available_cores, core_count
+from pennyweight.train.rung import out_of_memory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class _Slot:
     core: int | None
     worker: Worker
     warm: bool = False  # whether this worker has run the executor's `warm`
+    running: Future[Any] | None = None  # of the call that it has
     inbox: SimpleQueue[_Call | None] = field(default_factory=SimpleQueue)  # None: no more calls
     thread: threading.Thread | None = None
 
@@ -121,6 +123,17 @@ class LocalExecutor(Executor):
                 self._waiting.append(call)
         return call.future
 
+    def stop(self, future: Future[Any]) -> None:
+        """Kill the worker that runs the call of `future`, which gets `BrokenProcessPool`.
+
+        Where none has begun with it, kill those that are still starting, which it may wait for.
+        """
+        with self._lock:
+            begun = any(slot.running is future for slot in self._slots)
+            for slot in self._slots:
+                if slot.running is future or not (begun or slot.warm):
+                    slot.worker.kill()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Finish what was submitted, then end the workers.
 
@@ -182,12 +195,18 @@ class LocalExecutor(Executor):
                 return call
 
     def _run(self, call: _Call, slot: _Slot) -> None:
+        slot.running = call.future
         try:
             self._prepare(slot)
             result = slot.worker.call(call.fn, call.args, call.kwargs)
         except BaseException as error:
+            if out_of_memory(error):  # what it holds would be missing at the next call too
+                slot.worker.kill()
+                slot.worker.close()
+            slot.running = None
             call.future.set_exception(error)
         else:
+            slot.running = None
             call.future.set_result(result)
 
     def _prepare(self, slot: _Slot) -> None:

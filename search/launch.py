@@ -8,22 +8,23 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.confirmed import confirmed
-from pennyweight.results.folder import StudyFolder
 from pennyweight.results.leaderboard import Row, arrange, rows
 from pennyweight.results.loaded import bundle_folder
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, place_of, store_in
+from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.device import CPU, Asked, Device, find_device
-from pennyweight.search.executors import LocalExecutor, check_workers
+from pennyweight.search.device import CPU, Asked, Device
+from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
 from pennyweight.search.guard import refuse_nested
+from pennyweight.search.output import command_line
 from pennyweight.search.progress import load_shown, watching
 from pennyweight.search.settings import (
     DATA,
@@ -57,8 +58,8 @@ class Found:
     """What a search or a training has found so far; in a notebook it shows the leaderboard."""
 
     study: StudyRecords
-    runs: Path
-    name: str  # of the study's folder
+    runs: Place
+    name: str  # of the study there
 
     @property
     def rows(self) -> list[Row]:
@@ -106,7 +107,7 @@ class Found:
     def __rich__(self) -> Any:
         from pennyweight.results.terminal import as_table
 
-        readings = StudyFolder(self.runs / self.name).count_readings()
+        readings = store_in(self.runs, self.name).count_readings()
         return as_table(self.study, arrange(self.rows, top=SHOWN), test_readings=readings)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -124,10 +125,13 @@ def search(
     timeout_s: float | None = None,
     sampler: Sampler = "tpe",
     workers: int | None = None,
+    executor: str = EXECUTOR,
     group: int | None = None,
     device: Asked = "auto",
+    rung_timeout_s: float | None = None,
     study: str | None = None,
     runs: str | Path = "runs",
+    storage: str | None = None,
     seed: int = 0,
     precision: Precision = PRECISION,
     after: Sequence[str] = (),
@@ -140,14 +144,18 @@ def search(
 
     Every network proposed is within every limit. `trials` is the study's total: a finished study is
     returned as it is. After `timeout_s` seconds no new rung of a group starts; the study can be
-    gone on with.
+    gone on with. A worker whose rung takes longer than `rung_timeout_s` is replaced; by default ten
+    times as long as comparable rungs took.
     `workers` processes train side by side, one per core by default, so a script must make this call
-    under `if __name__ == "__main__":`. Trials in groups of `group` share a structure and what is
-    compiled; by default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
+    under `if __name__ == "__main__":`. The `executor` "dask:tcp://HOST:8786" is a Dask cluster
+    (docs/cluster.md). Trials in groups of `group` share a structure and what is compiled; by
+    default as many as pay. `device` is where: "cpu", "gpu", "tpu", or "auto" for an
     accelerator if JAX has one here. There one worker trains a group's trials side by side.
     The best networks of the studies `after` are asked first, scaled to this budget, and so are
     bundles and pretrained:NAME.
     With `refine`, every gene keeps to where it is among the best of that study.
+    With `storage`, such as "postgresql+psycopg://USER@HOST/DATABASE", the study is kept in that
+    database; while another coordinator runs it, this one stands by and takes over when that ends.
     `relabel` is a CSV file that corrects labels of training pictures, never of the test set.
     `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
@@ -173,12 +181,24 @@ def search(
         refine=refine,
     )
     plan = Plan.of(
-        settings, group=group, trials=trials, study=study, runs=Path(runs), device=device
+        settings,
+        group=group,
+        trials=trials,
+        study=study,
+        runs=place_of(Path(runs), storage),
+        device=device,
+        executor=executor,
     )
-    return plan.run(workers=workers, timeout_s=timeout_s, progress=progress, track=track)
+    return plan.run(
+        workers=workers,
+        timeout_s=timeout_s,
+        rung_timeout_s=rung_timeout_s,
+        progress=progress,
+        track=track,
+    )
 
 
-def _best_genomes(runs: Path, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
+def _best_genomes(runs: Place, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
     """The genomes of the best `AFTER` complete trials of each study, and of bundles, by MODEL.
 
     Each is asked once, with all of the new budget. Raises UsageError for what does not exist, has
@@ -195,7 +215,7 @@ def _best_genomes(runs: Path, models: Sequence[str], data: str) -> dict[str, Map
     return found
 
 
-def _refined(settings: Settings, runs: Path, study: str) -> Settings:
+def _refined(settings: Settings, runs: Place, study: str) -> Settings:
     """`settings` that look around the best of `study`, which are asked first."""
     from pennyweight.search.refine import ranges_around
 
@@ -214,7 +234,7 @@ def _check_overlap(flag: str, name: str, theirs: str, data: str) -> None:
 
 
 def _of_study(
-    runs: Path, name: str, flag: str = "--after"
+    runs: Place, name: str, flag: str = "--after"
 ) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """(its data, the genomes of its best)."""
     study = load_study(runs, name)
@@ -233,7 +253,7 @@ def _of_study(
     return study.data, {f"{name}:{t}": {**study.trials[t].genome, "share": 1.0} for t in best}
 
 
-def _of_bundle(runs: Path, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
+def _of_bundle(runs: Place, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """(its data, its genome)."""
     from pennyweight.results.origin import find_origin
     from pennyweight.search.genome import choices
@@ -254,8 +274,9 @@ class Plan:
     settings: Settings
     trials: int
     study: str | None = None  # the study's name; by default what the settings suggest
-    runs: Path
+    runs: Place
     device: Device = CPU
+    engine: Engine = LOCAL
     info: DataInfo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -276,14 +297,18 @@ class Plan:
         group: int | None,
         trials: int,
         study: str | None,
-        runs: Path,
+        runs: Place,
         device: Asked,
+        executor: str = EXECUTOR,
     ) -> Plan:
         """The plan with groups of `group`; without it as the study has them, or as it pays."""
         from pennyweight.search.grouping import usual_group
 
-        here = find_device(device)
-        plan = cls(settings=settings, trials=trials, study=study, runs=runs, device=here)
+        engine = Engine.of(executor)
+        where = engine.device(device)
+        plan = cls(
+            settings=settings, trials=trials, study=study, runs=runs, device=where, engine=engine
+        )
         if (known := plan.recorded) is not None:
             settings = settings.gone_on_with(known.settings)
             group = known.settings.get("group") if group is None else group
@@ -293,7 +318,7 @@ class Plan:
         elif settings.refine:
             settings = _refined(settings, runs, settings.refine)
         if group is None:
-            group = usual_group(settings.budget, plan.info, trials, here)
+            group = usual_group(settings.budget, plan.info, trials, where)
         return replace(plan, settings=replace(settings, group=group))
 
     @property
@@ -301,10 +326,10 @@ class Plan:
         """The study's name."""
         return self.settings.name if self.study is None else self.study
 
-    @property
-    def folder(self) -> StudyFolder:
-        """Where the study is, or will be."""
-        return StudyFolder(self.runs / self.name)
+    @cached_property
+    def store(self) -> Store:
+        """Where the study is, or will be, kept."""
+        return store_in(self.runs, self.name)
 
     @property
     def recorded(self) -> StudyRecords | None:
@@ -329,22 +354,26 @@ class Plan:
         *,
         workers: int | None,
         timeout_s: float | None,
+        rung_timeout_s: float | None = None,
         progress: bool,
         track: Sequence[str] = (),
     ) -> Found:
         """Search until `trials` have come to their end, or for `timeout_s` seconds."""
         check_trackers(track)
+        if rung_timeout_s is not None and not rung_timeout_s > 0:
+            raise UsageError(f"--rung-timeout must be above 0 s, but got {rung_timeout_s:g} s.")
         if timeout_s is not None and not timeout_s > 0:  # NaN included
             raise UsageError(f"--timeout must be above 0 s, but got {timeout_s:g} s.")
         if workers is not None:
             check_count("--workers", workers)
-        check_workers(workers, self.device)
+        self.engine.check(workers, self.device)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        known = self.known
-        # A killed coordinator may not have told Optuna of the last trial, though all have ended.
-        killed = self.folder.holder.exists()
-        if known is None or killed or _unfinished(known, self.trials):
-            self._run(known, workers, deadline, progress, track)
+        with self.store.standing_by():
+            known = self.known
+            # A killed coordinator may not have told Optuna of the last trial, though all have ended
+            killed = self.store.was_left()
+            if known is None or killed or _unfinished(known, self.trials):
+                self._run(known, workers, deadline, rung_timeout_s, progress, track)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
     def _run(
@@ -352,6 +381,7 @@ class Plan:
         known: StudyRecords | None,
         workers: int | None,
         deadline: float | None,
+        rung_timeout_s: float | None,
         progress: bool,
         track: Sequence[str],
     ) -> None:
@@ -364,33 +394,34 @@ class Plan:
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
         # Decoded once, not by every worker.
         dataset = load_shown(settings.data, known, show=progress)
-        warm = partial(warm_up, settings.data, settings.seed)
-        folder = self.folder
+        warm = partial(warm_up, settings.data, settings.seed, fingerprint=dataset.fingerprint)
         with ExitStack() as stack:
-            executor = stack.enter_context(LocalExecutor(workers, warm=warm, device=self.device))
+            opened = self.engine.open(workers, warm=warm, device=self.device, show=progress)
+            executor = stack.enter_context(opened)
             if self.device.accelerates:
                 check_device(executor)  # before anything is written
-            stack.enter_context(folder.writing())
-            stack.enter_context(folder.locked())
-            records = stack.enter_context(RecordFile.open(folder.records))
+            stack.enter_context(self.store.writing())
+            stack.enter_context(self.store.locked())
+            records = stack.enter_context(self.store.open_records())
             # Read again, under the lock: another coordinator may have been at work meanwhile.
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
             shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
             with shown as watch, tracked(watch, track, self.name, known) as note:
                 Coordinator(
-                    folder=folder,
+                    store=self.store,
                     settings=settings,
                     info=self.info,
                     executor=executor,
-                    slots=executor.workers,
+                    slots=lambda: executor.workers,
                     trials=self.trials,
                     watch=note,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
+                    rung_timeout_s=rung_timeout_s,
                 ).run(records, known, _session(executor.workers))
 
-    def _begin(self, records: RecordFile, data_fingerprint: str) -> StudyRecords:
+    def _begin(self, records: Records, data_fingerprint: str) -> StudyRecords:
         from pennyweight.search.recording import study_record
 
         first = study_record(self.name, self.settings.to_json(), data_fingerprint, _command())
@@ -427,4 +458,4 @@ def _check_examples(info: DataInfo) -> None:
 
 
 def _command() -> Sequence[str]:
-    return ["pennyweight", *sys.argv[1:]] if sys.argv[0].endswith("pennyweight") else ["python"]
+    return command_line() if sys.argv[0].endswith("pennyweight") else ["python"]

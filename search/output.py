@@ -7,21 +7,21 @@ import shlex
 import shutil
 import sys
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.errors import without_passwords
 
 if TYPE_CHECKING:
     from pennyweight.results.leaderboard import Row
+    from pennyweight.results.store import Store
     from pennyweight.results.study_records import StudyRecords
 
 
 def show_leaderboard(
-    records: StudyRecords, chosen: list[Row], folder: Path, *, json: bool, top: int | None = None
+    records: StudyRecords, chosen: list[Row], store: Store, *, json: bool, top: int | None = None
 ) -> None:
     """Print a leaderboard, saying how often the test set was read for this study."""
-    from pennyweight.results.folder import StudyFolder
-
-    readings = StudyFolder(folder).count_readings()
+    readings = store.count_readings()
     shown = chosen[:top]
     if json:
         from pennyweight.results.tables import as_json
@@ -56,15 +56,14 @@ def busy(doing: str) -> AbstractContextManager[object]:
     return Console(stderr=True).status(doing)
 
 
-def say_next(commands: list[str], study: str, runs: Path) -> None:
+def say_next(commands: list[str], store: Store) -> None:
     """Print what one may type next."""
-    folder = [] if runs == Path("runs") else ["--runs", str(runs)]
     # After `make search` the program is in .venv/bin, which is not on the path.
     program = "pennyweight" if shutil.which("pennyweight") else sys.argv[0]
-    lines = (shlex.join([program, command, study, *folder]) for command in commands)
+    lines = (shlex.join([program, command, store.name, *store.flags]) for command in commands)
     print("Next:", *lines, sep="\n  ")
 
 
 def command_line() -> list[str]:
     """What was typed, as a record tells it."""
-    return ["pennyweight", *sys.argv[1:]]
+    return ["pennyweight", *map(without_passwords, sys.argv[1:])]

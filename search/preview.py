@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import Cost, cost
 from pennyweight.search.decode import decode, smallest_within
-from pennyweight.search.executors import worker_count
 from pennyweight.search.genome import random_genome
 from pennyweight.search.grouping import COMPILE_S, training_s
 
@@ -59,7 +58,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     draw = random.Random(settings.seed)
     genomes = [random_genome(draw, ranges=settings.ranges) for _ in range(_EXAMPLES)]
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
-    workers = worker_count(workers, plan.device)
+    workers = plan.engine.count(workers, plan.device)
     epochs = _expected_epochs(settings.rungs)
     macs = sum(cost(a).macs for a in decoded) / len(decoded)
     each_s = COMPILE_S / settings.group + training_s(macs, info.train_examples, epochs)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from pennyweight.results.store import Store
 from pennyweight.results.study_records import Rung, StudyRecords, TrialRecord
 from pennyweight.search.sampling import emptied, open_study, space_of, went_on
 from pennyweight.search.settings import Settings
 
 
-def study_in_line(folder: Path, settings: Settings, known: StudyRecords) -> optuna.Study:
-    """The Optuna study in `folder`, which can be gone on with from what is `known`.
+def study_in_line(store: Store, settings: Settings, known: StudyRecords) -> optuna.Study:
+    """The Optuna study in `store`, which can be gone on with from what is `known`.
 
     After a crash a trial may lack its last report, or that it was told, and one more may have been
     asked: the coordinator sees to these. Every other difference (a file deleted, lost with the
     power, or restored from an old copy) makes the database anew, at about 0.1 s a trial.
     """
-    study = open_study(folder, settings)
+    study = open_study(store, settings)
     asked = study.get_trials(deepcopy=False)
     count = max(known.trials, default=-1) + 1  # with those whose line was damaged and deleted
     agree = [_agrees(trial, known.trials.get(trial.number)) for trial in asked[:count]]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.folder import StudyFolder, refusal, write_whole
+from pennyweight.results.folder import refusal, write_whole
+from pennyweight.results.store import Store
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.device import stay_on_cpu
 from pennyweight.search.output import busy
@@ -22,7 +23,7 @@ def check_places(out: Path | None, png: Path | None) -> None:
         )
 
 
-def write_report(folder: Path, study: StudyRecords, out: Path, png: Path | None) -> Iterator[Path]:
+def write_report(store: Store, study: StudyRecords, out: Path, png: Path | None) -> Iterator[Path]:
     """Write the page, and with `png` its pictures; each file when it is there.
 
     Raises UsageError where the disk refuses one.
@@ -33,7 +34,7 @@ def write_report(folder: Path, study: StudyRecords, out: Path, png: Path | None)
     from pennyweight.search.importances import importances
 
     with busy("looking at the study"):
-        report = collect(StudyFolder(folder), study, importances(study))
+        report = collect(store, study, importances(study))
         page = render(report).encode(errors="backslashreplace")
     yield _written(out, page)
     if png:

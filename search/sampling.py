@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Container, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 with warnings.catch_warnings():
@@ -17,11 +16,13 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.results.folder import refusal
+from pennyweight.results.store import Store
 from pennyweight.search.genome import Genome, Value, choices
 from pennyweight.search.settings import ETA, Sampler, Settings
 from pennyweight.search.storage import SoleWriter
+from pennyweight.search.tpe import Tpe
 
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
     name: FloatDistribution(0.0, 1.0) if options is None else CategoricalDistribution(options)
@@ -42,21 +43,23 @@ def space_of(ranges: Mapping[str, Sequence[Any]]) -> dict[str, BaseDistribution]
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own progress says it, once
 
 
-def open_study(folder: Path, settings: Settings) -> optuna.Study:
-    """The Optuna study in `folder`, made where there is none; `close_study` it in the end.
+def open_study(store: Store, settings: Settings) -> optuna.Study:
+    """The Optuna study in `store`, made where there is none; `close_study` it in the end.
 
     Raises UsageError when the database is damaged, or by a newer Optuna.
     """
-    path = folder / "study.db"
+    database = store.optuna()
     try:
-        return _study(SoleWriter(path), folder.name, WithinShare(settings))
+        return _study(SoleWriter(database, store.name), store.name, WithinShare(settings))
+    except (UsageError, RunError):
+        raise
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
         if refusal(error):
             raise
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
-            f"{path} is no readable Optuna study ({reason}): delete it, and it is made anew from "
-            "the records."
+            f"{database.shown} is no readable Optuna study ({reason}): delete it, and it is made "
+            "anew from the records."
         ) from error
 
 
@@ -85,16 +88,17 @@ def make_sampler(
     number: int,
     attempt: int = 0,
     space: Mapping[str, BaseDistribution] = DISTRIBUTIONS,
+    before: BaseSampler | None = None,
 ) -> BaseSampler:
     """The sampler for one trial, seeded by (study seed, trial number, attempt to draw it).
 
     A sampler that goes on after a restart would draw its old points again, so each ask gets its
-    own.
+    own; the one `before` spares it work, and changes nothing.
     """
     # Coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919 + attempt * 15_485_863) % 2**32
     if kind == "tpe":
-        return _Tpe(space, seed=seed, multivariate=True, constant_liar=True)
+        return Tpe(space, before, seed=seed, multivariate=True, constant_liar=True)
     if kind == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     if kind == "random":
@@ -106,21 +110,6 @@ def make_sampler(
             "--sampler gp needs PyTorch: `pip install pennyweight[gp]`, or use --sampler tpe."
         ) from None
     return optuna.samplers.GPSampler(seed=seed)
-
-
-class _Tpe(optuna.samplers.TPESampler):
-    """Optuna's, told the space, which it would gather from all trials at each question."""
-
-    def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:
-        super().__init__(**options)
-        # As Optuna does, it leaves out the genes of which but one value is left.
-        self._space = {name: genes for name, genes in space.items() if not genes.single()}
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        del study, trial
-        return self._space
 
 
 class WithinShare(BasePruner):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.folder import StudyFolder, write_whole
 from pennyweight.results.models import load_data_of
-from pennyweight.results.records import RecordFile
+from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.arguments import Named, first_given
@@ -44,7 +43,7 @@ class Training:
     data: str
     epochs: int
     name: str
-    runs: Path
+    runs: Place
     command: list[str]
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
@@ -96,7 +95,7 @@ class Training:
         precision: Precision | None,
         whole: bool,
         study: str | None,
-        runs: Path,
+        runs: Place,
         command: list[str],
         patience: int | None = None,
         keep: Keep | None = None,
@@ -136,7 +135,7 @@ class Training:
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
-        folder = StudyFolder(self.runs / self.name)
+        store = store_in(self.runs, self.name)
         known = self._known()
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
@@ -147,15 +146,15 @@ class Training:
                 f"{self.data_fingerprint} and has {dataset.fingerprint} here. Bring back the old "
                 "ones, or name --data to train on these."
             )
-        with folder.writing(), folder.locked():
+        with store.writing(), store.locked():
             known = self._known()  # again: who held the lock before may have gone on
-            with RecordFile.open(folder.records) as records:
+            with store.open_records() as records:
                 if known is None:
                     if self.start:
-                        write_whole(folder.start, self.start.weights)
+                        store.start.write(self.start.weights)
                     described = settings_of(self), dataset.fingerprint, self.command
                     records.append("study", **study_record(self.name, *described))
-                go_on(self, folder, records, known, progress)
+                go_on(self, store, records, known, progress)
         return load_study(self.runs, self.name)
 
     def _known(self) -> StudyRecords | None:
@@ -188,6 +187,7 @@ def train(
     track: Sequence[str] = (),
     study: str | None = None,
     runs: str | Path = "runs",
+    storage: str | None = None,
     progress: bool = True,
 ) -> Found:
     """Train one network, as `pennyweight train` does; go on with it if the study exists.
@@ -202,7 +202,8 @@ def train(
     `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     Raises UsageError for anything that cannot be.
     """
-    begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=Path(runs))
+    place = place_of(Path(runs), storage)
+    begun = what_to_train(arch, start, data=data, seed=seed, whole=whole, runs=place)
     training = Training.of(
         *begun,
         data=data,
@@ -217,19 +218,19 @@ def train(
         target_accuracy=target_accuracy,
         track=track,
         study=study,
-        runs=Path(runs),
+        runs=place,
         command=["python"],
     )
     return Found(training.run(progress=progress), training.runs, training.name)
 
 
-def measure_trained(runs: Path, name: str) -> Evaluation:
-    """The trained network on the test set; the reading is written down in the study's folder."""
+def measure_trained(runs: Place, name: str) -> Evaluation:
+    """The trained network on the test set; the reading is written down with the study."""
     from pennyweight.train.evaluate import measure_on_test
 
-    study, folder = load_study(runs, name), StudyFolder(runs / name)
+    study, store = load_study(runs, name), store_in(runs, name)
     load_data_of(study)  # refused where they have changed
     trial = study.trials[0]
     task = task_again(study, trial, trial.seed, whole=study.whole)
-    weights = folder.model(0, trial.kept_epoch).read_bytes()
-    return measure_on_test(task, weights, purpose="evaluate", ledger=folder.readings)
+    weights = store.model(0, trial.kept_epoch).read_bytes()
+    return measure_on_test(task, weights, purpose="evaluate", ledger=store.readings)

@@ -6,8 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pennyweight.results.folder import StudyFolder, write_whole
-from pennyweight.results.records import RecordFile
+from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.progress import Watcher, watching
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 def go_on(
     training: Training,
-    folder: StudyFolder,
-    records: RecordFile,
+    store: Store,
+    records: Records,
     known: StudyRecords | None,
     progress: bool,
 ) -> None:
@@ -37,7 +36,7 @@ def go_on(
     records.append("session", started=time.time(), workers=1, versions=versions(), pid=os.getpid())
     accuracies = _accuracies(trial)
     diverged = trial is not None and bool(trial.rungs) and trial.rungs[-1].diverged
-    if accuracies and not diverged and not folder.state(0, len(accuracies)).exists():
+    if accuracies and not diverged and not store.state(0, len(accuracies)).exists():
         accuracies = []  # a lost state is trained again; what is recorded twice counts once
     known = load_study(training.runs, training.name)  # with its trial
     begun = len(accuracies)
@@ -45,7 +44,7 @@ def go_on(
     try:
         with shown as watch, tracked(watch, training.track, training.name, known) as note:
             warm_up(training.data, training.candidate.seed, training.whole)
-            _train(training, folder, records, accuracies, diverged, note)
+            _train(training, store, records, accuracies, diverged, note)
     finally:
         records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
@@ -58,8 +57,8 @@ def _accuracies(trial: TrialRecord | None) -> list[float]:
 
 def _train(
     training: Training,
-    folder: StudyFolder,
-    records: RecordFile,
+    store: Store,
+    records: Records,
     accuracies: list[float],
     diverged: bool,
     watch: Watcher,
@@ -67,16 +66,16 @@ def _train(
     stopping = training.stopping
     reason = stopping.reason(accuracies)
     while len(accuracies) < training.epochs and not diverged and not reason:
-        outcome = train_rung(_task(training, folder, len(accuracies)))
+        outcome = train_rung(_task(training, store, len(accuracies)))
         last = outcome.curve[-1]
-        write_whole(folder.state(0, last.epoch), outcome.state)
-        write_whole(folder.model(0, last.epoch), outcome.model)
+        store.state(0, last.epoch).write(outcome.state)
+        store.model(0, last.epoch).write(outcome.model)
         fields = rung_record(0, outcome)
         records.append("rung", **fields)
         watch("rung", fields)
         diverged = last.diverged
         accuracies.append(0.0 if diverged else last.val_accuracy)
-        _clear(training, folder, accuracies, running=True)
+        _clear(training, store, accuracies, running=True)
         reason = stopping.reason(accuracies)
     end = {
         "trial": 0,
@@ -85,10 +84,10 @@ def _train(
     }
     records.append("end", **end)
     watch("end", end)
-    _clear(training, folder, accuracies, running=False)
+    _clear(training, store, accuracies, running=False)
 
 
-def _task(training: Training, folder: StudyFolder, epoch: int) -> Task:
+def _task(training: Training, store: Store, epoch: int) -> Task:
     """The next epoch, from the state that the one before left on the disk."""
     return Task(
         source=training.data,
@@ -97,16 +96,14 @@ def _task(training: Training, folder: StudyFolder, epoch: int) -> Task:
         epochs=training.epochs,
         from_epoch=epoch,
         to_epoch=epoch + 1,
-        state=folder.state(0, epoch).read_bytes() if epoch else None,
+        state=store.state(0, epoch).read_bytes() if epoch else None,
         precision=training.precision,
         whole=training.whole,
         start=training.start.weights if training.start else None,
     )
 
 
-def _clear(
-    training: Training, folder: StudyFolder, accuracies: list[float], *, running: bool
-) -> None:
+def _clear(training: Training, store: Store, accuracies: list[float], *, running: bool) -> None:
     """Remove what is no longer needed: all models but the last, or the best."""
     best = 1 + accuracies.index(max(accuracies)) if training.stopping.keep == "best" else None
-    folder.clear(0, keep=len(accuracies), best=best, running=running)
+    store.clear(0, keep=len(accuracies), best=best, running=running)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.origin import Origin, find_origin
+from pennyweight.results.places import Place
 from pennyweight.search.arguments import Named, first_given, read_arch
 from pennyweight.search.settings import DATA
 from pennyweight.train.corrections import plain_source
@@ -45,7 +45,7 @@ def what_to_train(
     data: str | None,
     seed: int | None,
     whole: bool,
-    runs: Path,
+    runs: Place,
 ) -> tuple[Named, Start | None]:
     """The network that ARCH names, or that MODEL is, with the weights that it then starts from."""
     if model is not None and arch is None:
@@ -62,7 +62,7 @@ def what_to_train(
 
 
 def start_from(
-    runs: Path, model: str, *, data: str | None, seed: int, whole: bool
+    runs: Place, model: str, *, data: str | None, seed: int, whole: bool
 ) -> tuple[Named, Start]:
     """The network of `model` for `data` (its own where None), and the weights to start it from.
 

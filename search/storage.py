@@ -1,35 +1,40 @@
-"""Optuna's storage of one study: in memory, and written through to its SQLite database."""
+"""Optuna's storage of one study: in memory, and written through to its database."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pennyweight.results.store import OptunaDatabase
+
 
 class SoleWriter(InMemoryStorage):
-    """A database that nobody else writes to while it is open, so that it is read only once.
+    """One study of a database, which nobody else writes to meanwhile, so that it is read only once.
 
     Optuna's own cache reads every running trial anew at each question, which took half of the
     question's time. A trial that is created running is written with its parameters by `flush`.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the database at `path`, or make it."""
+    def __init__(self, database: OptunaDatabase, name: str) -> None:
+        """Open the study called `name` in the `database`, or make the tables for it."""
         super().__init__()
-        options = {"creator": partial(_connect, path)}
-        self._database = RDBStorage("sqlite:///study.db", engine_kwargs=options)
+        options = {"creator": database.connect, "pool_pre_ping": True}
+        with database.making():
+            self._database = _Database(database.url, engine_kwargs=options)
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
         for study in self._database.get_all_studies():
+            if study.study_name != name:
+                continue
             here = super().create_new_study(study.directions, study.study_name)
             self._study_ids[here] = study._study_id
             for key, value in study.system_attrs.items():
@@ -46,15 +51,15 @@ class SoleWriter(InMemoryStorage):
         """Write the trials that were created, with what was set of them since."""
         for trial, study in list(self._new.items()):
             frozen = self.get_trial(trial)
-            self._trial_ids[trial] = self._database.create_new_trial(self._study_ids[study], frozen)
+            there = self._study_ids[study]
+            self._trial_ids[trial] = self._database.create_new_trial(there, frozen)
             del self._new[trial]
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        there = self._database.create_new_study(directions, study_name)
-        here = super().create_new_study(directions, study_name)
-        self._study_ids[here] = there
+        here = super().create_new_study(directions, study_name)  # refuses a name that is taken
+        self._study_ids[here] = self._database.create_new_study(directions, study_name)
         return here
 
     def delete_study(self, study_id: int) -> None:
@@ -65,7 +70,8 @@ class SoleWriter(InMemoryStorage):
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         self.flush()
-        self._database.set_study_system_attr(self._study_ids[study_id], key, value)
+        there = self._study_ids[study_id]
+        _insisted(lambda: self._database.set_study_system_attr(there, key, value))
         super().set_study_system_attr(study_id, key, value)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
@@ -91,13 +97,15 @@ class SoleWriter(InMemoryStorage):
         value = param_name, param_value_internal, distribution
         super().set_trial_param(trial_id, *value)
         if trial_id not in self._new:
-            self._database.set_trial_param(self._trial_ids[trial_id], *value)
+            there = self._trial_ids[trial_id]
+            _insisted(lambda: self._database.set_trial_param(there, *value))
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         self.flush()
-        self._database.set_trial_state_values(self._trial_ids[trial_id], state, values)
+        there = self._trial_ids[trial_id]
+        _insisted(lambda: self._database.set_trial_state_values(there, state, values))
         return super().set_trial_state_values(trial_id, state, values)
 
     def set_trial_intermediate_value(
@@ -105,22 +113,51 @@ class SoleWriter(InMemoryStorage):
     ) -> None:
         self.flush()
         there = self._trial_ids[trial_id]
-        self._database.set_trial_intermediate_value(there, step, intermediate_value)
+        value = there, step, intermediate_value
+        _insisted(lambda: self._database.set_trial_intermediate_value(*value))
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id not in self._new:
-            self._database.set_trial_system_attr(self._trial_ids[trial_id], key, value)
+            there = self._trial_ids[trial_id]
+            _insisted(lambda: self._database.set_trial_system_attr(there, key, value))
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that does not wait for the disk at each of the 30 commits of one question.
+def _insisted(write: Callable[[], object]) -> None:
+    """Do `write`, once more where the connection broke meanwhile: one cannot know if it was done.
 
-    With busy workers that took 0.7 s, while one of them waited. A power cut may lose the last
-    commits, never the database; what it lost is in the records.
+    A connection that broke before is noticed before it is used. Optuna itself repeats the making of
+    a trial: should there then be two, the study is made anew from the records when it is gone on
+    with.
     """
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
+    try:
+        write()
+    except StorageInternalError as error:
+        if not getattr(error.__cause__, "connection_invalidated", False):
+            raise
+        with contextlib.suppress(UpdateFinishedTrialError):  # it was done
+            write()
+
+
+class _Database(RDBStorage):
+    """Optuna's, which compares each parameter with the one before: two thirds of a trial's time."""
+
+    def _set_trial_param_without_commit(
+        self,
+        session: Any,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        del previous_distribution  # a study has one space
+        session.add(
+            models.TrialParamModel(
+                trial_id=trial_id,
+                param_name=param_name,
+                param_value=param_value_internal,
+                distribution_json=distribution_to_json(distribution),
+            )
+        )

@@ -16,8 +16,7 @@ from optuna.trial import Trial
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.arch.notation import parse
-from pennyweight.results.folder import StudyFolder, write_whole
-from pennyweight.results.records import RecordFile
+from pennyweight.results.store import Records, Store
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.decode import decode
@@ -32,9 +31,10 @@ from pennyweight.search.recording import (
 )
 from pennyweight.search.settings import Settings
 from pennyweight.search.side_by_side import lanes_on
+from pennyweight.search.watchdog import Watchdog
 from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
-from pennyweight.train.rung import Outcome, Task, train_rungs
+from pennyweight.train.rung import Outcome, Task, out_of_memory, train_rungs
 
 MOST_DRAWS = 8  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
@@ -48,23 +48,25 @@ Watcher = Callable[[str, dict[str, Any]], None]
 
 @dataclass
 class Coordinator:
-    """Runs one study in its locked folder until `trials` were asked and came to their end.
+    """Runs one study in its locked store until `trials` were asked and came to their end.
 
-    `executor` runs `slots` groups at a time. With a `deadline` (of `time.monotonic`), nothing new
-    is handed out after it; the trials then in flight go on when the study is resumed.
+    `executor` runs `slots()` groups at a time, which may change. With a `deadline` (of
+    `time.monotonic`), nothing new is handed out after it; the trials then in flight go on when the
+    study is resumed.
 
     `side_by_side`, before the first group it is measured how many trials at a time are best.
     """
 
-    folder: StudyFolder
+    store: Store
     settings: Settings
     info: DataInfo
     executor: Executor
-    slots: int
+    slots: Callable[[], int]
     trials: int
     watch: Watcher
     deadline: float | None = None
     side_by_side: bool = False  # whether the executor's device is to train the trials of a group so
+    rung_timeout_s: float | None = None  # after which a worker counts as hung; by default measured
     _measured: Sequence[Mapping[str, Any]] = ()  # records of how many trials at a time are best
     _lanes: int | None = None  # how many that is here, once it is known
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
@@ -82,7 +84,7 @@ class Coordinator:
 
     def run(
         self,
-        records: RecordFile,
+        records: Records,
         known: StudyRecords,
         session: Mapping[str, Any] | None = None,
     ) -> None:
@@ -91,13 +93,13 @@ class Coordinator:
         Raises UsageError when the database is damaged; then nothing was recorded.
         """
         self._records, self._measured = records, known.lanes
-        self._study = repair.study_in_line(self.folder.path, self.settings, known)
+        self._study = repair.study_in_line(self.store, self.settings, known)
         if session is not None:
             records.append("session", **session)
         try:
             self._take_over(known)
             while True:
-                while len(self._flying) < self.slots and self._has_more():
+                while len(self._flying) < self.slots() and self._has_more():
                     if not self._ready:
                         self._ask_group()
                     if self._ready:
@@ -110,7 +112,8 @@ class Coordinator:
                     self._ask_group()
                 done = self._timed("wait", self._wait)
                 for future in done:
-                    self._land(self._flying.pop(future), future)
+                    group, late_s = self._flying.pop(future), self._watchdog.end(future)
+                    self._land(group, future, late_s)
                 if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
                     self._write_ledger()
         finally:
@@ -119,8 +122,11 @@ class Coordinator:
 
     def _wait(self) -> set[Future[list[Outcome]]]:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
+        # A cluster may grow meanwhile.
         while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
-            pass
+            self._watchdog.look()
+            if self.slots() > len(self._flying) and self._has_more():
+                break
         return done
 
     def _has_more(self) -> bool:
@@ -137,13 +143,13 @@ class Coordinator:
         """Finish what was recorded but not told, and hand out again what was in flight."""
         running = sampling.running(self._study)
         self._asked, self._next = len(known.trials), max(known.trials, default=-1) + 1
-        left = self.folder.trials_with_states()
+        left = self.store.trials_with_states()
         alive: defaultdict[object, list[Flight]] = defaultdict(list)
         for number, record in sorted(known.trials.items()):
             candidate = recorded_candidate(record)
             self._networks.add(record.fingerprint)
             if record.state != "running" and number in left:
-                self.folder.clear(number, keep=record.epochs, running=False)
+                self.store.clear(number, keep=record.epochs, running=False)
             if self._leads(number):
                 self._leader = record.genome
             if record.rungs or record.state not in ("running", "duplicate"):
@@ -158,7 +164,7 @@ class Coordinator:
                 self._begun.append(flight)
                 continue
             if unframed:  # the group's record was damaged and deleted: train it again, alone
-                self.folder.state(number, flight.epoch).unlink(missing_ok=True)
+                self.store.state(number, flight.epoch).unlink(missing_ok=True)
             together = self._proposals.leader_of(number) if record.frame else number
             alive[together, record.frame].append(flight)
         self._ready.extend(alive.values())
@@ -194,6 +200,10 @@ class Coordinator:
             settings.first,
             own=settings.refine is None,
         )
+
+    @cached_property
+    def _watchdog(self) -> Watchdog:
+        return Watchdog(self.executor, self.info.train_examples, self.rung_timeout_s)
 
     @cached_property
     def _space(self) -> Mapping[str, BaseDistribution]:
@@ -254,7 +264,7 @@ class Coordinator:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
             self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt, self._space
+                settings.sampler, settings.seed, number, attempt, self._space, self._study.sampler
             )
             trial = sampling.ask(self._study, number, fixed)
             genome = sampling.genome_of(trial, self._space)
@@ -278,7 +288,9 @@ class Coordinator:
             group = Group.of(flights)
             tasks = [self._task(flight) for flight in group.training]
             lanes = self._lanes_for(tasks[0])
-            self._flying[self.executor.submit(train_rungs, tasks, lanes)] = group
+            future = self.executor.submit(train_rungs, tasks, lanes)
+            self._watchdog.begin(future, tasks, max(flight.attempt for flight in group.training))
+            self._flying[future] = group
 
     def _lanes_for(self, task: Task) -> int:
         """How many trials like `task` train side by side; measured once on a kind of device."""
@@ -294,9 +306,9 @@ class Coordinator:
         return self._lanes
 
     def _task(self, flight: Flight) -> Task:
-        """The flight's next rung, from the state that the one before left on the disk."""
-        path = self.folder.state(flight.number, flight.epoch)
-        state = path.read_bytes() if flight.epoch and path.exists() else None
+        """The flight's next rung, from the state that the one before left."""
+        left = self.store.state(flight.number, flight.epoch)
+        state = left.read_bytes() if flight.epoch and left.exists() else None
         return Task(
             source=self.settings.data,
             split_seed=self.settings.seed,
@@ -309,8 +321,13 @@ class Coordinator:
             precision=self.settings.precision,
         )
 
-    def _land(self, group: Group, future: Future[list[Outcome]]) -> None:
-        """Write down what a rung gave each trial, and hand out the next one of those that go on."""
+    def _land(
+        self, group: Group, future: Future[list[Outcome]], late_s: float | None = None
+    ) -> None:
+        """Write down what a rung gave each trial, and hand out the next one of those that go on.
+
+        `late_s` is the time limit, where it was stopped for that.
+        """
         try:
             outcomes = future.result()
         except Exception as error:
@@ -318,22 +335,26 @@ class Coordinator:
                 for flight in group.training:
                     self._hand_out([flight])
             else:
-                self._try_again(group.training[0], error)
+                self._try_again(group.training[0], error, late_s)
             self._hand_out(group.ahead)
             return
         self._failures = 0
         landed = zip(group.training, outcomes, strict=True)
         self._hand_out([f for f, outcome in landed if self._record_rung(f, outcome)] + group.ahead)
 
-    def _try_again(self, flight: Flight, error: Exception) -> None:
-        """Hand out the rung again where only its worker died, and not too often."""
-        if not isinstance(error, BrokenExecutor):
+    def _try_again(self, flight: Flight, error: Exception, late_s: float | None) -> None:
+        """Hand out the rung again where only its worker was lost, and not too often."""
+        lost = isinstance(error, BrokenExecutor)
+        if not lost and not out_of_memory(error):
             self._fail(flight, in_a_line(error))
-        elif flight.attempt == MOST_ATTEMPTS:
-            self._fail(flight, f"its worker died {MOST_ATTEMPTS} times")
-        else:
+        elif flight.attempt < MOST_ATTEMPTS:
             flight.attempt += 1
             self._hand_out([flight])
+        elif late_s is not None:
+            self._fail(flight, f"a rung took more than {late_s:.0f} s, {MOST_ATTEMPTS} times")
+        else:
+            reason = "its worker died" if lost else in_a_line(error).rstrip(".")
+            self._fail(flight, f"{reason} {MOST_ATTEMPTS} times")
 
     def _record_rung(self, flight: Flight, outcome: Outcome) -> bool:
         """Write down what a rung gave; whether the trial goes on."""
@@ -345,8 +366,8 @@ class Coordinator:
         outcome = replace(outcome, curve=curve)
         last = curve[-1]
         with _Lap(self._seconds, "record"):
-            write_whole(self.folder.state(flight.number, last.epoch), outcome.state)
-            write_whole(self.folder.model(flight.number, last.epoch), outcome.model)
+            self.store.state(flight.number, last.epoch).write(outcome.state)
+            self.store.model(flight.number, last.epoch).write(outcome.model)
         self._record("rung", **rung_record(flight.number, outcome))
         flight.epoch, flight.attempt = last.epoch, 1
         flight.score = 0.0 if last.diverged else last.val_correct / outcome.val_total
@@ -363,7 +384,7 @@ class Coordinator:
         elif self._timed("tell", flight.trial.should_prune) and not self._spared(flight):
             self._end(flight, "pruned", f"not in the best third after {flight.epoch} epochs")
         else:
-            self.folder.clear(flight.number, keep=flight.epoch, running=True)
+            self.store.clear(flight.number, keep=flight.epoch, running=True)
             return True
         return False
 
@@ -393,7 +414,7 @@ class Coordinator:
         self._record("end", trial=flight.number, state=state, reason=reason)
         with _Lap(self._seconds, "tell"):
             repair.tell(self._study, flight.trial, state, flight.score)
-        self.folder.clear(flight.number, keep=flight.epoch, running=False)
+        self.store.clear(flight.number, keep=flight.epoch, running=False)
 
     # Records
 

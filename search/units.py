@@ -76,6 +76,11 @@ def share(text: str) -> float:
     return float(Fraction(found[1]) / (100 if found[2] else 1))
 
 
+def duration_or_auto(text: str) -> float | None:
+    """A time in seconds; None for `auto`."""
+    return None if text == "auto" else duration(text)
+
+
 def shape(text: str) -> tuple[int, int, int]:
     """Height x width x channels.
 
@@ -122,6 +127,7 @@ Formats = Annotated[
     tuple[str, ...], _parameter(names, "FORM,FORM…", show_default=False, negative="")
 ]
 Duration = Annotated[float, _parameter(duration, "TIME")]
+Patience = Annotated[float | None, _parameter(duration_or_auto, "TIME", show_default="auto")]
 InputShape = Annotated[tuple[int, int, int], _parameter(shape, "HxWxC", n_tokens=1, negative="")]
 Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default="auto")]
 Group = Workers
@@ -130,3 +136,7 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 After = Repeated
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
+Storage = Annotated[
+    str | None,
+    Parameter(help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE."),
+]

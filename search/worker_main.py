@@ -50,6 +50,17 @@ def _end_with_parent() -> None:
 
 def _settle(device: Device | None) -> None:
     """Make this process single-threaded on a CPU, and quiet: only errors reach the terminal."""
+    choose_device(device)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    # stdout is the coordinator's: with --json it is one document.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def choose_device(device: Device | None) -> None:
+    """Let JAX start on `device` in this process, on a CPU with a single thread."""
     if device is None or not device.accelerates:
         for name in _THREADS:
             os.environ[name] = "1"
@@ -62,12 +73,6 @@ def _settle(device: Device | None) -> None:
     # one is raised as well, and a crash is printed at any level.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    # stdout is the coordinator's: with --json it is one document.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
 
 
 def _answer(request: bytes) -> bytes:

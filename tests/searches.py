@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial
 
 from pennyweight.arch.budget import Budget
 from pennyweight.results.folder import StudyFolder
-from pennyweight.results.records import RecordFile, read_records
-from pennyweight.results.studies import load_study
+from pennyweight.results.records import read_records
+from pennyweight.results.store import Store
+from pennyweight.results.studies import fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.recording import versions
 from pennyweight.search.sampling import close_study, open_study
@@ -72,7 +73,7 @@ class Arithmetic(Executor):
 
 
 def coordinate(
-    folder: StudyFolder,
+    store: Store,
     trials: int,
     *,
     executor: Executor | None = None,
@@ -82,13 +83,12 @@ def coordinate(
     deadline: float | None = None,
     side_by_side: bool = False,
 ) -> StudyRecords:
-    """Go on with the study in `folder`, or begin it, as a launch does but for the processes."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.locked(), RecordFile.open(folder.records) as records:
-        if not read_records(folder.records):
+    """Go on with the study in `store`, or begin it, as a launch does but for the processes."""
+    with store.writing(), store.locked(), store.open_records() as records:
+        if not store.read_records():
             records.append(
                 "study",
-                study=folder.path.name,
+                study=store.name,
                 settings=settings.to_json(),
                 data_fingerprint=load_training_set(settings.data).fingerprint,
                 versions=versions(),
@@ -96,17 +96,17 @@ def coordinate(
                 created=0.0,
             )
         Coordinator(
-            folder=folder,
+            store=store,
             settings=settings,
             info=describe("digits"),
             executor=executor or Arithmetic(),
-            slots=slots,
+            slots=lambda: slots,
             trials=trials,
             watch=watch,
             deadline=deadline,
             side_by_side=side_by_side,
-        ).run(records, load_study(folder.path.parent, folder.path.name))
-    return load_study(folder.path.parent, folder.path.name)
+        ).run(records, fold_records(store.read_records()))
+    return fold_records(store.read_records())
 
 
 def copied(folder: StudyFolder, runs: Path) -> StudyFolder:
@@ -116,7 +116,7 @@ def copied(folder: StudyFolder, runs: Path) -> StudyFolder:
 
 def told(folder: StudyFolder, settings: Settings = SETTINGS) -> list[FrozenTrial]:
     """What Optuna's database holds."""
-    optuna_study = open_study(folder.path, settings)
+    optuna_study = open_study(folder, settings)
     trials = optuna_study.get_trials(deepcopy=False)
     close_study(optuna_study)
     return trials
@@ -190,7 +190,7 @@ if __name__ == "__main__":
 
 
 def start_search(
-    folder: Path, *, workers: int = 2, trials: int = TRIALS, more: str = ""
+    folder: Path, *, workers: int | None = 2, trials: int = TRIALS, more: str = ""
 ) -> subprocess.Popen[str]:
     """Start the search, or go on with it, by a script in `folder`, in a session of its own."""
     call = CALL.format(trials=trials, more=f"workers={workers}, {more}")

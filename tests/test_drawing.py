@@ -138,7 +138,7 @@ def test_weights_that_are_no_numbers_are_refused(runs: Path, tmp_path: Path) -> 
 
     mine = Path(shutil.copytree(runs / "one", tmp_path / "runs" / "one")).parent
     study = load_study(mine, "one")
-    weights = StudyFolder(mine / "one").model(0, study.trials[0].epochs)
+    weights = str(StudyFolder(mine / "one").model(0, study.trials[0].epochs))
     arrays = {name: np.array(array) for name, array in load_file(weights).items()}
     for array in arrays.values():
         if array.dtype == np.float32:

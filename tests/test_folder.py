@@ -147,8 +147,8 @@ def test_a_running_trial_keeps_its_last_rung_and_an_ended_one_its_model_alone(
 ) -> None:
     for trial in (1, 10, 11):
         for epoch in (2, 6):
-            write_whole(folder.state(trial, epoch), b"")
-            write_whole(folder.model(trial, epoch), b"")
+            folder.state(trial, epoch).write(b"")
+            folder.model(trial, epoch).write(b"")
     assert folder.trials_with_states() == {1, 10, 11}
     others = {name for name in names(folder) if "/000001-" not in name}
     folder.clear(1, keep=6, running=True)
@@ -163,7 +163,7 @@ def test_a_running_trial_keeps_its_last_rung_and_an_ended_one_its_model_alone(
 
 def test_names_of_trials_and_epochs_that_begin_alike_are_told_apart(folder: StudyFolder) -> None:
     for trial, epoch in ((1, 15), (1, 5), (100_001, 15), (1_000_001, 5)):
-        write_whole(folder.model(trial, epoch), b"")
+        folder.model(trial, epoch).write(b"")
     folder.clear(1, keep=15, running=False)
     assert names(folder) == {
         "models/000001-0015",

@@ -15,6 +15,7 @@ from searches import SETTINGS
 
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.folder import StudyFolder
 from pennyweight.search.sampling import (
     ask,
     close_study,
@@ -30,7 +31,7 @@ from pennyweight.search.settings import Sampler
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[optuna.Study]:
-    opened = open_study(tmp_path, SETTINGS)
+    opened = open_study(StudyFolder(tmp_path), SETTINGS)
     yield opened
     close_study(opened)
 
@@ -59,7 +60,7 @@ def test_no_two_trials_draw_the_same_and_no_two_seeds_do(tmp_path: Path) -> None
     drawn = []
     for seed in (0, 1):
         (tmp_path / str(seed)).mkdir()
-        study = open_study(tmp_path / str(seed), SETTINGS)
+        study = open_study(StudyFolder(tmp_path / str(seed)), SETTINGS)
         drawn += [genome_of(asked(study, seed=seed)).to_json() for _ in range(4)]
         close_study(study)
     for one, other in itertools.combinations(drawn, 2):
@@ -71,7 +72,7 @@ def test_a_sampler_made_again_draws_what_it_drew(tmp_path: Path) -> None:
     drawn = []
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
-        study = open_study(tmp_path / run, SETTINGS)
+        study = open_study(StudyFolder(tmp_path / run), SETTINGS)
         drawn.append([genome_of(asked(study, seed=3)) for _ in range(2)])
         close_study(study)
     assert drawn[0] == drawn[1]
@@ -82,7 +83,7 @@ def test_a_trial_that_a_crash_left_half_drawn_is_drawn_again_to_the_same(
     genes: int, study: optuna.Study, tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
-    undisturbed = open_study(tmp_path / "whole", SETTINGS)
+    undisturbed = open_study(StudyFolder(tmp_path / "whole"), SETTINGS)
     wanted = genome_of(asked(undisturbed, share=0.5))
     close_study(undisturbed)
 
@@ -202,13 +203,13 @@ def test_the_database_lies_in_the_studys_folder_however_that_is_called(
 ) -> None:
     folder = tmp_path / name / "study"
     folder.mkdir(parents=True)
-    study = open_study(folder, SETTINGS)
+    study = open_study(StudyFolder(folder), SETTINGS)
     asked(study)
     close_study(study)
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
         Path(name) / "study" / "study.db"
     ]
-    again = open_study(folder, SETTINGS)
+    again = open_study(StudyFolder(folder), SETTINGS)
     assert len(again.trials) == 1
     close_study(again)
 
@@ -218,7 +219,7 @@ def test_a_database_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"is no readable Optuna study \(.+\): delete it"
     ) as caught:
-        open_study(tmp_path, SETTINGS)
+        open_study(StudyFolder(tmp_path), SETTINGS)
     assert str(tmp_path / "study.db") in str(caught.value)
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
@@ -226,7 +227,7 @@ def test_a_database_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_study_is_opened_with_the_pruner_of_its_settings(tmp_path: Path) -> None:
     """Eighteen epochs begin at 2, so that a report after 1 is no rung."""
-    study = open_study(tmp_path, replace(SETTINGS, budget=Budget(max_epochs=18)))
+    study = open_study(StudyFolder(tmp_path), replace(SETTINGS, budget=Budget(max_epochs=18)))
     for score, epoch in ((0.9, 2), (0.1, 1)):
         trial = asked(study)
         trial.report(score, epoch)

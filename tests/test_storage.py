@@ -8,13 +8,14 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from pennyweight.results.folder import StudyFolder
 from pennyweight.search.storage import SoleWriter
 
 SPACE = FloatDistribution(0.0, 1.0)
 
 
 def opened(folder: Path) -> tuple[SoleWriter, optuna.Study]:
-    storage = SoleWriter(folder / "study.db")
+    storage = SoleWriter(StudyFolder(folder).optuna(), "s")
     return storage, optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.records import RecordFile
-from pennyweight.results.studies import load_study, records_path
+from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import CurvePoint
 
 STUDY: dict[str, Any] = {
@@ -65,7 +65,7 @@ def ledger(wait_s: float) -> dict[str, Any]:
 
 
 def write(runs: Path, *records: dict[str, Any], name: str = "small") -> Path:
-    path = records_path(runs, name)
+    path = runs / name / "records.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with RecordFile.open(path) as file:
         for record in records:
@@ -145,7 +145,7 @@ def test_records_that_do_not_begin_with_their_study_are_reported(tmp_path: Path)
 
 
 def test_records_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
-    records_path(tmp_path, "small").mkdir(parents=True)
+    (tmp_path / "small" / "records.jsonl").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"records\.jsonl must be readable, but: Is a directory"):
         load_study(tmp_path, "small")
 

@@ -275,6 +275,25 @@ def test_a_trial_that_kills_its_workers_fails_and_costs_no_other(
     check_whole(folder, END)
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), RuntimeError("RESOURCE_EXHAUSTED: no room")]
+)
+def test_where_memory_was_too_small_the_rung_is_tried_again_but_not_for_ever(
+    error: Exception, base: StudyFolder, ended: StudyFolder, tmp_path: Path
+) -> None:
+    executor = Failing(error, times=MOST_ATTEMPTS - 1)
+    study = coordinate(copied(base, tmp_path / "some"), END, executor=executor)
+    assert (executor.left, study.counts["failed"]) == (0, 0)
+    victim = loaded(ended).trials[HERE].fingerprint
+    executor = Failing(error, lambda task: task.candidate.architecture.fingerprint == victim)
+    folder = copied(base, tmp_path / "all")
+    study = coordinate(folder, END, executor=executor)
+    reason = f"{type(error).__name__}: {error} {MOST_ATTEMPTS} times"
+    assert (study.trials[HERE].state, study.trials[HERE].reason) == ("failed", reason)
+    assert study.trials[HERE + 1].state in ("complete", "pruned")
+    check_whole(folder, END)
+
+
 def test_a_trial_that_fails_later_keeps_what_it_reached(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "study")
     executor = Failing(BrokenExecutor("killed"), lambda task: task.from_epoch == RUNGS[0])
@@ -290,7 +309,7 @@ def test_a_trial_that_fails_later_keeps_what_it_reached(tmp_path: Path) -> None:
     [
         (ValueError("no\nsuch  thing"), "ValueError: no such thing"),
         (NotImplementedError(), "NotImplementedError:"),
-        (MemoryError("x" * 1000), f"MemoryError: {'x' * 287}"),
+        (OverflowError("x" * 1000), f"OverflowError: {'x' * 285}"),
     ],
 )
 def test_an_error_in_a_worker_fails_its_trial_with_one_line(
@@ -634,7 +653,7 @@ def test_what_a_killed_coordinator_did_not_clear_up_is_cleared_up(
     base: StudyFolder, tmp_path: Path
 ) -> None:
     folder = copied(base, tmp_path)
-    folder.state(2, loaded(folder).trials[2].epochs).write_bytes(b"left behind")
+    folder.state(2, loaded(folder).trials[2].epochs).write(b"left behind")
     coordinate(folder, HERE)
     check_whole(folder, HERE)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.train.data import Dataset, load_training_set, normalisation, split
-from pennyweight.train.door import Purpose, open_test_set
+from pennyweight.train.door import Ledger, Purpose, open_test_set
 from pennyweight.train.rung import Task
 
 
@@ -48,7 +48,9 @@ def evaluate(
     return Evaluation(int(correct), len(dataset.labels), float(loss) / len(dataset.labels))
 
 
-def measure_on_test(task: Task, model: bytes, *, purpose: Purpose, ledger: Path) -> Evaluation:
+def measure_on_test(
+    task: Task, model: bytes, *, purpose: Purpose, ledger: Path | Ledger
+) -> Evaluation:
     """The network of `task` with the weights `model` on the test set.
 
     The reading is written into `ledger` before any picture is read. Raises as `open_test_set` does.

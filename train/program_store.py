@@ -21,8 +21,8 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
-from pennyweight.arch import network
 from pennyweight.train.cores import core_count
+from pennyweight.train.sources import sources
 
 MOST_BYTES = 1_000_000_000  # in the folder: the least recently used go first
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -108,15 +108,7 @@ def _setting() -> tuple[object, ...]:
     )
 
 
-def _digest_of_sources() -> str:
-    digest = hashlib.sha256()
-    for folder in (Path(network.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-_SOURCES = _digest_of_sources()  # on import, as what is imported is what compiles
+_SOURCES = sources()  # on import, as what is imported is what compiles
 
 
 def _instructions() -> str:

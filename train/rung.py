@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.errors import UsageError
 from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate
 
@@ -138,11 +139,16 @@ def _train_in_memory(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
     try:
         return _train(tasks, lanes)
     except Exception as error:
-        if lanes == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+        if lanes == 1 or not out_of_memory(error):
             raise
     half = lanes // 2
     parts = [tasks[start : start + half] for start in range(0, len(tasks), half)]
     return [outcome for part in parts for outcome in _train_in_memory(part, half)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that the device's or the process's memory was too small."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
@@ -154,12 +160,17 @@ def _train(tasks: Sequence[Task], lanes: int) -> list[Outcome]:
     return train_together(tasks, lanes, clock)
 
 
-def warm_up(source: str, split_seed: int, whole: bool = False) -> None:
+def warm_up(
+    source: str, split_seed: int, whole: bool = False, fingerprint: str | None = None
+) -> None:
     """Do before the first task what every task needs: import, open the cache, decode the data.
 
-    Its seconds are in the ledger of this process's first rung.
+    Its seconds are in the ledger of this process's first rung. Raises UsageError where the training
+    pictures have another `fingerprint`: on another machine, the same name may mean other files.
     """
     clock = Clock()
+    if fingerprint:
+        _check_data(source, fingerprint)
     from pennyweight.train.compiled import keep_compiled_programs
     from pennyweight.train.on_device import on_device
 
@@ -168,6 +179,16 @@ def warm_up(source: str, split_seed: int, whole: bool = False) -> None:
     on_device(source, split_seed, whole)
     clock.lap("data")
     _warming["seconds"] = clock.seconds
+
+
+def _check_data(source: str, fingerprint: str) -> None:
+    from pennyweight.train.data import load_training_set
+
+    if (found := load_training_set(source).fingerprint) != fingerprint:
+        raise UsageError(
+            f"The training pictures of {source} must have the fingerprint {fingerprint}, but these "
+            f"have {found}: use the same files."
+        )
 
 
 _warming: dict[str, dict[str, float]] = {}  # seconds by kind, until a rung takes them

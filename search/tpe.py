@@ -1,0 +1,86 @@
+"""Optuna's TPE for long studies: what a question costs is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.trial import FrozenTrial, TrialState
+
+NEWEST = 1_000  # trials, beside the good ones, that a question looks at
+
+Models = tuple[_ParzenEstimator, _ParzenEstimator]  # of the good trials, and of the others
+
+
+class Tpe(TPESampler):
+    """The sampler of one attempt at drawing one trial; it draws what Optuna's does, but sooner.
+
+    It is told the space, which Optuna's would gather from all trials. Of the sampler `before` it
+    takes over what that had worked out, which holds for all attempts at the same trial. From
+    `NEWEST` trials on, old ones that were not good are left out: at 800 trials a question took
+    0.2 s, and twice as many trials took twice as long.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, BaseDistribution],
+        before: BaseSampler | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        # As Optuna does, it leaves out the genes of which but one value is left.
+        self._space = {name: genes for name, genes in space.items() if not genes.single()}
+        self._models: dict[int, Models] = {}  # one, by the trial that is asked
+        self._rows: dict[int, list[float]] = {}  # the genes of other trials as numbers
+        if isinstance(before, Tpe):
+            self._models, self._rows = before._models, before._rows
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        del study, trial
+        return self._space
+
+    def _sample(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if trial.number not in self._models:
+            self._models.clear()
+            self._models[trial.number] = self._learned(study, trial)
+        good, others = self._models[trial.number]
+        drawn = good.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(drawn, self._compute_acquisition_func(drawn, good, others))
+        return {name: genes.to_external_repr(best[name]) for name, genes in search_space.items()}
+
+    def _learned(self, study: Study, trial: FrozenTrial) -> Models:
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        trials = study._get_trials(deepcopy=False, states=states)
+        trials = [other for other in trials if other.number != trial.number]
+        ended = sum(other.state != TrialState.RUNNING for other in trials)
+        good, others = _split_trials(study, trials, default_gamma(ended))
+        others = others[-NEWEST:]  # they come in the order of their numbers
+        known = self._rows
+        rows = {t.number: known.get(t.number) or self._row(t) for t in (*good, *others)}
+        known.clear()
+        known.update(rows)
+        return self._model(study, good), self._model(study, others)
+
+    def _model(self, study: Study, trials: list[FrozenTrial]) -> _ParzenEstimator:
+        return self._build_parzen_estimator(study, self._space, trials, handle_below=False)
+
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
+    ) -> dict[str, np.ndarray]:
+        del study
+        table = np.array([self._rows[trial.number] for trial in trials])
+        table = table.reshape(len(trials), len(search_space))
+        return {name: table[:, column] for column, name in enumerate(search_space)}
+
+    def _row(self, trial: FrozenTrial) -> list[float]:
+        return [genes.to_internal_repr(trial.params[n]) for n, genes in self._space.items()]

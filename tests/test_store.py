@@ -1,0 +1,167 @@
+"""A study is the same, whatever keeps it: a folder or a PostgreSQL database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres import Server, running
+from searches import coordinate, story
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.database import Database
+from pennyweight.results.database_store import DatabaseLedger
+from pennyweight.results.places import Place, store_in, study_names
+from pennyweight.results.records import read_records
+from pennyweight.results.store import Store
+from pennyweight.results.studies import find_study, load_study
+from pennyweight.train.door import distinct_readings, open_test_set, readings
+
+LEDGER: dict[str, Any] = {"seconds": {}, "wall_s": 1.5}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(params=["folder", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return tmp_path
+    return Database(request.getfixturevalue("server").url, tmp_path)
+
+
+@pytest.fixture
+def store(place: Place, request: pytest.FixtureRequest) -> Store:
+    return store_in(place, request.node.name)
+
+
+def test_records_come_back_as_they_were_written(store: Store) -> None:
+    assert not store.has_begun()
+    with store.writing(), store.locked():
+        with store.open_records() as records:
+            assert store.read_records() == []
+            records.append("ledger", **LEDGER)
+        with store.open_records() as records:
+            records.append("ledger", **LEDGER | {"wall_s": float("nan")})
+            with pytest.raises(ValueError, match="must be one of"):
+                records.append("joke")
+    assert store.has_begun()
+    first, second = store.read_records()
+    assert {key: first[key] for key in LEDGER} == LEDGER
+    assert (second["kind"], second["wall_s"]) == ("ledger", None)
+
+
+def test_files_are_whole_and_cleared_by_trial(store: Store) -> None:
+    with store.writing(), store.locked():
+        for trial, epoch in [(1, 2), (1, 6), (10, 2), (11, 6)]:
+            store.state(trial, epoch).write(b"old")
+            store.model(trial, epoch).write(bytes([trial, epoch]))
+            store.state(trial, epoch).write(b"new")
+        assert store.state(1, 6).read_bytes() == b"new"
+        assert store.trials_with_states() == {1, 10, 11}
+        store.clear(1, keep=6, running=True)
+        assert [store.model(1, epoch).exists() for epoch in (2, 6)] == [False, True]
+        assert [store.state(1, epoch).exists() for epoch in (2, 6)] == [False, True]
+        store.clear(1, keep=6, running=False)
+        assert store.trials_with_states() == {10, 11}
+        assert store.model(1, 6).read_bytes() == bytes([1, 6])
+        store.state(10, 2).unlink()
+        store.state(10, 2).unlink(missing_ok=True)
+        with pytest.raises(OSError, match="10-0002"):
+            store.state(10, 2).unlink()
+        with pytest.raises(OSError, match="10-0002"):
+            store.state(10, 2).read_bytes()
+
+
+def test_the_model_of_the_best_epoch_outlives_the_state_of_the_last(store: Store) -> None:
+    with store.writing(), store.locked():
+        for epoch in (1, 2, 3):
+            store.state(1, epoch).write(b"state")
+            store.model(1, epoch).write(b"model")
+        store.clear(1, keep=3, best=2, running=True)
+        assert [store.model(1, epoch).exists() for epoch in (1, 2, 3)] == [False, True, False]
+        assert [store.state(1, epoch).exists() for epoch in (1, 2, 3)] == [False, False, True]
+        store.clear(1, keep=3, best=2, running=False)
+        assert store.trials_with_states() == set()
+        assert store.model(1, 2).exists()
+
+
+def test_a_study_that_was_let_go_of_was_not_left(store: Store) -> None:
+    assert not store.was_left()
+    for _ in range(2):
+        with store.writing(), store.locked():
+            assert store.was_left()
+        assert not store.was_left()
+
+
+def test_a_search_is_the_same_in_both(store: Store, tmp_path: Path) -> None:
+    coordinate(store, 10)
+    coordinate(store, 14)  # gone on with
+    alone = coordinate(store_in(tmp_path, "alone"), 14)
+    place = store.database if hasattr(store, "database") else tmp_path  # type: ignore[attr-defined]
+    study = load_study(place, store.name)
+    assert story(study) == story(alone)
+    assert store.name in study_names(place)
+    assert store.trials_with_states() == set()
+    assert all(store.model(n, t.epochs).exists() for n, t in study.trials.items() if t.rungs)
+
+
+def test_a_reading_of_the_test_set_is_written_down_once_as_new(store: Store) -> None:
+    with store.writing(), store.locked():
+        assert store.count_readings() == 0
+    for model in ("a", "a", "b"):
+        open_test_set("digits", purpose="evaluate", model=model, ledger=store.readings)
+    told = [reading["purpose"] for reading in readings(store.readings)]
+    assert told == ["evaluate", "verify", "evaluate"]
+    assert distinct_readings(store.readings) == store.count_readings() == 2
+
+
+def test_a_study_that_is_not_there_is_named(place: Place) -> None:
+    assert find_study(place, "nowhere") is None
+    with pytest.raises(UsageError, match=r"There is no study 'nowhere' in .*: "):
+        load_study(place, "nowhere")
+
+
+def test_a_damaged_row_is_refused_by_its_number(server: Server) -> None:
+    database = Database(server.url)
+    coordinate(store_in(database, "damaged"), 2)
+    server.ask("UPDATE pennyweight_records SET line = replace(line, '\"share\":1', '\"share\":2')")
+    with pytest.raises(UsageError, match=rf"study damaged in {server.shown}:2: this line is da"):
+        load_study(database, "damaged")
+
+
+def test_a_row_is_the_line_that_a_file_would_have(server: Server, tmp_path: Path) -> None:
+    store = store_in(Database(server.url), "lines")
+    coordinate(store, 2)
+    rows = server.ask(
+        "SELECT line FROM pennyweight_records NATURAL JOIN pennyweight_studies "
+        "WHERE name = 'lines' ORDER BY number"
+    )
+    (tmp_path / "records.jsonl").write_text("".join(f"{line}\n" for (line,) in rows))
+    assert read_records(tmp_path / "records.jsonl") == store.read_records()
+
+
+def test_neither_database_nor_ledger_tells_its_password(server: Server) -> None:
+    database = Database(server.url)
+    for shown in (database, DatabaseLedger(database, "a"), store_in(database, "a").where):
+        assert "seen" not in f"{shown} {shown!r}"
+    assert "seen" not in " ".join(database.flags)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mysql://me:seen@host/db", "postgresql+psycopg2://me:seen@host/db", "seen", ""),
+        *("postgresql://me:a@seen@host/db", "postgresql://me:se/en@host/db"),
+        *("postgresql://me:seen@host:port/db", "postgresql://host/db?no=seen", "sqlite:///seen"),
+    ],
+)
+def test_what_is_no_database_is_refused_without_being_told(url: str) -> None:
+    with pytest.raises(UsageError, match="must be a URL such as") as caught:
+        Database(url)
+    assert "seen" not in str(caught.value)
+    assert "en@" not in str(caught.value)
+    assert caught.value.__cause__ is None
