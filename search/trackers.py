@@ -98,15 +98,14 @@ class MLflow:
         self._runs: dict[int, str] = {}
 
     def begin(self, trial: int, about: Mapping[str, Any]) -> None:
-        tag = "pennyweight.trial"
         before = self._client.search_runs(
-            [self._experiment], filter_string=f"tags.`{tag}` = '{trial}'", max_results=1
+            [self._experiment], filter_string=f"tags.trial = '{trial}'", max_results=1
         )
         if before:
             self._runs[trial] = before[0].info.run_id
             return
         run = self._client.create_run(
-            self._experiment, run_name=f"trial {trial}", tags={tag: str(trial)}
+            self._experiment, run_name=f"trial {trial}", tags={"trial": str(trial)}
         )
         self._runs[trial] = run.info.run_id
         for name, value in about.items():
