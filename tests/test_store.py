@@ -77,6 +77,19 @@ def test_files_are_whole_and_cleared_by_trial(store: Store) -> None:
             store.state(10, 2).read_bytes()
 
 
+def test_the_model_of_the_best_epoch_outlives_the_state_of_the_last(store: Store) -> None:
+    with store.writing(), store.locked():
+        for epoch in (1, 2, 3):
+            store.state(1, epoch).write(b"state")
+            store.model(1, epoch).write(b"model")
+        store.clear(1, keep=3, best=2, running=True)
+        assert [store.model(1, epoch).exists() for epoch in (1, 2, 3)] == [False, True, False]
+        assert [store.state(1, epoch).exists() for epoch in (1, 2, 3)] == [False, False, True]
+        store.clear(1, keep=3, best=2, running=False)
+        assert store.trials_with_states() == set()
+        assert store.model(1, 2).exists()
+
+
 def test_a_study_that_was_let_go_of_was_not_left(store: Store) -> None:
     for _ in range(2):
         with store.standing_by():
