@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import free_port
@@ -62,7 +63,8 @@ def test_tls_without_certificates_says_which_and_never_shows_a_key(tmp_path: Pat
     assert "set DASK_DISTRIBUTED__COMM__TLS__CA_FILE or" in said(ran)
     tls = "DASK_DISTRIBUTED__COMM__TLS__"
     secret = "-----BEGIN PRIVATE KEY-----QmFk"
-    given = {f"{tls}CA_FILE": "ca.pem", f"{tls}CLIENT__CERT": "me.pem", f"{tls}CLIENT__KEY": secret}
+    given: dict[str, Any] = {f"{tls}CA_FILE": "ca.pem", f"{tls}CLIENT__CERT": "me.pem"}
+    given[f"{tls}CLIENT__KEY"] = secret
     line = said(pennyweight(*search, cwd=tmp_path, **given))
     assert "cannot be used (FileNotFoundError)" in line
     ran = pennyweight(*search, "--debug", cwd=tmp_path, **given)

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ def _shown(place: Path) -> None:
     """All that is made of records alone, and what a search compares."""
     study = load_study(place / "runs", "small")
     ranked = rows(study)
-    as_json(study, ranked), as_csv(ranked), as_markdown(ranked)
+    for shown in (partial(as_json, study), as_csv, as_markdown):
+        shown(ranked)
     text = as_text(as_table(study, ranked))
     assert "\x1b" not in text
     settings = Settings(data="digits", budget=Budget())
