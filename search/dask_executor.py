@@ -166,7 +166,7 @@ class DaskExecutor(Executor):
     # On the client's event loop
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _relay(self, remote: Remote[Any], future: Future[Any]) -> None:
         """Hand what becomes of `remote` to `future`, once."""
@@ -198,6 +198,7 @@ class DaskExecutor(Executor):
 
     async def _first_look(self) -> None:
         """Admit the workers that are there; UsageError where one of them is not fit."""
+        self._loop = asyncio.get_running_loop()
         await self._look()
         await asyncio.gather(*self._asked.values())
         if self._refused:
@@ -240,7 +241,7 @@ class DaskExecutor(Executor):
         try:
             answers = await scheduler.broadcast(msg=ask, workers=[address])
             _check_versions(answers[address]["packages"])
-            await self._client.run(admit, self._terms, workers=[address])  # type: ignore[misc]
+            await self._client.run(admit, self._terms, workers=[address])
         except UsageError as error:
             self._refuse(key, f"The Dask worker at {address} {error}")
         except OSError:  # it left, and is asked again if it did not

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import cluster
@@ -85,7 +86,7 @@ def test_a_search_whose_scheduler_is_gone_stops_and_goes_on_anywhere(tmp_path: P
     flags = ["search", "--max-params", "60", "--max-epochs", "36", "--trials", str(TRIALS)]
     flags += ["--study", "real"]
     with cluster(tmp_path / "cluster", workers=1) as by_hand:
-        patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
+        patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
         search = start(*flags, "--executor", by_hand.executor, cwd=tmp_path, **patience)
         assert until(lambda: rungs(tmp_path) >= 2, 120)
         by_hand.processes[0].kill()
@@ -108,6 +109,7 @@ def test_an_adaptive_cluster_grows_from_nothing_for_a_search(tmp_path: Path) -> 
     script = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from distributed import LocalCluster
 
 if __name__ == "__main__":
@@ -173,14 +175,17 @@ def test_a_search_talks_tls_and_leaves_no_key_anywhere(tmp_path: Path) -> None:
     flags = ("--tls-ca-file", files["ca_file"], "--tls-cert", files["client_cert"])
     flags += ("--tls-key", files["client_key"])
     tls = "DASK_DISTRIBUTED__COMM__TLS__"
-    mine = {f"{tls}CA_FILE": files["ca_file"], f"{tls}CLIENT__CERT": files["client_cert"]}
+    mine: dict[str, Any] = {
+        f"{tls}CA_FILE": files["ca_file"],
+        f"{tls}CLIENT__CERT": files["client_cert"],
+    }
     mine[f"{tls}CLIENT__KEY"] = files["client_key"]
     with cluster(tmp_path / "cluster", 1, flags, protocol="tls") as by_hand:
         search = ["search", *SMALL[:4], "--trials", "2"]
         ran = pennyweight(*search, *on(by_hand.executor), cwd=tmp_path, **mine)
         assert ran.status == 0, ran.err
         plain = by_hand.executor.replace("tls", "tcp")
-        patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+        patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
         line = said(pennyweight(*search, "--seed", "1", *on(plain), cwd=tmp_path, **patience))
         assert "must name a Dask scheduler that answers" in line
     secret = (tmp_path / "client_key.pem").read_text().splitlines()[1].encode()
