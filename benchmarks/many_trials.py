@@ -115,7 +115,7 @@ def written(folder: StudyFolder, settings: Settings, trials: int) -> list[dict[s
             trials=trials,
             watch=lambda kind, fields: noted(kind, fields),
         )
-        spent, since = dict.fromkeys(kinds, 0.0), time.perf_counter()
+        spent, since = dict.fromkeys(kinds, 0.0), (time.perf_counter(), time.process_time())
 
         def noted(kind: str, fields: dict[str, Any]) -> None:
             nonlocal since
@@ -127,15 +127,16 @@ def written(folder: StudyFolder, settings: Settings, trials: int) -> list[dict[s
                 return
             total = {k: spent[k] + coordinator._seconds[k] for k in kinds}
             known = {k: sum(row[f"{k}_s"] * EVERY for row in rows) for k in kinds}
-            now = time.perf_counter()
-            row = {f"{k}_s": (total[k] - known[k]) / EVERY for k in kinds}
-            row |= {"trial": ended, "all_s": (now - since) / EVERY}
+            now = time.perf_counter(), time.process_time()
+            row = {f"{k}_s": (total[k] - known[k]) / EVERY for k in kinds} | {"trial": ended}
+            for name, begun, end in zip(("wall_s", "cpu_s"), since, now, strict=True):
+                row[name] = (end - begun) / EVERY
             row["mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
             rows.append(row)
             since = now
             print(
                 "trial {trial:>6}: ask {ask_s:.3f} s, tell {tell_s:.3f}, record {record_s:.3f}, "
-                "in all {all_s:.3f}; {mb:.0f} MB".format(**row),
+                "in all {wall_s:.3f}, of a core {cpu_s:.3f}; {mb:.0f} MB".format(**row),
                 flush=True,
             )
 

@@ -32,6 +32,7 @@ class SoleWriter(InMemoryStorage):
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
+        self._genes: dict[tuple[str, BaseDistribution], BaseDistribution] = {}  # that were read
         for study in self._database.get_all_studies():
             if study.study_name != name:
                 continue
@@ -40,7 +41,19 @@ class SoleWriter(InMemoryStorage):
             for key, value in study.system_attrs.items():
                 super().set_study_system_attr(here, key, value)
             for trial in self._database.get_all_trials(study._study_id, deepcopy=False):
-                self._trial_ids[super().create_new_trial(here, trial)] = trial._trial_id
+                self._trial_ids[self._taken_over(here, trial)] = trial._trial_id
+
+    def _taken_over(self, study: int, trial: FrozenTrial) -> int:
+        """The id here of a trial that was read; it shares its genes' distributions with the others.
+
+        Optuna would keep deep copies of the trial's own, which took half of the time to read it.
+        """
+        own, trial.distributions = trial.distributions, {}
+        here = super().create_new_trial(study, trial)
+        self._get_trial(here).distributions = {
+            name: self._genes.setdefault((name, genes), genes) for name, genes in own.items()
+        }
+        return here
 
     def close(self) -> None:
         """Close the database, so that it is one file again."""

@@ -90,3 +90,18 @@ def test_a_study_that_was_deleted_and_made_anew_begins_from_nothing(tmp_path: Pa
     study.add_trial(optuna.create_trial(value=0.5, params={"x": 0.1}, distributions={"x": SPACE}))
     assert on_disk(tmp_path) == [told(trial) for trial in study.trials]
     storage.close()
+
+
+def test_trials_that_are_read_share_the_distributions_of_their_genes(tmp_path: Path) -> None:
+    storage, study = opened(tmp_path)
+    for _ in range(2):
+        trial = study.ask()
+        trial._suggest("x", SPACE)
+        study.tell(trial, 0.5)
+    asked = [told(trial) for trial in study.trials]
+    storage.close()
+    storage, study = opened(tmp_path)
+    assert [told(trial) for trial in study.trials] == asked
+    first, second = (t.distributions for t in study.get_trials(deepcopy=False))
+    assert first["x"] is second["x"]
+    storage.close()
