@@ -7,15 +7,17 @@ is counted, compared, added or printed is checked here once, so that nobody else
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
+from pennyweight.arch.cost import Cost
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.study_records import STATES
 from pennyweight.train.precision import Precision
 
 Rule = Callable[[Any], bool]
 
-_COSTS = ("params", "deployed_params", "macs", "peak_activation_bytes", "weight_bytes")
+COSTS = tuple(field.name for field in fields(Cost))
 _LARGEST = 2**63  # of a number: larger ones are no floats
 
 
@@ -104,8 +106,7 @@ def _relabel(value: Any) -> bool:
 
 
 def _cost(value: Any) -> bool:
-    names = (*_COSTS, "receptive_field")
-    return isinstance(value, dict) and all(_count(value.get(name)) for name in names)
+    return isinstance(value, dict) and all(_count(value.get(name)) for name in COSTS)
 
 
 def _curve(value: Any) -> bool:
