@@ -64,7 +64,7 @@ _CROPS = "one picture in ten was its middle 22 pixels, scaled up"
 
 _VGG = "c32+r c32+rb m2 o0.25 c64+r c64+rb m2 o0.25 c128+r c128+rb o0.25 c128+rb o0.25"
 _VGG_RECIPE: Mapping[str, Any] = {**_ADAM, "rotation": 10.0, "scale": 0.1, "shift": 0.1}
-_VGG_LEFT_OUT = "early stopping, and keeping the best epoch's weights"
+_VGG_LEFT_OUT = "early stopping, and keeping the best epoch's weights: --patience 10 --keep best"
 
 _M3_WIDTHS = range(32, 177, 16)
 

@@ -115,8 +115,8 @@ def speed() -> Measure:
         for number in range(1 + ROUNDS):
             begun = time.perf_counter()
             plan = plan_epoch(count, RECIPE, 0, number)
-            state, loss = run.train_steps(state, traced, training, plan)
-            jax.block_until_ready((state, loss))
+            state, learned = run.train_steps(state, traced, training, plan)
+            jax.block_until_ready((state, learned))
             seconds.append(time.perf_counter() - begun)
         return {"pictures_s": count / statistics.median(seconds[1:])}
 

@@ -133,7 +133,7 @@ def _curves(data: str, candidate: Candidate, epochs: int) -> dict[str, list[dict
     curves: dict[str, list[dict[str, float]]] = {"averaged": [], "raw": []}
     for epoch in range(1, epochs + 1):
         plan = plans(tasks, 1, training, epoch)
-        state, loss = run.train_steps(state, traced, pictures.training, plan)
+        state, learned = run.train_steps(state, traced, pictures.training, plan)
         if not (is_scored(epoch) or epoch in rungs):
             continue
         for name, weights in (("averaged", state.average), ("raw", state.params)):
@@ -141,7 +141,7 @@ def _curves(data: str, candidate: Candidate, epochs: int) -> dict[str, list[dict
             log_loss = float(score.log_loss) if np.isfinite(score.log_loss) else 1e9
             accuracy = int(score.correct) / total
             curves[name].append({"epoch": epoch, "accuracy": accuracy, "log_loss": log_loss})
-        if not np.isfinite(loss):
+        if not np.isfinite(learned.loss):
             break
     return curves
 

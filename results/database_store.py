@@ -73,14 +73,17 @@ class StudyInDatabase(Store):
         names = self.query(query, self.name)
         return {int(name.removeprefix("states/").partition("-")[0]) for (name,) in names}
 
-    def clear(self, trial: int, *, keep: int, running: bool) -> None:
-        kept = [str(self.model(trial, keep)), *([str(self.state(trial, keep))] if running else [])]
+    def clear(self, trial: int, *, keep: int, running: bool, best: int | None = None) -> None:
+        kept = [str(self.model(trial, keep if best is None else best))]
+        kept += [str(self.state(trial, keep))] if running else []
         statement = (
             "DELETE FROM pennyweight_files WHERE study = %s AND name ~ %s AND name <> ALL(%s)"
         )
         self.held.write(statement, [self.held.study, f"^(models|states)/{trial:06d}-", kept])
 
     def was_left(self) -> bool:
+        if self._hold:
+            return self._hold.was_left
         query = "SELECT FROM pennyweight_studies WHERE name = %s AND holder IS NOT NULL"
         return bool(self.query(query, self.name))
 

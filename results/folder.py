@@ -116,11 +116,11 @@ class StudyFolder(Store):
         paths = (self.path / "states").glob("*-*.safetensors")
         return {int(path.name.partition("-")[0]) for path in paths}
 
-    def clear(self, trial: int, *, keep: int, running: bool) -> None:
-        for kind in ("models", "states"):  # states last: they tell that there is still to clear up
+    def clear(self, trial: int, *, keep: int, running: bool, best: int | None = None) -> None:
+        kept = {"models": keep if best is None else best, "states": keep if running else None}
+        for kind, epoch in kept.items():  # states last: they tell that there is still to clear up
             for path in (self.path / kind).glob(f"{trial:06d}-*.safetensors"):
-                kept = path.stem == f"{trial:06d}-{keep:04d}"
-                if not kept or (kind == "states" and not running):
+                if epoch is None or path.stem != f"{trial:06d}-{epoch:04d}":
                     path.unlink(missing_ok=True)
 
     @contextlib.contextmanager

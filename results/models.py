@@ -37,10 +37,10 @@ class Model:
 
     @property
     def weights(self) -> StoredFile:
-        """Its weights, as the last epoch left them."""
+        """Its weights, as the last epoch left them, or the one that was kept."""
         if self.confirmed:
             return self.store.fresh_model(self.trial.trial, self.seed)
-        return self.store.model(self.trial.trial, self.trial.epochs)
+        return self.store.model(self.trial.trial, self.trial.kept_epoch)
 
     def read_weights(self) -> bytes:
         """The content of that file; UsageError where it is none that could be."""
@@ -192,7 +192,7 @@ def _facts(model: Model, dataset: Dataset, learned: np.ndarray, command: Sequenc
         whole=model.whole,
         look=look_of(learned),
         confirmed=model.confirmed,
-        epochs=epochs if model.confirmed else trial.epochs,
+        epochs=epochs if model.confirmed else trial.kept_epoch,
         ended="complete" if model.confirmed else trial.state,
         genome=trial.genome,
         val_accuracy=None if model.whole else correct / total,

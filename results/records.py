@@ -38,7 +38,8 @@ FIELDS: dict[str, frozenset[str]] = {
     # lanes: how many candidates of a group trained side by side on `device` from here on;
     # pictures_per_s: what was measured, {number of lanes: training pictures a second}
     "lanes": frozenset({"device", "lanes", "pictures_per_s"}),
-    # curve: of scored epochs since the rung before {epoch, train_loss, val_accuracy, val_log_loss}
+    # curve: of scored epochs since the rung before {epoch, train_loss, val_accuracy, val_log_loss,
+    # train_accuracy}, the last of which older records lack
     "rung": frozenset({"trial", "epoch", "curve", "val_correct", "val_total", "seconds", "worker"}),
     "end": frozenset({"trial", "state", "reason"}),
     # a trial's candidate trained again from a fresh seed, to the end, by `confirm`
@@ -163,7 +164,7 @@ def decode_record(line: bytes, where: str, number: int) -> dict[str, Any]:
     content = line[:-_SEAL_BYTES] + b"}"
     is_whole = line[-_SEAL_BYTES:] == _SEAL % zlib.crc32(content)
     try:
-        record = json.loads(content if is_whole else line)
+        record = json.loads((content if is_whole else line).decode())  # of bytes, it would guess
         version = record.get("version", VERSION)
     except (ValueError, AttributeError, RecursionError):  # no JSON, or no object
         is_whole, record, version = False, {}, None

@@ -107,6 +107,8 @@ def _training(report: Report) -> list[str]:
     command += ["--recipe", "recipe.json", "--seed", str(trial.seed)]
     command += ["--max-epochs", str(study.budget["max_epochs"] or trial.epochs)]
     command += [] if study.precision == PRECISION else ["--precision", study.precision]
+    for name, value in study.stopping.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
     return command + (["--whole"] if study.whole else [])
 
 

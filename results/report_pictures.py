@@ -11,7 +11,7 @@ from pennyweight.results.figures import confusion_figure, pictures_figure
 from pennyweight.results.report import MOST_CURVES, MOST_GENES, MOST_MISTAKES, Missing, Report
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
 from pennyweight.results.size_picture import accuracy_axis, draw_size
-from pennyweight.results.study_records import STATES, State
+from pennyweight.results.study_records import STATES, State, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,12 +71,27 @@ def _curves(axes: Axes, report: Report) -> bool:
         errors = [error(point.val_accuracy or 0, report.val_pictures) for point in points]
         if points:
             axes.plot(epochs, errors, marker=".", **line)
+        if row.trial == best:
+            _in_training(axes, trial, report.val_pictures)
     if not axes.lines:
         return False
     axes.set_xlabel("epoch")
     accuracy_axis(axes, "validation accuracy, %")
     axes.legend(frameon=False, fontsize="small")
     return True
+
+
+def _in_training(axes: Axes, best: TrialRecord, pictures: int) -> None:
+    """The training accuracy of the best network, where the records tell it."""
+    points = [point for point in best.curve if point.train_accuracy is not None]
+    if points:
+        axes.plot(
+            [point.epoch for point in points],
+            [error(point.train_accuracy or 0, pictures) for point in points],
+            color=FRONT_COLOUR,
+            linestyle=":",
+            label="the same, in training",
+        )
 
 
 def _trials(axes: Axes, report: Report) -> bool:

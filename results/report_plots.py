@@ -53,7 +53,10 @@ def _checked(traces: list[dict[str, Any]], layout: dict[str, Any]) -> dict[str, 
 
 
 def _curves(report: Report) -> Figure:
-    """Validation accuracy by epoch, of the best trials; the best one stands out."""
+    """Validation accuracy by epoch, of the best trials; the best one stands out.
+
+    Its training accuracy is beside it, where the records tell it.
+    """
     best = None if isinstance(report.best, Missing) else report.best.trial
     trials = [report.study.trials[row.trial] for row in report.rows]
     trials = [trial for trial in trials if trial.curve][:MOST_CURVES]
@@ -66,12 +69,33 @@ def _curves(report: Report) -> Figure:
         line = {"line": {"width": 3, "color": FRONT_COLOUR}, "marker": {"size": 6}, "opacity": 1}
         name = {"name": f"the best, trial {best.trial}"}
         traces.append({**_joined(best.state, [best], report.val_pictures), **line, **name})
+        traces += _in_training(best, report.val_pictures)
     if not traces:
         return [], {}
     return traces, {
         "xaxis": _epochs(report.study),
         "yaxis": accuracy_axis(traces, "validation accuracy, %"),
     }
+
+
+def _in_training(best: TrialRecord, pictures: int) -> list[dict[str, Any]]:
+    points = [point for point in best.curve if point.train_accuracy is not None]
+    if not points:
+        return []
+    accuracies = [point.train_accuracy or 0 for point in points]
+    told = zip(points, accuracies, strict=True)
+    return [
+        {
+            "name": "the same, in training",
+            "mode": "lines+markers",
+            "line": {"width": 1.5, "color": FRONT_COLOUR, "dash": "dot"},
+            "marker": {"size": 4},
+            "x": [point.epoch for point in points],
+            "y": [error(accuracy, pictures) for accuracy in accuracies],
+            "hovertext": [f"epoch {p.epoch}<br>{accuracy:.2%} in training" for p, accuracy in told],
+            "hoverinfo": "text",
+        }
+    ]
 
 
 def _epochs(study: StudyRecords) -> dict[str, Any]:

@@ -110,12 +110,15 @@ class Store(ABC):
         """The trials that run, and those whose coordinator was killed before it cleared up."""
 
     @abstractmethod
-    def clear(self, trial: int, *, keep: int, running: bool) -> None:
-        """Remove the trial's files of other epochs than `keep`, and its state unless it runs on."""
+    def clear(self, trial: int, *, keep: int, running: bool, best: int | None = None) -> None:
+        """Remove the trial's files of other epochs than `keep`, and its state unless it runs on.
+
+        The model that is kept is that of the epoch `best`, where there is such a one.
+        """
 
     @abstractmethod
     def was_left(self) -> bool:
-        """Whether a coordinator holds it, or was killed while it did."""
+        """Whether the coordinator before was killed, so that Optuna may lack the last it did."""
 
     @abstractmethod
     def standing_by(self) -> AbstractContextManager[None]:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
@@ -67,14 +68,16 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     for record in by_kind["end"]:
         ends.setdefault(record["trial"], record)
     trials: dict[int, TrialRecord] = {}
-    frames: dict[int, str | None] = {}
+    frames: dict[int, str] = {}
     for record in by_kind["group"]:
-        frames = dict.fromkeys(record["trials"], record["frame"]) | frames
+        for number in record["trials"]:
+            frames.setdefault(number, record["frame"])
+    study = by_kind["study"][0]
+    keeps_best = study["settings"].get("stopping", {}).get("keep") == "best"
     for record in by_kind["trial"]:
         number = record["trial"]
         trial = _trial(record, rungs[number], ends.get(number), frames.get(number))
-        trials.setdefault(number, trial)
-    study = by_kind["study"][0]
+        trials.setdefault(number, replace(trial, keeps_best=keeps_best) if keeps_best else trial)
     return StudyRecords(
         **{name: study[name] for name in FIELDS["study"] - {"version"}},
         sessions=tuple(by_kind["session"]),
@@ -109,7 +112,11 @@ def _fresh_runs(
 def _rung(record: Mapping[str, Any]) -> Rung:
     curve = tuple(
         CurvePoint(
-            point["epoch"], point["train_loss"], point["val_accuracy"], point["val_log_loss"]
+            point["epoch"],
+            point["train_loss"],
+            point["val_accuracy"],
+            point["val_log_loss"],
+            point.get("train_accuracy"),
         )
         for point in record["curve"]
     )

@@ -18,7 +18,10 @@ _LEAST = 1e-4  # of an error that is drawn: a logarithmic axis has no 0
 
 
 def curves_figure(study: StudyRecords) -> Figure:
-    """Validation accuracy and training loss by epoch, of each trial; the best one's in blue."""
+    """Validation accuracy and training loss by epoch, of each trial; the best one's in blue.
+
+    Its training accuracy is dotted, where the records tell it.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -33,6 +36,12 @@ def curves_figure(study: StudyRecords) -> Figure:
         for axes, curve in ((accuracy, scored), (loss, losses)):
             colour, marker = (_BEST, ".") if row.rank == 1 else (_OTHER, "")
             axes.plot(*_columns(curve), color=colour, marker=marker)
+        learned = [
+            (p.epoch, _error(p.train_accuracy)) for p in points if p.train_accuracy is not None
+        ]
+        if row.rank == 1 and learned:
+            accuracy.plot(*_columns(learned), color=_BEST, linestyle=":", label="in training")
+            accuracy.legend(frameon=False, fontsize="small")
         if row.rank == 1 and losses:  # others may be millions when they diverge
             highest = max(value for _, value in losses)
             loss.set_ylim(top=min(loss.get_ylim()[1], 3 * highest))

@@ -24,6 +24,7 @@ class CurvePoint(NamedTuple):
     train_loss: float | None
     val_accuracy: float | None  # fraction
     val_log_loss: float | None
+    train_accuracy: float | None = None  # the running one; not told of in older records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class TrialRecord:
     state: State
     reason: str | None  # why it ended so
     frame: str | None = None  # notation of what its group is padded to; None outside of a group
+    keeps_best: bool = False  # the weights of the most accurate rung, not of the last one
 
     @property
     def epochs(self) -> int:
@@ -69,25 +71,39 @@ class TrialRecord:
         return self.rungs[-1].epoch if self.rungs else 0
 
     @property
+    def kept(self) -> Rung | None:
+        """The rung whose weights are the trial's; None before the first."""
+        if not self.rungs:
+            return None
+        if not self.keeps_best:
+            return self.rungs[-1]
+        return max(self.rungs, key=lambda rung: (not rung.diverged, rung.val_correct or 0))
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights are the trial's."""
+        return self.kept.epoch if self.kept else 0
+
+    @property
     def val_correct(self) -> int | None:
-        """Validation pictures classified rightly at the last rung; None before the first."""
-        return self.rungs[-1].val_correct if self.rungs else None
+        """Validation pictures that its weights classify rightly; None before the first rung."""
+        return self.kept.val_correct if self.kept else None
 
     @property
     def val_total(self) -> int | None:
-        """Validation pictures looked at in the last rung; None before the first."""
-        return self.rungs[-1].val_total if self.rungs else None
+        """Validation pictures looked at; None before the first rung."""
+        return self.kept.val_total if self.kept else None
 
     @property
     def val_accuracy(self) -> float | None:
-        """The last rung's, as a fraction; None before the first."""
+        """Of its weights, as a fraction; None before the first rung."""
         correct, total = self.val_correct, self.val_total
         return None if correct is None or not total else correct / total
 
     @property
     def val_log_loss(self) -> float | None:
-        """The last epoch's; None before the first rung, and where it was not finite."""
-        curve = self.rungs[-1].curve if self.rungs else ()
+        """Of its weights; None before the first rung, and where it was not finite."""
+        curve = self.kept.curve if self.kept else ()
         return curve[-1].val_log_loss if curve else None
 
     @property
@@ -182,6 +198,14 @@ class StudyRecords:
     def whole(self) -> bool:
         """Whether its one network was trained on the validation pictures too."""
         return self.settings.get("whole", False)
+
+    @property
+    def stopping(self) -> Mapping[str, Any]:
+        """What validation pictures decided in training its one network: `train.stopping`'s fields.
+
+        Empty for a training to the epoch limit whose last weights are its own.
+        """
+        return self.settings.get("stopping", {})
 
     @property
     def relabel(self) -> Mapping[str, Any] | None:

@@ -108,6 +108,8 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         count, file = study.relabel["corrections"], study.relabel["corrections_file"]
         of = "a training picture was" if count == 1 else f"{count:,} training pictures was"
         yield f"The label of {of} corrected, as {file} says."
+    if study.stopping:
+        yield from _stopped(study)
     failed = [trial for trial in study.trials.values() if trial.state == "failed"]
     if failed:
         reason = visible(" ".join((failed[0].reason or "no reason recorded").split()))
@@ -125,6 +127,18 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         "of validation pictures it was trained on too" if study.whole else "validation accuracies"
     )
     yield f"Accuracies are {kind}{_test_set(test_readings)}."
+
+
+def _stopped(study: StudyRecords) -> Iterator[str]:
+    """What validation pictures decided in training a study's one network."""
+    for trial in study.trials.values():
+        if trial.state == "complete" and trial.reason:
+            yield f"It ended early: {trial.reason}."
+        if trial.keeps_best and trial.rungs:
+            yield (
+                f"Its weights are those of epoch {trial.kept_epoch}, the best on these very "
+                "pictures: expect a little less of them on others."
+            )
 
 
 def _of_baselines(known: Sequence[Baseline]) -> Iterator[str]:

@@ -24,8 +24,10 @@ from pennyweight.search.units import (
     Flag,
     Group,
     Patience,
+    Repeated,
     Runs,
     Seed,
+    Share,
     Size,
     Sizes,
     Storage,
@@ -33,6 +35,7 @@ from pennyweight.search.units import (
 )
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision
+from pennyweight.train.stopping import Keep
 
 
 def search(
@@ -58,6 +61,7 @@ def search(
     after: After = (),
     refine: str | None = None,
     relabel: Path | None = None,
+    track: Repeated = (),
     dry_run: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -109,6 +113,8 @@ def search(
     relabel
         A CSV file that corrects labels of training pictures, never of the test set: what `evaluate
         --mistakes` wrote, its column `correction` filled in.
+    track
+        Tell it live: tensorboard:FOLDER, mlflow:URI or wandb:PROJECT. It may be repeated.
     dry_run
         Show what the space holds under this budget, and search nothing.
     json
@@ -148,7 +154,13 @@ def search(
         shown = preview(plan, workers)
         print(json_format.dumps(shown.to_json(), indent=2) if json else shown.to_text())
         return
-    found = plan.run(workers=workers, timeout_s=timeout, rung_timeout_s=rung_timeout, progress=True)
+    found = plan.run(
+        workers=workers,
+        timeout_s=timeout,
+        rung_timeout_s=rung_timeout,
+        progress=True,
+        track=track,
+    )
     show_leaderboard(found.study, found.rows, plan.store, json=json, top=None if json else 10)
     if json:
         return
@@ -171,6 +183,10 @@ def train(
     seed: Seed | None = None,
     precision: Precision | None = None,
     whole: Flag = False,
+    patience: Count | None = None,
+    keep: Keep | None = None,
+    target_accuracy: Share | None = None,
+    track: Repeated = (),
     test: Flag = False,
     study: str | None = None,
     runs: Runs = Path("runs"),
@@ -204,6 +220,16 @@ def train(
         nothing says otherwise.
     whole
         Train on the validation pictures too, as for a network that was chosen already.
+    patience
+        End the training after so many epochs in a row without a better accuracy on validation
+        pictures.
+    keep
+        Whose epoch's weights are kept: the `last` one's, or the `best` one's on validation
+        pictures; the last one's if nothing says otherwise.
+    target_accuracy
+        End the training where it reaches this accuracy on validation pictures, such as 99%.
+    track
+        Tell it live, as for `search`.
     test
         Measure the result on the test set too, which is written down.
     study
@@ -225,12 +251,19 @@ def train(
         seed=seed,
         precision=precision,
         whole=whole,
+        patience=patience,
+        keep=keep,
+        target_accuracy=target_accuracy,
+        track=track,
         study=study,
         runs=place,
         command=command_line(),
     )
     from pennyweight.results.leaderboard import rows
+    from pennyweight.train.data import check_test_set
 
+    if test:
+        check_test_set(training.data)
     records = training.run()
     measured = None
     if test:
@@ -240,6 +273,10 @@ def train(
         row = vars(rows(records)[0]) | {"study": training.name, "precision": training.precision}
         row |= {"whole": training.whole}
         row |= {"start": training.start.to_json()} if training.start else {}
+        row |= {"stopping": training.stopping.to_json()} if training.stopping else {}
+        row |= {"curve": [point._asdict() for point in records.trials[0].curve]}
+        row |= {"data": records.data, "recipe": dict(records.trials[0].recipe)}
+        row |= {"command": list(records.command), "versions": dict(records.versions)}
         if measured:
             row |= {"test_accuracy": measured.accuracy, "test_total": measured.total}
         print(json_format.dumps(row, indent=2))

@@ -37,6 +37,7 @@ from pennyweight.search.recording import (
     task_again,
     versions,
 )
+from pennyweight.train.data import check_test_set
 from pennyweight.train.evaluate import Evaluation, measure_on_test
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
@@ -88,6 +89,7 @@ class Confirmation:
         """
         refuse_nested()
         known = load_study(self.runs, self.study)
+        _check_repeatable(known)
         entrants = self._entrants(known)
         engine = Engine.of(executor)
         where = engine.device(device)
@@ -221,6 +223,16 @@ def _train(
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)
         watch("fresh", fields)
+
+
+def _check_repeatable(known: StudyRecords) -> None:
+    check_test_set(known.data)
+    if known.stopping:
+        raise UsageError(
+            f"confirm trains to the epoch limit and keeps the last weights, but {known.study} let "
+            "validation pictures decide when to stop or what to keep: train it without --patience, "
+            "--keep and --target-accuracy."
+        )
 
 
 def _start_of(known: StudyRecords, store: Store) -> bytes | None:

@@ -36,6 +36,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
+from pennyweight.search.tracking import check_trackers, tracked
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
@@ -136,6 +137,7 @@ def search(
     after: Sequence[str] = (),
     relabel: str | Path | None = None,
     refine: str | None = None,
+    track: Sequence[str] = (),
     progress: bool = True,
 ) -> Found:
     """Search for the most accurate small networks within a budget; resume the study if it exists.
@@ -155,6 +157,7 @@ def search(
     With `storage`, such as "postgresql+psycopg://USER@HOST/DATABASE", the study is kept in that
     database; while another coordinator runs it, this one stands by and takes over when that ends.
     `relabel` is a CSV file that corrects labels of training pictures, never of the test set.
+    `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     With the `precision` "bfloat16", matrix products take rounded values; sums, weights and
     everything else stay float32.
 
@@ -187,7 +190,11 @@ def search(
         executor=executor,
     )
     return plan.run(
-        workers=workers, timeout_s=timeout_s, rung_timeout_s=rung_timeout_s, progress=progress
+        workers=workers,
+        timeout_s=timeout_s,
+        rung_timeout_s=rung_timeout_s,
+        progress=progress,
+        track=track,
     )
 
 
@@ -349,8 +356,10 @@ class Plan:
         timeout_s: float | None,
         rung_timeout_s: float | None = None,
         progress: bool,
+        track: Sequence[str] = (),
     ) -> Found:
         """Search until `trials` have come to their end, or for `timeout_s` seconds."""
+        check_trackers(track)
         if rung_timeout_s is not None and not rung_timeout_s > 0:
             raise UsageError(f"--rung-timeout must be above 0 s, but got {rung_timeout_s:g} s.")
         if timeout_s is not None and not timeout_s > 0:  # NaN included
@@ -364,7 +373,7 @@ class Plan:
             # A killed coordinator may not have told Optuna of the last trial, though all have ended
             killed = self.store.was_left()
             if known is None or killed or _unfinished(known, self.trials):
-                self._run(known, workers, deadline, rung_timeout_s, progress)
+                self._run(known, workers, deadline, rung_timeout_s, progress, track)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
     def _run(
@@ -374,6 +383,7 @@ class Plan:
         deadline: float | None,
         rung_timeout_s: float | None,
         progress: bool,
+        track: Sequence[str],
     ) -> None:
         from pennyweight.search.sampling import make_sampler
         from pennyweight.search.side_by_side import check_device
@@ -397,7 +407,7 @@ class Plan:
             known = self.known or self._begin(records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
             shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
-            with shown as watch:
+            with shown as watch, tracked(watch, track, self.name, known) as note:
                 Coordinator(
                     store=self.store,
                     settings=settings,
@@ -405,7 +415,7 @@ class Plan:
                     executor=executor,
                     slots=lambda: executor.workers,
                     trials=self.trials,
-                    watch=watch,
+                    watch=note,
                     deadline=deadline,
                     side_by_side=self.device.accelerates,
                     rung_timeout_s=rung_timeout_s,

@@ -47,6 +47,7 @@ def rung_record(trial: int, outcome: Outcome) -> dict[str, Any]:
                 "train_loss": point.train_loss,
                 "val_accuracy": point.val_accuracy,
                 "val_log_loss": point.val_log_loss,
+                "train_accuracy": point.train_accuracy,
             }
             for point in outcome.curve
         ],

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
-from pennyweight.arch.cost import cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.models import load_data_of
 from pennyweight.results.places import Place, place_of, store_in
-from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.arguments import Named, first_given
 from pennyweight.search.launch import Found
-from pennyweight.search.progress import Watcher, load_shown, watching
-from pennyweight.search.recording import (
-    rung_record,
-    study_record,
-    task_again,
-    versions,
-)
-from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name, relabelling
+from pennyweight.search.progress import load_shown
+from pennyweight.search.recording import study_record, task_again
+from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
+from pennyweight.search.single_records import differences_from, settings_of
+from pennyweight.search.single_run import go_on
 from pennyweight.search.starting import Start, what_to_train
+from pennyweight.search.tracking import check_trackers
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
-from pennyweight.train.rung import Task, train_rung, warm_up
+from pennyweight.train.stopping import Keep, Stopping
 
 if TYPE_CHECKING:
     from pennyweight.train.evaluate import Evaluation
@@ -55,6 +49,8 @@ class Training:
     whole: bool = False  # on the validation pictures too
     data_fingerprint: str | None = None  # that the data must have
     start: Start | None = None  # what it starts from instead of random weights
+    stopping: Stopping = field(default_factory=Stopping)
+    track: tuple[str, ...] = ()  # where it is told live: see `tracking.py`
 
     def __post_init__(self) -> None:
         from pennyweight.train.data import describe
@@ -62,6 +58,7 @@ class Training:
         check_name(self.name)
         Budget(max_epochs=self.epochs)
         check_precision(self.precision)
+        check_trackers(self.track)
         info = describe(self.data)
         architecture = self.candidate.architecture
         here = (architecture.input_shape, architecture.classes)
@@ -71,11 +68,17 @@ class Training:
                 f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the "
                 f"architecture takes {'x'.join(map(str, here[0]))} in {here[1]}: use other data."
             )
-        batch = self.candidate.recipe.batch_size
-        if info.train_examples * 4 // 5 < batch:
+        step = self.candidate.recipe.step_size
+        if info.train_examples * 4 // 5 < step:
+            times = " times `accumulation`" if self.candidate.recipe.accumulation > 1 else ""
             raise UsageError(
-                f"`batch_size` of the recipe must be at most the training split of {self.data} "
-                f"(of {info.train_examples} pictures in all), but got {batch}."
+                f"`batch_size`{times} of the recipe must be at most the training split of "
+                f"{self.data} (of {info.train_examples} pictures in all), but got {step}."
+            )
+        if self.whole and self.stopping:
+            raise UsageError(
+                "--whole trains on the validation pictures too, and then they can decide nothing: "
+                "leave out --patience, --keep and --target-accuracy."
             )
 
     @classmethod
@@ -94,9 +97,14 @@ class Training:
         study: str | None,
         runs: Place,
         command: list[str],
+        patience: int | None = None,
+        keep: Keep | None = None,
+        target_accuracy: float | None = None,
+        track: Sequence[str] = (),
     ) -> Training:
         """What is not given is as the record says that `named` is from, or as usual."""
         whole = whole or named.whole
+        given = {"patience": patience, "keep": keep, "target_accuracy": target_accuracy}
         precision = first_given(precision, named.precision, PRECISION)
         seed = first_given(seed, named.seed, 0)
         if not 0 <= seed < 2**31:
@@ -121,6 +129,8 @@ class Training:
             whole=whole,
             data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
             start=start,
+            stopping=Stopping.of(given),
+            track=tuple(track),
         )
 
     def run(self, *, progress: bool = True) -> StudyRecords:
@@ -142,9 +152,9 @@ class Training:
                 if known is None:
                     if self.start:
                         store.start.write(self.start.weights)
-                    described = self._settings(), dataset.fingerprint, self.command
+                    described = settings_of(self), dataset.fingerprint, self.command
                     records.append("study", **study_record(self.name, *described))
-                self._go_on(store, records, known, progress)
+                go_on(self, store, records, known, progress)
         return load_study(self.runs, self.name)
 
     def _known(self) -> StudyRecords | None:
@@ -152,128 +162,12 @@ class Training:
         known = find_study(self.runs, self.name)
         if known is None:
             return None
-        if differences := self._differences(known):
+        if differences := differences_from(self, known):
             raise UsageError(
                 f"Study {self.name} exists and is not this training ({'; '.join(differences)}): "
                 "repeat that one, or choose another --study."
             )
         return known
-
-    def _go_on(
-        self, store: Store, records: Records, known: StudyRecords | None, progress: bool
-    ) -> None:
-        started = time.monotonic()
-        trial = known.trials.get(0) if known else None
-        if trial is None:
-            records.append("trial", **self._asked())
-        elif trial.state != "running":
-            return
-        records.append(
-            "session", started=time.time(), workers=1, versions=versions(), pid=os.getpid()
-        )
-        start = trial.epochs if trial else 0
-        diverged = trial is not None and bool(trial.rungs) and trial.rungs[-1].diverged
-        if start and not diverged and not store.state(0, start).exists():
-            start = 0  # a lost state is trained again; what is recorded twice counts once
-        known = load_study(self.runs, self.name)  # with its trial
-        shown = watching(self.epochs, start, unit="epochs", known=known, show=progress)
-        try:
-            with shown as watch:
-                warm_up(self.data, self.candidate.seed, self.whole)
-                self._train(store, records, start, diverged, watch)
-        finally:
-            records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
-
-    def _settings(self) -> dict[str, Any]:
-        budget = Budget(max_params=cost(self.candidate.architecture).params, max_epochs=self.epochs)
-        usual = {"data": self.data, "budget": asdict(budget), "seed": self.candidate.seed}
-        usual |= {} if self.precision == PRECISION else {"precision": self.precision}
-        usual |= {"whole": True} if self.whole else {}
-        usual |= relabelling(self.data)
-        return usual | ({"start": self.start.to_json()} if self.start else {})
-
-    def _asked(self) -> dict[str, Any]:
-        architecture = self.candidate.architecture
-        return {
-            "trial": 0,
-            "proposer": "user",
-            "share": 1.0,
-            "genome": {},
-            "architecture": architecture.to_json(),
-            "notation": architecture.notation,
-            "fingerprint": architecture.fingerprint,
-            "recipe": self.candidate.recipe.to_json(),
-            "seed": self.candidate.seed,
-            "cost": cost(architecture).to_json(),
-        }
-
-    def _train(
-        self, store: Store, records: Records, epoch: int, diverged: bool, watch: Watcher
-    ) -> None:
-        while epoch < self.epochs and not diverged:
-            state = store.state(0, epoch).read_bytes() if epoch else None
-            outcome = train_rung(
-                Task(
-                    source=self.data,
-                    split_seed=self.candidate.seed,
-                    candidate=self.candidate,
-                    epochs=self.epochs,
-                    from_epoch=epoch,
-                    to_epoch=epoch + 1,
-                    state=state,
-                    precision=self.precision,
-                    whole=self.whole,
-                    start=self.start.weights if self.start else None,
-                )
-            )
-            epoch += 1
-            store.state(0, epoch).write(outcome.state)
-            store.model(0, epoch).write(outcome.model)
-            fields = rung_record(0, outcome)
-            records.append("rung", **fields)
-            watch("rung", fields)
-            store.clear(0, keep=epoch, running=True)
-            diverged = outcome.curve[-1].diverged
-        end = {
-            "trial": 0,
-            "state": "diverged" if diverged else "complete",
-            "reason": "its loss was not finite" if diverged else None,
-        }
-        records.append("end", **end)
-        watch("end", end)
-        store.clear(0, keep=epoch, running=False)
-
-    def _differences(self, known: StudyRecords) -> list[str]:
-        """How the recorded training differs from this one, a clause each."""
-        if "sampler" in known.settings:
-            return ["it is a search"]
-        here = {"data": self.data, "max_epochs": self.epochs, "seed": self.candidate.seed}
-        started = self.start.to_json() if self.start else None
-        here |= {"precision": self.precision, "whole": self.whole, "start": _told(started)}
-        here |= relabelling(self.data).get("relabel", {})
-        there = {
-            "data": known.data,
-            "max_epochs": known.budget["max_epochs"],
-            "seed": known.settings["seed"],
-            "precision": known.precision,
-            "whole": known.whole,
-            "start": _told(known.start),
-            **known.settings.get("relabel", {}),
-        }
-        if trial := known.trials.get(0):
-            here |= {"network": self.candidate.architecture.notation}
-            here |= self.candidate.recipe.to_json()
-            there |= {"network": trial.notation} | dict(trial.recipe)
-        return [
-            f"{name} is {there.get(name)} there and {here.get(name)} here"
-            for name in here | there
-            if here.get(name) != there.get(name)
-        ]
-
-
-def _told(start: Mapping[str, Any] | None) -> str:
-    """What a training started from: the same weights may have had another name."""
-    return f"the weights {start['identity']}" if start else "random weights"
 
 
 def train(
@@ -287,6 +181,10 @@ def train(
     seed: int | None = None,
     precision: Precision | None = None,
     whole: bool = False,
+    patience: int | None = None,
+    keep: Keep | None = None,
+    target_accuracy: float | None = None,
+    track: Sequence[str] = (),
     study: str | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
@@ -298,6 +196,10 @@ def train(
     recipe, epochs and seed then hold where nothing else is given. Instead of it, `start` is a
     trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts.
     `relabel` is a CSV file that corrects labels of training pictures.
+    The training ends before `max_epochs` after `patience` epochs without a better accuracy on
+    validation pictures, or where it reaches `target_accuracy`, a share. With `keep` "best" the most
+    accurate epoch's weights are its own, otherwise the last one's.
+    `track` names where it is told live: "tensorboard:FOLDER", "mlflow:URI", "wandb:PROJECT".
     Raises UsageError for anything that cannot be.
     """
     place = place_of(Path(runs), storage)
@@ -311,6 +213,10 @@ def train(
         seed=seed,
         precision=precision,
         whole=whole,
+        patience=patience,
+        keep=keep,
+        target_accuracy=target_accuracy,
+        track=track,
         study=study,
         runs=place,
         command=["python"],
@@ -326,5 +232,5 @@ def measure_trained(runs: Place, name: str) -> Evaluation:
     load_data_of(study)  # refused where they have changed
     trial = study.trials[0]
     task = task_again(study, trial, trial.seed, whole=study.whole)
-    weights = store.model(0, trial.epochs).read_bytes()
+    weights = store.model(0, trial.kept_epoch).read_bytes()
     return measure_on_test(task, weights, purpose="evaluate", ledger=store.readings)

@@ -10,19 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.trial import Trial
-
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.arch.notation import parse
 from pennyweight.results.store import Records, Store
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
-from pennyweight.search.decode import decode
+from pennyweight.search.asking import Asking
 from pennyweight.search.flights import Flight, Group, framed
-from pennyweight.search.genome import Genome, Value
-from pennyweight.search.proposals import Proposals
 from pennyweight.search.recording import (
     identity,
     recorded_candidate,
@@ -36,7 +31,6 @@ from pennyweight.train.data import DataInfo
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, out_of_memory, train_rungs
 
-MOST_DRAWS = 8  # of one trial, to find a network that was not asked before
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
 MOST_ATTEMPTS = 3  # at one rung, when workers die of it
 MOST_FAILURES = 5  # in a row, before the search stops
@@ -70,11 +64,9 @@ class Coordinator:
     _measured: Sequence[Mapping[str, Any]] = ()  # records of how many trials at a time are best
     _lanes: int | None = None  # how many that is here, once it is known
     _seen: Counter[str] = field(default_factory=Counter)  # candidates by what they are
-    _networks: set[str] = field(default_factory=set)  # fingerprints
     _flying: dict[Future[list[Outcome]], Group] = field(default_factory=dict)
     _begun: list[Flight] = field(default_factory=list)  # of the group that is being asked
     _ready: deque[list[Flight]] = field(default_factory=deque)  # groups that no worker has yet
-    _leader: Mapping[str, Value] | None = None  # genome of the trial that leads it
     _seconds: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
     _next: int = 0  # number of a trial; above `_asked` where a record was damaged and deleted
@@ -94,6 +86,7 @@ class Coordinator:
         """
         self._records, self._measured = records, known.lanes
         self._study = repair.study_in_line(self.store, self.settings, known)
+        self._asking = Asking(self._study, self.settings, self.info)
         if session is not None:
             records.append("session", **session)
         try:
@@ -147,11 +140,9 @@ class Coordinator:
         alive: defaultdict[object, list[Flight]] = defaultdict(list)
         for number, record in sorted(known.trials.items()):
             candidate = recorded_candidate(record)
-            self._networks.add(record.fingerprint)
+            self._asking.note(number, record.fingerprint, record.genome)
             if record.state != "running" and number in left:
                 self.store.clear(number, keep=record.epochs, running=False)
-            if self._leads(number):
-                self._leader = record.genome
             if record.rungs or record.state not in ("running", "duplicate"):
                 self._seen[identity(candidate)] += 1
             if number not in running:
@@ -159,13 +150,13 @@ class Coordinator:
             flight = Flight(running[number], candidate, self._recorded_frame(record))
             if not self._goes_on(flight, record):
                 continue
-            unframed = self._in_groups(number) and not record.frame
+            unframed = self._asking.in_groups(number) and not record.frame
             if unframed and not record.rungs:  # its group was still being asked
                 self._begun.append(flight)
                 continue
             if unframed:  # the group's record was damaged and deleted: train it again, alone
                 self.store.state(number, flight.epoch).unlink(missing_ok=True)
-            together = self._proposals.leader_of(number) if record.frame else number
+            together = self._asking.proposals.leader_of(number) if record.frame else number
             alive[together, record.frame].append(flight)
         self._ready.extend(alive.values())
 
@@ -191,40 +182,19 @@ class Coordinator:
     # A trial from its question to its end
 
     @cached_property
-    def _proposals(self) -> Proposals:
-        settings, side = self.settings, min(self.info.input_shape[:2])
-        return Proposals(
-            settings.group,
-            settings.budget.max_params,
-            side,
-            settings.first,
-            own=settings.refine is None,
-        )
-
-    @cached_property
     def _watchdog(self) -> Watchdog:
         return Watchdog(self.executor, self.info.train_examples, self.rung_timeout_s)
-
-    @cached_property
-    def _space(self) -> Mapping[str, BaseDistribution]:
-        return sampling.space_of(self.settings.ranges)
-
-    def _in_groups(self, number: int) -> bool:
-        return self.settings.group > 1 and number >= self._proposals.alone
-
-    def _leads(self, number: int) -> bool:
-        return self._proposals.leader_of(number) == number
 
     def _ask_group(self) -> None:
         """Ask the trials of one group, which are then ready to be handed out."""
         flights, self._begun = self._begun, []
         any_asked = bool(flights)
-        while self._asked < self.trials and not (any_asked and self._leads(self._next)):
+        while self._asked < self.trials and not (any_asked and self._asking.leads(self._next)):
             flight = self._ask()
             any_asked = True
             if self._admitted(flight):
                 flights.append(flight)
-        if flights and not self._in_groups(flights[0].number):
+        if flights and not self._asking.in_groups(flights[0].number):
             self._ready.append(flights)
             return
         for same in framed(flights):
@@ -236,13 +206,7 @@ class Coordinator:
     def _ask(self) -> Flight:
         """Ask for one trial, decode its genome and record it."""
         with _Lap(self._seconds, "ask"):
-            number = self._next
-            leader = None if self._leads(number) else self._leader
-            proposer, fixed = self._proposals.proposal(number, leader)
-            trial, genome, architecture = self._drawn(number, fixed)
-            self._networks.add(architecture.fingerprint)
-        if self._leads(number):
-            self._leader = genome.to_json()
+            trial, genome, architecture, proposer = self._asking.ask(self._next)
         candidate = Candidate(
             architecture=architecture, recipe=genome.recipe, seed=self.settings.seed
         )
@@ -252,27 +216,6 @@ class Coordinator:
         asked = trial_record(genome, flight.candidate)
         self._record("trial", trial=trial.number, proposer=proposer, **asked)
         return flight
-
-    def _drawn(self, number: int, fixed: dict[str, Value]) -> tuple[Trial, Genome, Architecture]:
-        """A trial of a network that was not asked before, if a few attempts give one.
-
-        Where a group's structure gives none, the trial gets one of its own.
-        """
-        settings, info = self.settings, self.info
-        attempt, most = 0, MOST_DRAWS if self._leads(number) else 2 * MOST_DRAWS
-        while True:
-            if attempt == MOST_DRAWS:
-                fixed = {"share": fixed["share"]}
-            self._study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt, self._space, self._study.sampler
-            )
-            trial = sampling.ask(self._study, number, fixed)
-            genome = sampling.genome_of(trial, self._space)
-            architecture = decode(genome, settings.budget, info.input_shape, info.classes)
-            attempt += 1
-            if architecture.fingerprint not in self._networks or attempt == most:
-                sampling.keep(self._study)
-                return trial, genome, architecture
 
     def _admitted(self, flight: Flight) -> bool:
         """Whether it is to be trained: not where the candidate was, often enough, before."""
@@ -395,7 +338,7 @@ class Coordinator:
         epochs on MNIST, what won by 0.3 points at the next rung was still behind.
         """
         early = flight.epoch == self.settings.first_rung
-        return early and flight.number < self._proposals.alone
+        return early and flight.number < self._asking.proposals.alone
 
     def _fail(self, flight: Flight, reason: str) -> None:
         """End the trial; raises RunError when it is plainly not the trial's fault."""

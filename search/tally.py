@@ -43,6 +43,7 @@ class Tally:
         self.total, self.ended, self.unit = total, ended, unit
         self._states: Counter[str] = Counter()
         self._accuracy: dict[int, tuple[int, float]] = {}  # by trial: its last rung's epoch and it
+        self._in_training = ""  # of the last epoch
         self._costs: dict[int, tuple[int, str]] = {}
         cap = known and known.budget["max_params"]
         shares = choices()["share"] or ()
@@ -70,6 +71,8 @@ class Tally:
             self._accuracy[fields["trial"]] = fields["epoch"], accuracy
             if self.unit == "epochs":
                 self.ended = fields["epoch"]
+                told = fields.get("curve", [{}])[-1].get("train_accuracy")
+                self._in_training = "" if told is None else f", in training {told:.2%}"
         elif kind == "fresh":
             self.ended += 1
             self._again(fields)
@@ -138,7 +141,8 @@ class Tally:
     def summary(self) -> str:
         """What happened so far, in one line."""
         if self.unit == "epochs":
-            return ", ".join(f"accuracy {accuracy:.2%}" for _, accuracy in self._accuracy.values())
+            scored = [f"accuracy {accuracy:.2%}" for _, accuracy in self._accuracy.values()]
+            return ", ".join(scored) + self._in_training
         if self.unit == "trainings":
             return self._last_fresh
         parts = [self.states] if self._states else []

@@ -65,6 +65,17 @@ def duration(text: str) -> float:
     return float(number)
 
 
+def share(text: str) -> float:
+    """A part of a whole, such as 0.99 or 99%.
+
+    >>> share("99.4%"), share("0.5")
+    (0.994, 0.5)
+    """
+    if not (found := re.fullmatch(rf"({_NUMBER}(?:\.[0-9]{{1,9}})?) ?(%?)", text)):
+        raise ValueError(f"must be a share such as 0.99 or 99%, but got {shown(text)}.")
+    return float(Fraction(found[1]) / (100 if found[2] else 1))
+
+
 def duration_or_auto(text: str) -> float | None:
     """A time in seconds; None for `auto`."""
     return None if text == "auto" else duration(text)
@@ -108,6 +119,7 @@ def _parameter(convert: Callable[[str], Any], metavar: str, **options: Any) -> P
 
 
 Count = Annotated[int, _parameter(count, "COUNT")]
+Share = Annotated[float, _parameter(share, "SHARE")]
 Seed = Annotated[int, _parameter(count, "SEED")]
 Size = Annotated[int, _parameter(size, "SIZE")]
 Sizes = Annotated[tuple[int, ...], _parameter(sizes, "SIZE,SIZE…")]
@@ -121,9 +133,12 @@ Workers = Annotated[int | None, _parameter(count_or_auto, "COUNT", show_default=
 Group = Workers
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-After = Annotated[tuple[str, ...], Parameter(negative="")]
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
+After = Repeated
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
 Storage = Annotated[
     str | None,
-    Parameter(help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE."),
+    Parameter(
+        help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE.", metavar="URL"
+    ),
 ]

@@ -163,13 +163,16 @@ def _later(made: Path, lines: list[dict[str, Any]]) -> Iterator[Case]:
         },
         "no such network": {"architecture": {"notation": "c4"}},
     }
-    for name, change in changes.items():
+
+    def changed(change: dict[str, Any]) -> Callable[[Path], None]:
         content = file_of([*lines[:at], trial | change, *lines[at + 1 :]])
-        study = partial(_study, made, **{"records.jsonl": content})
-        yield Case(
-            f"study: {name}, to predict with", ("predict", "small", "a.png"), {"runs": study}
-        )
-    yield Case("study: no such network, to export", ("export", "small"), {"runs": study})
+        return partial(_study, made, **{"records.jsonl": content})
+
+    for name, change in changes.items():
+        runs = {"runs": changed(change)}
+        yield Case(f"study: {name}, to predict with", ("predict", "small", "a.png"), runs)
+    runs = {"runs": changed(changes["no such network"])}
+    yield Case("study: no such network, to export", ("export", "small"), runs)
     study_line = lines[0]
     for name, data in {
         "data that are not here": "mnits",

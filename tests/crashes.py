@@ -26,6 +26,8 @@ KILLED = 9
 # Where a death matters: what writes, and what decides on what was written.
 WATCHED = (
     "/search/study.py",
+    "/search/asking.py",
+    "/search/tpe.py",
     "/search/flights.py",
     "/search/sampling.py",
     "/search/storage.py",

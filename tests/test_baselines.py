@@ -15,7 +15,8 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.baselines import baselines as rows_of
 from pennyweight.results.studies import load_study
 from pennyweight.search.baseline_models import chosen
-from pennyweight.search.baselines import baselines, patiently
+from pennyweight.search.baseline_runs import patiently
+from pennyweight.search.baselines import baselines
 from pennyweight.train.classical import CLASSICAL
 from pennyweight.train.data import load_training_set, split
 from pennyweight.train.door import readings

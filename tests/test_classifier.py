@@ -6,7 +6,7 @@ from test_evaluate import LINEAR, model
 
 from pennyweight.train import state_file
 from pennyweight.train.classifier import Classifier
-from pennyweight.train.program import CHUNK
+from pennyweight.train.score import CHUNK
 
 WEIGHTS = model(LINEAR.architecture, seed=3)
 CLASSIFIER = Classifier.of_model(LINEAR.architecture, WEIGHTS, (0.4,), (0.3,))

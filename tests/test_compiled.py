@@ -13,8 +13,9 @@ from training import STILL, candidate, quickly, random_labelled, start, steps_of
 
 from pennyweight.train.compiled import compiled
 from pennyweight.train.plan import plan_epoch
-from pennyweight.train.program import Program, score
+from pennyweight.train.program import Program
 from pennyweight.train.rung import Task, train_rung
+from pennyweight.train.score import score
 
 SHAPE = (3, 3, 1)
 TRAINING, CALIBRATION, VALIDATION = (random_labelled(n, SHAPE, 3, seed=n) for n in (21, 20, 9))
@@ -32,11 +33,11 @@ def test_compiled_code_computes_what_the_functions_say() -> None:
     program, state, traced = start(chosen, 3, 4)
     run = compiled(program, 21, 20, 9)
     plan = plan_epoch(21, chosen.recipe, 5, 1)
-    after, loss = run.train_steps(state, traced, TRAINING, plan)
-    wanted, wanted_loss = steps_of(program)(state, traced, TRAINING, plan)
+    after, learned = run.train_steps(state, traced, TRAINING, plan)
+    wanted, expected_of_it = steps_of(program)(state, traced, TRAINING, plan)
     for one, other in zip(jax.tree.leaves(after), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-5)
+    np.testing.assert_allclose(learned, expected_of_it, rtol=1e-5)
     found = run.score(after.average, CALIBRATION, VALIDATION)
     expected = quickly(lambda *a: score(program, *a))(after.average, CALIBRATION, VALIDATION)
     np.testing.assert_allclose(found.log_loss, expected.log_loss, rtol=1e-4)
@@ -55,9 +56,9 @@ def test_candidates_of_one_program_share_what_was_compiled() -> None:
         before = len(compilations)
         run = compiled(program, 21, 20, 9)
         plan = plan_epoch(21, chosen.recipe, chosen.seed, 1)
-        after, loss = run.train_steps(state, traced, TRAINING, plan)
+        after, learned = run.train_steps(state, traced, TRAINING, plan)
         run.score(after.average, CALIBRATION, VALIDATION)
-        losses.append((float(loss), len(compilations) - before))
+        losses.append((float(learned.loss), len(compilations) - before))
     assert losses[0][0] != losses[1][0]
     assert losses[0][1] > 0
     assert losses[1][1] == 0

@@ -9,8 +9,8 @@ from pennyweight.arch.network import draw_weights
 from pennyweight.train import state_file
 from pennyweight.train.data import Dataset, load_training_set, normalisation, split
 from pennyweight.train.evaluate import Evaluation, evaluate
-from pennyweight.train.program import CHUNK
 from pennyweight.train.rung import Outcome, Task, train_rung
+from pennyweight.train.score import CHUNK
 
 LINEAR = candidate("F d10+", **STILL)  # logits are one matrix product, which NumPy does as well
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from training import quickly, random_labelled
+from training import in_double, quickly, random_labelled
 
 from pennyweight.arch import kernels
 from pennyweight.arch.architecture import Architecture
@@ -21,8 +21,9 @@ from pennyweight.search.decode import decode
 from pennyweight.search.genome import Genome, choices
 from pennyweight.train.optimiser import hypers
 from pennyweight.train.plan import plan_epoch
-from pennyweight.train.program import Program, initial_state, score, train_steps
+from pennyweight.train.program import Program, initial_state, train_steps
 from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.score import score
 
 STEPS, BATCH = 10, 16
 SEEDS = [seed if seed < 2 else pytest.param(seed, marks=pytest.mark.extended) for seed in range(20)]
@@ -64,18 +65,10 @@ def trained(candidate: Candidate, within: Architecture | None) -> tuple[Any, ...
     params = in_double(fit(params, own, program.architecture))
     state = initial_state(program, params, traced)
     plan = in_double(plan_epoch(STEPS * BATCH + 3, candidate.recipe, candidate.seed, 1))
-    state, loss = quickly(partial(train_steps, program))(state, traced, pictures, plan)
+    state, learned = quickly(partial(train_steps, program))(state, traced, pictures, plan)
     found = quickly(partial(score, program))(state.average, pictures, pictures)
     trees = [fit(tree, program.architecture, own) for tree in (found.weights, found.statistics)]
-    return float(loss), *trees, int(found.correct), float(found.log_loss)
-
-
-def in_double(tree: Any) -> Any:
-    def doubled(array: Any) -> np.ndarray:
-        array = np.asarray(array)
-        return array.astype(np.float64) if array.dtype == np.float32 else array
-
-    return jax.tree.map(doubled, tree)
+    return float(learned.loss), *trees, int(found.correct), float(found.log_loss)
 
 
 def differences(one: Tree, other: Tree) -> dict[str, float]:

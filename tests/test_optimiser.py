@@ -1,6 +1,7 @@
 """The optimisers are Optax's, decay falls on kernels alone, and schedules follow their formulas."""
 
 import math
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,11 @@ def test_the_step_schedule_drops_after_40_and_80_percent() -> None:
     np.testing.assert_allclose(found, np.repeat([1, 0.12, 0.12**2], [20, 20, 10]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "step"])
+def test_the_constant_schedule_stays_at_the_peak() -> None:
+    np.testing.assert_array_equal(learning_rates("constant", 50), np.ones(50))
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
 @pytest.mark.parametrize("total_steps", [1, 2, 3, 4, 7])
 def test_a_run_of_few_steps_has_a_rate_at_every_step(schedule: Schedule, total_steps: int) -> None:
     found = learning_rates(schedule, total_steps)

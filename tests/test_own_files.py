@@ -121,6 +121,35 @@ def test_a_test_part_of_its_own_stays_one(kind: str, tmp_path: Path) -> None:
     assert as_set(testing.images, testing.labels) == as_set(TEST_IMAGES, TEST_LABELS)
 
 
+@pytest.mark.parametrize(("percent", "held"), [(0, 0), (10, 6), (25, 15), (50, 30)])
+def test_one_may_say_how_much_is_held_out(percent: int, held: int, tmp_path: Path) -> None:
+    source = f"{write_csv(tmp_path, test=False)}:test{percent}"
+    info, training = describe(source), load_training_set(source)
+    assert (info.name, info.train_examples, info.test_examples) == (source, COUNT - held, held)
+    parts = [as_set(training.images, training.labels)]
+    if held:
+        door = {"purpose": "evaluate", "model": "m", "ledger": tmp_path / "ledger"}
+        testing = open_test_set(source, **door)
+        assert len(testing.labels) == held
+        parts.append(as_set(testing.images, testing.labels))
+    assert set.union(*parts) == as_set(IMAGES, LABELS)
+    assert sum(map(len, parts)) == COUNT
+
+
+def test_without_a_test_set_there_is_nothing_to_open(tmp_path: Path) -> None:
+    source = f"{write_csv(tmp_path, test=False)}:test0"
+    with pytest.raises(UsageError, match=r"test0 has no test set: leave out :test0, and a fifth"):
+        open_test_set(source, purpose="evaluate", model="m", ledger=tmp_path / "ledger")
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_what_cannot_be_held_out_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=":test must be from 0 to 50 percent of the pictures"):
+        describe(f"{write_csv(tmp_path, test=False)}:test51")
+    with pytest.raises(UsageError, match="has a test part of its own: leave out :test10"):
+        describe(f"{write_npz(tmp_path, test=True)}:test10")
+
+
 def test_files_that_change_are_read_again(tmp_path: Path) -> None:
     source = write_csv(tmp_path, test=False)
     before = load_training_set(source).fingerprint

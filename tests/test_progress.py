@@ -63,11 +63,13 @@ def test_without_a_terminal_each_epoch_of_a_training_is_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with watching(3, 1, unit="epochs") as watch:
-        for record in (rung(0, 2, 80), rung(0, 3, 90), end(0)):
+        kind, fields = rung(0, 3, 90)
+        told = kind, fields | {"curve": [{"epoch": 3, "train_accuracy": 0.875}]}
+        for record in (rung(0, 2, 80), told, end(0)):
             watch(*record)
     assert [line for line in lines(capsys) if "accuracy" in line] == [
         "2/3 epochs  accuracy 80.00%",
-        "3/3 epochs  accuracy 90.00%",
+        "3/3 epochs  accuracy 90.00%, in training 87.50%",
     ]
 
 

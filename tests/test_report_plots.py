@@ -23,6 +23,7 @@ from pennyweight.results.report import (
 )
 from pennyweight.results.report_axes import accuracy_ticks, error
 from pennyweight.results.report_plots import plots
+from pennyweight.results.study_records import TrialRecord
 
 
 def traces(report: Report, name: str) -> dict[str, dict[str, Any]]:
@@ -112,6 +113,22 @@ def test_curves_hold_every_scored_epoch_of_the_best_trials(tmp_path: Path) -> No
     assert thick == "the best, trial 0"  # it was confirmed
     assert [x for x in drawn["complete"]["x"] if x] == [1, 2, 3, 4] * MOST_CURVES
     assert max(y for y in drawn["complete"]["y"] if y) == error(20 / TOTAL, TOTAL)
+
+
+def test_the_training_accuracy_of_the_best_is_beside_its_curve(tmp_path: Path) -> None:
+    def learned(each: TrialRecord) -> TrialRecord:
+        rungs = [
+            replace(rung, curve=tuple(p._replace(train_accuracy=0.75) for p in rung.curve))
+            for rung in each.rungs
+        ]
+        return replace(each, rungs=tuple(rungs))
+
+    untold = traces(report_of(study(trial(0)), tmp_path), "curves")
+    assert "the same, in training" not in untold  # as in records from before it was
+    drawn = traces(report_of(study(learned(trial(0))), tmp_path), "curves")
+    dotted = drawn["the same, in training"]
+    assert dotted["x"] == [1, 2, 3, 4]
+    assert dotted["y"] == [error(0.75, TOTAL)] * 4
 
 
 def test_seconds_add_up(report: Report) -> None:

@@ -144,7 +144,7 @@ print(json.dumps([warm, *rungs]))
 def test_an_outcome_is_plain_data(uncut: Outcome) -> None:
     """It travels between processes and into records."""
     assert pickle.loads(pickle.dumps(uncut)) == uncut
-    kinds = [int, float, float, float, int]
+    kinds = [int, float, float, float, float, int]
     for point in uncut.curve:
         assert [type(value) for value in dataclasses.astuple(point)] == kinds
     assert {type(value) for value in uncut.seconds.values()} == {float}
@@ -236,7 +236,8 @@ def test_divergence_is_a_value() -> None:
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_means_diverged(loss: float) -> None:
-    fine = Point(epoch=1, train_loss=1.0, val_accuracy=0.1, val_log_loss=2.0, val_correct=3)
+    numbers = {"train_accuracy": 0.1, "val_accuracy": 0.1, "val_log_loss": 2.0, "val_correct": 3}
+    fine = Point(epoch=1, train_loss=1.0, **numbers)
     assert not fine.diverged
     assert dataclasses.replace(fine, train_loss=loss).diverged
     assert dataclasses.replace(fine, val_log_loss=loss).diverged

@@ -10,8 +10,9 @@ import pytest
 from reference import bind, evaluate, random_arrays
 from training import candidate, normalised, pictures, quickly, random_labelled, vector
 
-from pennyweight.train.program import CHUNK, Pictures, Program, Score, score
+from pennyweight.train.program import Pictures, Program
 from pennyweight.train.recipe import Candidate
+from pennyweight.train.score import CHUNK, Score, score
 
 SHAPE = (3, 3, 1)
 

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from test_frame import BATCH, PAIRS, STEPS, in_double, siblings
-from training import quickly, random_labelled
+from test_frame import BATCH, PAIRS, STEPS, siblings
+from training import in_double, quickly, random_labelled
 
 from pennyweight.arch import kernels
 from pennyweight.arch.architecture import Architecture
@@ -65,10 +65,10 @@ def assert_lanes_change_nothing(networks: list[Architecture], recipes: list[Reci
         many = quickly(in_lanes(function, LANES, (False, False, True, False)))
         found = jax.device_get(many(stacked(states), stacked(traced), data, stacked(plans)))
         for i in range(LANES):
-            wanted, loss = jax.device_get(one(states[i], traced[i], data, plans[i]))
+            wanted, learned = jax.device_get(one(states[i], traced[i], data, plans[i]))
             state, mine = lane(found, i, LANES)
             assert wanted.step == state.step == STEPS
-            assert mine == pytest.approx(loss, abs=1e-8)
+            assert mine == pytest.approx(learned, abs=1e-8)
             # The first moment, which is the decayed sum of the gradients; AdamW has a second.
             for a, b in zip(
                 *map(jax.tree.leaves, (state.optimiser, wanted.optimiser)), strict=True

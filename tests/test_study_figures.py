@@ -45,11 +45,15 @@ def test_the_curves_of_every_trial_are_drawn_and_the_best_ones_are_blue() -> Non
     for axes, wanted in zip(
         figure.axes, (accuracies, [point.train_loss for point in best.curve]), strict=True
     ):
-        assert len(axes.lines) == len(found.trials)
-        (blue,) = [line for line in axes.lines if to_hex(line.get_color()) == BLUE]
+        solid = [line for line in axes.lines if line.get_linestyle() == "-"]
+        assert len(solid) == len(found.trials)
+        (blue,) = [line for line in solid if to_hex(line.get_color()) == BLUE]
         epochs, values = xy(blue)
         assert epochs == [point.epoch for point in best.curve]
         assert values == pytest.approx(wanted)
+    (dotted,) = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    learned = [100 - 100 * (point.train_accuracy or 0) for point in best.curve]
+    assert xy(dotted)[1] == pytest.approx(learned)
 
 
 def test_complete_trials_are_drawn_by_size_and_the_front_is_blue() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from test_executors import awaiting, until, wait_for
 
@@ -33,7 +34,7 @@ def task(architecture: Architecture = NETWORK, epochs: int = 1) -> Task:
     )
 
 
-def looked(watchdog: Watchdog, future: Future[object]) -> Callable[[], bool]:
+def looked(watchdog: Watchdog, future: Future[Any]) -> Callable[[], bool]:
     def look() -> bool:
         watchdog.look()
         return future.done()
@@ -105,7 +106,7 @@ def stop_myself() -> None:
 
 
 def limit_s(watchdog: Watchdog, tasks: list[Task], attempt: int = 1) -> float:
-    future: Future[object] = Future()
+    future: Future[Any] = Future()
     watchdog.begin(future, tasks, attempt)
     return watchdog._calls.pop(future).limit_s
 

@@ -57,7 +57,8 @@ def after_epoch(
 ) -> tuple[State, jax.Array]:
     """The state after an epoch over `data`, and the mean loss."""
     plan = plan_epoch(len(data.labels_n), chosen.recipe, seed, epoch)
-    return steps_of(program)(state, traced, data, plan)
+    state, learned = steps_of(program)(state, traced, data, plan)
+    return state, learned.loss
 
 
 def pictures(
@@ -90,3 +91,13 @@ def normalised(chosen: Pictures) -> np.ndarray:
 def vector(tree: Tree) -> np.ndarray:
     """All weights, in the order of a training state."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def in_double(tree: Any) -> Any:
+    """`tree` on the host, with every float32 array as float64."""
+
+    def doubled(array: Any) -> np.ndarray:
+        array = np.asarray(array)
+        return array.astype(np.float64) if array.dtype == np.float32 else array
+
+    return jax.tree.map(doubled, tree)

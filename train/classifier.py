@@ -15,7 +15,7 @@ from flax import nnx
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.network import Tree, abstract
 from pennyweight.train import state_file
-from pennyweight.train.program import CHUNK
+from pennyweight.train.score import CHUNK
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,17 +17,13 @@ from pennyweight.arch.cost import cost
 from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
 from pennyweight.train.cores import core_count
+from pennyweight.train.memory import give_back
 from pennyweight.train.optimiser import hypers
 from pennyweight.train.plan import plan_epoch
-from pennyweight.train.program import (
-    Pictures,
-    Program,
-    initial_state,
-    score,
-    train_steps,
-)
+from pennyweight.train.program import Pictures, Program, initial_state, train_steps
 from pennyweight.train.program_store import ProgramStore
 from pennyweight.train.recipe import UNCHANGED, Recipe
+from pennyweight.train.score import score
 from pennyweight.train.spread import in_lanes, shapes
 
 # XLA reads this when it starts, in whichever process: a fifth less to compile, and as fast to run.
@@ -78,7 +74,9 @@ def compiled(
                 ready[i] = threads.submit(
                     _compile_and_keep, keys[i], traced.lower(*arguments), options
                 )
-        return Executables(*(each.result() if isinstance(each, Future) else each for each in ready))
+        done = [each.result() if isinstance(each, Future) else each for each in ready]
+    give_back()
+    return Executables(*done)
 
 
 def _arguments(
@@ -89,7 +87,11 @@ def _arguments(
     traced = hypers(Recipe(), 1)
     state = shapes(initial_state(program, params, traced), lanes, shared=False)
     traced = shapes(traced, lanes, shared=False)
-    like = Recipe(batch_size=program.batch_size, **({} if program.augments else UNCHANGED))
+    like = Recipe(
+        batch_size=program.batch_size,
+        accumulation=program.accumulation,
+        **({} if program.augments else UNCHANGED),
+    )
     plan = shapes(plan_epoch(sizes[0], like, 0, 0), lanes, shared=False)
     sets = [shapes(_pictures(program, n), lanes, shared=True) for n in sizes]
     return [

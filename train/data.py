@@ -8,6 +8,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.train.cache import Progress, cached_arrays, fingerprint
 from pennyweight.train.corrections import Corrections, plain_source
 from pennyweight.train.digits import Digits
+from pennyweight.train.held_out import without_test_part
 from pennyweight.train.own_files import KINDS, OwnFiles
 from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class
 from pennyweight.train.splits import Split, split
@@ -18,6 +19,7 @@ __all__ = [
     "Dataset",
     "Split",
     "available",
+    "check_test_set",
     "describe",
     "load_training_set",
     "normalisation",
@@ -52,17 +54,29 @@ def describe(source: str) -> DataInfo:
     return _data_reader(source).info
 
 
-def overlap(source: str, other: str) -> bool:
-    """Whether a test picture of one may be a training picture of the other: parts of the digits.
+def check_test_set(source: str) -> None:
+    """Raise UsageError where a source has none; found out before anything is trained for it."""
+    if not describe(source).test_examples:
+        raise UsageError(f"{source} has no test set: leave out :test0, and a fifth is held out.")
 
-    Corrected labels change no picture.
+
+def overlap(source: str, other: str) -> bool:
+    """Whether a test picture of one may be a training picture of the other.
+
+    So it is where the same pictures are divided otherwise. Corrected labels change no picture.
 
     >>> overlap("digits", "digits:fold3"), overlap("csv:a.csv", "csv:b.csv")
     (True, False)
+    >>> overlap("csv:a.csv", "csv:a.csv:test10")
+    True
     """
     source, other = plain_source(source), plain_source(other)
-    digits = [each.partition(":")[0] == "digits" for each in (source, other)]
-    return source != other and all(digits)
+    return source != other and _undivided(source) == _undivided(other)
+
+
+def _undivided(source: str) -> str:
+    """The pictures of a source, however they are divided."""
+    return "digits" if source.startswith("digits:") else without_test_part(source)
 
 
 def load_training_set(source: str, *, progress: Progress | None = None) -> Dataset:
@@ -112,6 +126,7 @@ def _load_test_set(source: str, *, progress: Progress | None = None) -> Dataset:
 
     Its labels are as they came, whatever corrects the training part's.
     """
+    check_test_set(source)
     return _load_part(source, "test", progress)
 
 

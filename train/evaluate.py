@@ -39,7 +39,7 @@ def evaluate(
     import jax.numpy as jnp
 
     from pennyweight.train.classifier import Classifier
-    from pennyweight.train.program import tally
+    from pennyweight.train.score import tally
 
     classifier = Classifier.of_model(architecture, model, mean, std)
     logits = jnp.asarray(classifier.logits(dataset.images))

@@ -84,7 +84,7 @@ class Measurement:
         training = in_place(task.source, task.split_seed, task.whole, lanes).training
         program = Program.of(task.candidate, task.epochs, task.frame, task.precision)
         state, traced = jax.device_put(start(program, tasks, lanes, len(training.labels_n)))
-        b = program.batch_size
+        b = task.candidate.recipe.step_size
         n = b * min(_STEPS, len(training.labels_n) // b)
         plan = plans(tasks, lanes, n, 1)
         begun = time.perf_counter()

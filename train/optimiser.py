@@ -16,6 +16,8 @@ class Hypers:
 
     peak_learning_rate: jax.Array
     weight_decay: jax.Array
+    l1: jax.Array
+    l2: jax.Array
     label_smoothing: jax.Array
     average_decay: jax.Array  # of the weights' moving average, for one step
 
@@ -26,6 +28,8 @@ def hypers(recipe: Recipe, steps_per_epoch: int) -> Hypers:
     values = Hypers(
         peak_learning_rate=recipe.peak_learning_rate,  # type: ignore[arg-type]
         weight_decay=recipe.weight_decay,  # type: ignore[arg-type]
+        l1=recipe.l1,  # type: ignore[arg-type]
+        l2=recipe.l2,  # type: ignore[arg-type]
         label_smoothing=recipe.label_smoothing,  # type: ignore[arg-type]
         average_decay=np.exp(-1 / averaged_steps) if averaged_steps else 0.0,  # type: ignore[arg-type]
     )
@@ -57,6 +61,8 @@ def optimiser(
 
 def _shape(schedule: Schedule, total_steps: int) -> optax.Schedule:
     """The learning rate as a share of its peak, by step."""
+    if schedule == "constant":
+        return optax.constant_schedule(1.0)
     if schedule == "step":
         # Rounded up, so that even a run of one step begins at the peak.
         drops = {-(-part * total_steps // 5): 0.12 for part in (2, 4)}

@@ -15,11 +15,12 @@ import numpy as np
 from pennyweight.arch.errors import UsageError
 from pennyweight.train.cache import cache_folder
 from pennyweight.train.csv_file import LABEL, read_csv
+from pennyweight.train.held_out import asked_test_part
 from pennyweight.train.idx_files import idx_files, read_idx
 from pennyweight.train.npz_file import read_npz
 from pennyweight.train.picture_folder import parts_of, picture_files, read_pictures
 from pennyweight.train.source import Batch, DataInfo, Part, one_class
-from pennyweight.train.splits import held_out_test, others
+from pennyweight.train.splits import TEST_PERCENT, held_out_test, others
 
 KINDS = ("csv", "idx", "npz", "folder")
 _VERSION = 1  # of the readers: what an earlier one read is read again
@@ -37,15 +38,21 @@ class Contents(NamedTuple):
 class OwnFiles:
     """Reads files of one kind. Without a test part a stratified fifth is held out, as for digits.
 
-    What they hold is described once: finding out takes reading them.
+    With `test_percent`, so much is held out instead; 0 leaves no test set. What they hold is
+    described once: finding out takes reading them.
     """
 
     kind: str
     path: Path
+    test_percent: int | None = None
 
     @classmethod
     def of(cls, source: str) -> OwnFiles:
-        """The reader of a source such as `csv:train.csv`; UsageError where nothing is there."""
+        """The reader of `csv:train.csv`, or of `csv:train.csv:test10` to hold out a tenth.
+
+        Raises UsageError where nothing is there.
+        """
+        source, percent = asked_test_part(source)
         kind, _, place = source.partition(":")
         path = Path(place).expanduser()
         wanted = "file" if kind in ("csv", "npz") else "folder"
@@ -53,12 +60,13 @@ class OwnFiles:
             raise UsageError(
                 f"{kind}: takes a {wanted}, but there is none at {place or 'nothing'!r}."
             )
-        return cls(kind, path)
+        return cls(kind, path, percent)
 
     @property
     def key(self) -> tuple[str, ...]:
         """Which version of which files: their names, sizes and times."""
-        seen = hashlib.sha256(f"{_VERSION} {self.path.resolve()}".encode())
+        asked = "" if self.test_percent is None else f" test{self.test_percent}"
+        seen = hashlib.sha256(f"{_VERSION} {self.path.resolve()}{asked}".encode())
         for path in self._files():
             try:
                 status = path.stat()
@@ -92,13 +100,18 @@ class OwnFiles:
             images = contents.test[0] if part == "test" else contents.train[0]
             yield images, numbers[1 if part == "test" else 0]
             return
-        held_out = held_out_test(numbers[0])
+        held_out = self._held_out(numbers[0])
         kept = held_out if part == "test" else others(held_out, len(numbers[0]))
         yield contents.train[0][kept], numbers[0][kept]
 
     @property
     def _name(self) -> str:
-        return f"{self.kind}:{self.path}"
+        asked = "" if self.test_percent is None else f":test{self.test_percent}"
+        return f"{self.kind}:{self.path}{asked}"
+
+    def _held_out(self, numbers: np.ndarray) -> np.ndarray:
+        percent = TEST_PERCENT if self.test_percent is None else self.test_percent
+        return held_out_test(numbers, percent)
 
     def _files(self) -> list[Path]:
         if self.kind in ("csv", "npz"):
@@ -130,6 +143,10 @@ class OwnFiles:
 
     def _describe(self) -> DataInfo:
         contents = self._read()
+        if contents.test is not None and self.test_percent is not None:
+            raise UsageError(
+                f"{self.path} has a test part of its own: leave out :test{self.test_percent}."
+            )
         shapes = {part[0].shape[1:] for part in contents if part is not None}
         if len(shapes) > 1:
             raise UsageError(
@@ -139,7 +156,7 @@ class OwnFiles:
         if total < _FEWEST:
             raise UsageError(f"{self.path} must hold at least {_FEWEST} pictures, but has {total}.")
         numbers = self._numbers(contents)
-        test = len(held_out_test(numbers[0])) if contents.test is None else len(numbers[1])
+        test = len(self._held_out(numbers[0])) if contents.test is None else len(numbers[1])
         names = self._class_names(contents)
         if len(names) < 2:
             raise one_class(self._name)

@@ -19,13 +19,14 @@ class Plan(NamedTuple):
 
 
 def plan_epoch(n: int, recipe: Recipe, seed: int, epoch: int) -> Plan:
-    """The plan of an epoch over `n` pictures, at least one batch; it follows from the arguments.
+    """The plan of an epoch over `n` pictures, at least one step; it follows from the arguments.
 
-    Pictures beyond the last full batch sit this epoch out.
+    Pictures beyond the last full step sit this epoch out. One of several accumulated batches has so
+    many places in the plan.
     """
     random = np.random.default_rng([seed, epoch])
     b = recipe.batch_size
-    steps = n // b
+    steps = n // recipe.step_size * recipe.accumulation
     order = random.permutation(n)[: steps * b].reshape(steps, b).astype(np.int32)
     keys = random.integers(0, 2**32, (steps, 2), np.uint32)
     affine = draw_affine(random, (steps, b), recipe) if recipe.augments else None

@@ -1,4 +1,4 @@
-"""The compiled training of one network: an epoch as one scan, and its score.
+"""The compiled training of one network: an epoch as one scan.
 
 Pictures stay on the device as uint8, and so does the state between epochs.
 Shapes: n pictures, h rows, w columns, c channels, k classes, b batch.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import flax.struct
@@ -28,8 +28,6 @@ from pennyweight.train.plan import Plan
 from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
-# Pictures scored at once: large enough for fast matrix products, small enough for the cache.
-CHUNK = 512
 CALIBRATION = 2_048  # training pictures that give the averaged weights their BatchNorm statistics
 
 P = ParamSpec("P")
@@ -44,8 +42,10 @@ class Program:
     optimiser: Optimiser
     schedule: Schedule
     batch_size: int
+    accumulation: int
     augments: bool
     averages: bool
+    penalises: bool
     epochs: int  # the epoch limit: how long the learning-rate schedule is
     precision: Precision
 
@@ -64,8 +64,10 @@ class Program:
             optimiser=recipe.optimiser,
             schedule=recipe.schedule,
             batch_size=recipe.batch_size,
+            accumulation=recipe.accumulation,
             augments=recipe.augments,
             averages=recipe.averaging > 0,
+            penalises=recipe.penalises,
             epochs=epochs,
             precision=precision,
         )
@@ -99,17 +101,8 @@ class State(NamedTuple):
     step: jax.Array  # int32
 
 
-class Score(NamedTuple):
-    """How the averaged weights do; they and their statistics by layer and name, to export."""
-
-    weights: Tree
-    statistics: Tree
-    correct: jax.Array  # int32 count
-    log_loss: jax.Array  # mean, in nats
-
-
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class Frame:
     """A program's network without its arrays, and the way from a weight vector to them."""
 
     graph: nnx.GraphDef[Network]
@@ -118,7 +111,7 @@ class _Frame:
     no_statistics: Tree  # zeros
 
     @classmethod
-    def of(cls, program: Program) -> _Frame:
+    def of(cls, program: Program) -> Frame:
         graph, params, statistics = abstract(program.architecture)
         leaves, _ = jax.tree_util.tree_flatten_with_path(params)
         decayed = [np.full(leaf.size, path[-1].key == "kernel") for path, leaf in leaves]
@@ -138,7 +131,7 @@ def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
     return State(vector, vector, zeros, np.zeros((), np.int32))  # type: ignore[arg-type]
 
 
-def _as_precise(
+def as_precise(
     function: Callable[Concatenate[Program, P], T],
 ) -> Callable[Concatenate[Program, P], T]:
     """`function` with matrix products of its program's precision.
@@ -154,45 +147,100 @@ def _as_precise(
     return precise
 
 
-@_as_precise
+class Learned(NamedTuple):
+    """What an epoch says of itself, in the mean over its batches as each was learned from."""
+
+    loss: jax.Array
+    accuracy: jax.Array
+
+
+@as_precise
 def train_steps(
     program: Program, state: State, hypers: Hypers, training: Pictures, plan: Plan
-) -> tuple[State, jax.Array]:
-    """The state after the steps of `plan`, and the mean loss.
+) -> tuple[State, Learned]:
+    """The state after the steps of `plan`, and how its batches did.
 
     The learning rate's schedule is that of `program.epochs` such plans.
     """
-    steps = len(plan.order_sb)
-    frame = _Frame.of(program)
+    steps = len(plan.order_sb) // program.accumulation
+    frame = Frame.of(program)
     transform = optimiser(
         program.optimiser, program.schedule, program.epochs * steps, hypers, frame.decayed
     )
 
-    def step(state: State, plan: Plan) -> tuple[State, jax.Array]:
-        images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
-        labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
-        if plan.affine_sb is not None:
-            # Augmented before normalising: what comes in from outside a picture is black.
-            images = warp(images, plan.affine_sb)
-        key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")
-        call = Call(batch_statistics=True, dropout_key=key)
-
-        def loss(params: Tree) -> jax.Array:
-            network = nnx.merge(frame.graph, params, frame.no_statistics)
-            logits_bk = network(training.normalised(images), call)
-            wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
-            smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)
-            return optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
-
-        value, gradients = jax.value_and_grad(loss)(frame.unravel(state.params))
-        gradient, _ = ravel_pytree(gradients)
+    def step(state: State, plan: Plan) -> tuple[State, Learned]:
+        descended = partial(_descended, frame, hypers, training, state.params)
+        gradient, learned = _accumulated(program, descended, state.params, plan)
+        if program.penalises:
+            penalty, slope = _penalty(state.params * frame.decayed, hypers)
+            gradient, learned = gradient + slope, learned._replace(loss=learned.loss + penalty)
         update, optimiser_state = transform.update(gradient, state.optimiser, state.params)
         params = state.params + cast(jax.Array, update)
         average = _moved(program, state, params, hypers)
-        return State(params, average, optimiser_state, state.step + 1), value
+        return State(params, average, optimiser_state, state.step + 1), learned
 
-    state, losses = jax.lax.scan(step, state, plan)
-    return state, losses.mean()
+    state, learned = jax.lax.scan(step, state, _by_step(program, plan))
+    return state, jax.tree.map(jnp.mean, learned)
+
+
+def _descended(
+    frame: Frame, hypers: Hypers, training: Pictures, params: jax.Array, plan: Plan
+) -> tuple[jax.Array, Learned]:
+    """The gradient of the loss on the pictures of one batch, and how it did."""
+    images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
+    labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
+    if plan.affine_sb is not None:
+        # Augmented before normalising: what comes in from outside a picture is black.
+        images = warp(images, plan.affine_sb)
+    key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")
+    call = Call(batch_statistics=True, dropout_key=key)
+
+    def logits(params: Tree) -> jax.Array:
+        network = nnx.merge(frame.graph, params, frame.no_statistics)
+        return network(training.normalised(images), call)
+
+    logits_bk, pulled_back = jax.vjp(logits, frame.unravel(params))
+    wanted_bk = jax.nn.one_hot(labels_b, logits_bk.shape[1])
+    smooth_bk = optax.smooth_labels(wanted_bk, hypers.label_smoothing)
+    loss, slope_bk = jax.value_and_grad(
+        lambda logits_bk: optax.softmax_cross_entropy(logits_bk, smooth_bk).mean()
+    )(logits_bk)
+    gradient, _ = ravel_pytree(*pulled_back(slope_bk))
+    # The slope is a batch's share of what is said less what is wanted. Asking the logits themselves
+    # would make XLA fuse, and so round, the loss in another way than without this.
+    said_bk = len(labels_b) * slope_bk + smooth_bk
+    return gradient, Learned(loss, (said_bk.argmax(1) == labels_b).mean())
+
+
+def _by_step(program: Program, plan: Plan) -> Plan:
+    """`plan` with the batches of each step on an axis of their own, where these are several."""
+    if program.accumulation == 1:
+        return plan
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, program.accumulation, *leaf.shape[1:]), plan)
+
+
+def _accumulated(
+    program: Program,
+    descended: Callable[[Plan], tuple[jax.Array, Learned]],
+    params: jax.Array,
+    plan: Plan,
+) -> tuple[jax.Array, Learned]:
+    """The mean gradient of a step's batches, one after the other, and how they did."""
+    if program.accumulation == 1:
+        return descended(plan)
+
+    def add(total: jax.Array, batch: Plan) -> tuple[jax.Array, Learned]:
+        gradient, learned = descended(batch)
+        return total + gradient / program.accumulation, learned
+
+    gradient, learned = jax.lax.scan(add, jnp.zeros_like(params), plan)
+    return gradient, jax.tree.map(jnp.mean, learned)
+
+
+def _penalty(kernels: jax.Array, hypers: Hypers) -> tuple[jax.Array, jax.Array]:
+    """What the kernels, all else 0, add to the loss, l1 * sum |w| + l2 * sum w^2; its gradient."""
+    penalty = hypers.l1 * jnp.abs(kernels).sum() + hypers.l2 * jnp.square(kernels).sum()
+    return penalty, hypers.l1 * jnp.sign(kernels) + 2 * hypers.l2 * kernels
 
 
 def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) -> jax.Array:
@@ -202,89 +250,3 @@ def _moved(program: Program, state: State, params: jax.Array, hypers: Hypers) ->
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(hypers.average_decay, (1 + step) / (10 + step))
     return state.average + (1 - decay) * (params - state.average)
-
-
-@_as_precise
-def score(
-    program: Program, average: jax.Array, calibration: Pictures, validation: Pictures
-) -> Score:
-    """Accuracy and log-loss of the weights `average` on every picture of `validation`.
-
-    BatchNorm uses statistics of these very weights, measured on `calibration`: what was gathered in
-    training belongs to other weights (Izmailov et al., arXiv:1803.05407, section 3.2). Both happen
-    in one scan over chunks, so that the network is compiled once, not twice.
-    """
-    frame = _Frame.of(program)
-    weights = frame.unravel(average)
-    # Statistics of a small chunk would be biased, however few pictures there are to validate on.
-    b = min(CHUNK, len(calibration.labels_n), max(len(validation.labels_n), CHUNK // 2))
-    first = len(calibration.labels_n) // b if frame.no_statistics else 0
-    images, labels, real = _chunked(calibration, validation, first, b)
-
-    def step(statistics: Tree, chunk: _Chunk) -> tuple[Tree, tuple[jax.Array, jax.Array]]:
-        measuring = chunk.number < first
-        network = nnx.merge(frame.graph, weights, statistics)
-        call = Call(batch_statistics=measuring if first else False)
-        logits_bk = network(validation.normalised(chunk.images), call)
-        if first:
-            measured = nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
-            merged = _merged(statistics, measured, chunk.number)
-            statistics = jax.tree.map(
-                lambda new, old: jnp.where(measuring, new, old), merged, statistics
-            )
-        return statistics, tally(logits_bk, chunk.labels, chunk.real)
-
-    chunks = _Chunk(jnp.arange(len(real)), images, labels, real)
-    statistics, (correct, loss) = jax.lax.scan(step, frame.no_statistics, chunks)
-    total = len(validation.labels_n)
-    return Score(weights, statistics, correct.sum(), loss.sum() / total)
-
-
-class _Chunk(NamedTuple):
-    """Pictures scored at once; `real` is False for calibration pictures and padding."""
-
-    number: jax.Array
-    images: jax.Array
-    labels: jax.Array
-    real: jax.Array
-
-
-def _chunked(
-    calibration: Pictures, validation: Pictures, first: int, b: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`first` chunks of calibration pictures, then all of validation, the last chunk filled up."""
-    n = len(validation.labels_n)
-    padding = -n % b
-    index = jnp.minimum(jnp.arange(n + padding), n - 1)
-    images = validation.images_nhwc.at[index].get(mode="promise_in_bounds")
-    images = jnp.concatenate([calibration.images_nhwc[: first * b], images])
-    labels = validation.labels_n.at[index].get(mode="promise_in_bounds")
-    labels = jnp.concatenate([calibration.labels_n[: first * b], labels])
-    place = jnp.arange(len(labels)) - first * b
-    real = (place >= 0) & (place < n)
-    return images.reshape(-1, b, *images.shape[1:]), labels.reshape(-1, b), real.reshape(-1, b)
-
-
-def _merged(pooled: Tree, chunk: Tree, chunks: jax.Array) -> Tree:
-    """Statistics of `chunks` chunks and one more of equal size (law of total variance)."""
-    known = chunks.astype(jnp.float32)
-    part = 1 / (known + 1)
-    merged = {}
-    for layer, old in pooled.items():
-        new = chunk[layer]
-        apart = new["mean"] - old["mean"]
-        within = old["var"] + part * (new["var"] - old["var"])
-        merged[layer] = {
-            "mean": old["mean"] + part * apart,
-            "var": within + part * (1 - part) * jnp.square(apart),
-        }
-    return merged
-
-
-def tally(
-    logits_bk: jax.Array, labels_b: jax.Array, real_b: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """(correct, summed log-loss in nats) of the pictures that are `real`."""
-    loss_b = optax.softmax_cross_entropy_with_integer_labels(logits_bk, labels_b)
-    right_b = (logits_bk.argmax(1).astype(labels_b.dtype) == labels_b) & real_b
-    return right_b.sum(), jnp.where(real_b, loss_b, 0).sum()

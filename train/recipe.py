@@ -10,23 +10,29 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, close_names, shown
 
 Optimiser = Literal["adamw", "sgd"]
-Schedule = Literal["one_cycle", "cosine", "step"]
+Schedule = Literal["one_cycle", "cosine", "step", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The training recipe. `optimiser`, `schedule` and `batch_size` shape the compiled program.
+    """The training recipe.
+
+    `optimiser`, `schedule`, `batch_size` and `accumulation` shape the compiled program, and so do
+    numbers that are 0 where others are not.
 
     Schedules scale `peak_learning_rate`: "one_cycle" rises from a 25th of it for 30% of the
     steps, then falls along a cosine to 0; "cosine" rises for 5%; "step" multiplies by 0.12 after
-    40% and 80%.
+    40% and 80%; "constant" stays.
     """
 
     optimiser: Optimiser = "adamw"  # "sgd" has Nesterov momentum 0.9
     schedule: Schedule = "one_cycle"
     peak_learning_rate: float = 0.01
     weight_decay: float = 1e-4  # of kernels only, decoupled
+    l1: float = 0.0  # what the loss grows by for each kernel's sum of |w|, and
+    l2: float = 0.0  # of w^2
     batch_size: int = 64
+    accumulation: int = 1  # batches whose mean gradient makes one step
     label_smoothing: float = 0.0  # share of the target spread over all classes
     averaging: float = 1.0  # epochs over which weights are averaged (time constant); 0 is off
     rotation: float = 8.0  # degrees, either way
@@ -43,10 +49,9 @@ class Recipe:
                     f"`{name}` of a recipe must be from {least:g} to {most:g}, "
                     f"but got {shown(value)}."
                 )
-        if type(self.batch_size) is not int:
-            raise UsageError(
-                f"`batch_size` must be a whole number, but got {shown(self.batch_size)}."
-            )
+        for name in ("batch_size", "accumulation"):
+            if type(value := getattr(self, name)) is not int:
+                raise UsageError(f"`{name}` must be a whole number, but got {shown(value)}.")
         for name, choices in (("optimiser", Optimiser), ("schedule", Schedule)):
             value, known = getattr(self, name), get_args(choices)
             if value not in known:
@@ -59,8 +64,24 @@ class Recipe:
         """Whether pictures are changed at all."""
         return bool(self.rotation or self.shear or self.scale or self.shift)
 
+    @property
+    def penalises(self) -> bool:
+        """Whether the loss grows with the kernels."""
+        return bool(self.l1 or self.l2)
+
+    @property
+    def step_size(self) -> int:
+        """Pictures that one step of the optimiser takes."""
+        return self.batch_size * self.accumulation
+
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        described = dataclasses.asdict(self)
+        # What is not used is not told of, as in recipes from before there was a choice.
+        return {
+            name: value
+            for name, value in described.items()
+            if name not in _RARE or value != getattr(Recipe, name)
+        }
 
     @classmethod
     def from_json(cls, description: Any) -> Recipe:
@@ -76,10 +97,15 @@ class Recipe:
 UNCHANGED: dict[str, Any] = {"rotation": 0, "shear": 0, "scale": 0, "shift": 0}
 """The fields of a recipe that leaves pictures as they are."""
 
+_RARE = ("l1", "l2", "accumulation")
+
 _RANGES = {
     "peak_learning_rate": (1e-7, 10),
     "weight_decay": (0, 10),
+    "l1": (0, 10),
+    "l2": (0, 10),
     "batch_size": (1, 65_536),
+    "accumulation": (1, 1_024),
     "label_smoothing": (0, 0.9),
     "averaging": (0, 1_000),
     "rotation": (0, 180),

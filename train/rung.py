@@ -51,10 +51,15 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A scored epoch of a learning curve; what is scored are the averaged weights."""
+    """A scored epoch of a learning curve; what is scored are the averaged weights.
+
+    The training accuracy is the running one: of each batch as it was learned from, augmented, with
+    dropout, by the weights of that moment.
+    """
 
     epoch: int
-    train_loss: float
+    train_loss: float  # with what the recipe's penalties add
+    train_accuracy: float
     val_accuracy: float
     val_log_loss: float
     val_correct: int

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 SMALLEST_TENTH = 1_000  # pictures: where a tenth would be fewer, validation gets a fifth
-TEST_SEED = 0  # of data without a test set: the same fifth for everybody and for ever
+TEST_SEED = 0  # of data without a test set: the same part for everybody and for ever
+TEST_PERCENT = 20  # of such data, where nothing else is asked for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,18 +32,19 @@ def split(labels: np.ndarray, seed: int) -> Split:
     return Split(train=others(validation, len(labels)), validation=validation)
 
 
-def held_out_test(labels: np.ndarray) -> np.ndarray:
+def held_out_test(labels: np.ndarray, percent: int = TEST_PERCENT) -> np.ndarray:
     """The indices, ascending int32, of the test set of data that come without one."""
-    return stratified_sample(labels, held_out_size(len(labels)), TEST_SEED)
+    count = held_out_size(len(labels), percent)
+    return stratified_sample(labels, count, TEST_SEED) if count else np.zeros(0, np.int32)
 
 
-def held_out_size(total: int) -> int:
-    """How many of `total` pictures `held_out_test` takes: a fifth, rounded up.
+def held_out_size(total: int, percent: int = TEST_PERCENT) -> int:
+    """How many of `total` pictures `held_out_test` takes: by default a fifth, rounded up.
 
-    >>> held_out_size(1_797)
-    360
+    >>> held_out_size(1_797), held_out_size(1_797, 10), held_out_size(1_797, 0)
+    (360, 180, 0)
     """
-    return _rounded_up(total, 5)
+    return _rounded_up(total * percent, 100)
 
 
 def fold(labels: np.ndarray, number: int, folds: int) -> np.ndarray:

@@ -22,8 +22,9 @@ from pennyweight.train.on_device import OnDevice, in_place
 from pennyweight.train.optimiser import Hypers, hypers
 from pennyweight.train.plan import Plan, plan_epoch
 from pennyweight.train.precision import PRECISION
-from pennyweight.train.program import Program, Score, State, initial_state
+from pennyweight.train.program import Program, State, initial_state
 from pennyweight.train.rung import Clock, Outcome, Point, Task
+from pennyweight.train.score import Score
 from pennyweight.train.spread import lane, stacked
 from pennyweight.train.transfer import start_digest, started_from
 
@@ -84,14 +85,14 @@ def _trained(
     curves: list[list[Point]] = [[] for _ in tasks]
     ends: dict[int, tuple[State, Score]] = {}
     for epoch in range(tasks[0].from_epoch + 1, tasks[0].to_epoch + 1):
-        state, loss = run.train_steps(state, traced, data.training, plan)
+        state, trained = run.train_steps(state, traced, data.training, plan)
         last = epoch == tasks[0].to_epoch
         if not last:  # drawn while the device is busy
             plan = plans(tasks, lanes, training, epoch + 1)
-        jax.block_until_ready((state, loss))
+        jax.block_until_ready((state, trained))
         clock.lap("train")
         going = [place for place in range(len(tasks)) if place not in ends]
-        losses = jax.device_get(loss)
+        losses, right = jax.device_get(trained)
         scored = [
             place
             for place in going
@@ -102,7 +103,7 @@ def _trained(
         if not scored:
             continue
         score = run.score(state.average, data.calibration, data.validation)
-        numbers = losses, *jax.device_get((score.correct, score.log_loss))
+        numbers = losses, right, *jax.device_get((score.correct, score.log_loss))
         for place in scored:
             curves[place].append(_point(epoch, lane(numbers, place, lanes), total))
         clock.lap("evaluate")
@@ -130,14 +131,15 @@ def plans(tasks: Sequence[Task], lanes: int, training: int, epoch: int) -> Plan:
 
 
 def _steps_per_epoch(task: Task, training: int) -> int:
-    """How many full batches `training` pictures make."""
-    batch_size = task.candidate.recipe.batch_size
-    if training < batch_size:
+    """How many steps of the optimiser `training` pictures make."""
+    recipe = task.candidate.recipe
+    if training < recipe.step_size:
+        times = f" times {recipe.accumulation} of `accumulation`" if recipe.accumulation > 1 else ""
         raise UsageError(
-            f"`batch_size` must be at most {training}, the training pictures of {task.source}, "
-            f"but got {batch_size}."
+            f"`batch_size`{times} must be at most {training}, the training pictures of "
+            f"{task.source}, but got {recipe.step_size}."
         )
-    return training // batch_size
+    return training // recipe.step_size
 
 
 def _start(program: Program, task: Task, traced: Hypers, steps: int) -> State:
@@ -175,10 +177,11 @@ def _owner(task: Task) -> np.ndarray:
 
 
 def _point(epoch: int, numbers: tuple[np.ndarray, ...], total: int) -> Point:
-    loss, correct, log_loss = numbers
+    loss, right, correct, log_loss = numbers
     return Point(
         epoch=epoch,
         train_loss=float(loss),
+        train_accuracy=float(right),
         val_accuracy=int(correct) / total,
         val_log_loss=float(log_loss),
         val_correct=int(correct),

@@ -1,0 +1,130 @@
+"""`--track KIND:PLACE`: a study told live to TensorBoard, MLflow or Weights & Biases.
+
+Each tracker has a thread of its own, so that a slow one holds nothing up. What fails in it is
+said once, on stderr, and ends the tracking alone: the records are elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.arch.errors import UsageError, close_names, in_a_line, shown
+from pennyweight.search.trackers import TRACKERS, Tracker
+
+if TYPE_CHECKING:
+    from pennyweight.results.study_records import StudyRecords
+
+LONGEST_S = 30.0  # that the end of a study waits for what is yet to be told
+_MEASURED = ("train_loss", "train_accuracy", "val_accuracy", "val_log_loss")
+
+Watcher = Callable[[str, dict[str, Any]], None]
+
+
+def check_trackers(track: Sequence[str]) -> None:
+    """Raise UsageError for what cannot be tracked to; nothing is imported for it."""
+    for asked in track:
+        kind, _, place = asked.partition(":")
+        if kind not in TRACKERS:
+            raise UsageError(f"--track cannot be {shown(asked)}: {close_names(kind, TRACKERS)}")
+        known = TRACKERS[kind]
+        if not place:
+            raise UsageError(f"--track {kind}: takes {known.takes}, such as {known.such_as}.")
+        if find_spec(known.package) is None:
+            raise UsageError(
+                f"--track {kind}: needs {known.called}: `pip install 'pennyweight[track]'`."
+            )
+        if kind == "tensorboard" and Path(place).exists() and not Path(place).is_dir():
+            raise UsageError(f"--track tensorboard: takes a folder, but {place} is a file.")
+
+
+@contextlib.contextmanager
+def tracked(
+    watch: Watcher, track: Sequence[str], study: str, known: StudyRecords | None
+) -> Iterator[Watcher]:
+    """A watcher that tells `watch`, and each of `track`, of which trials are `known` to run."""
+    followers = [Follower(asked, study) for asked in track]
+
+    def tell(kind: str, fields: dict[str, Any]) -> None:
+        watch(kind, fields)
+        for follower in followers:
+            follower.note(kind, fields)
+
+    for trial in known.trials.values() if known else ():
+        if trial.state == "running":
+            for follower in followers:
+                follower.note("trial", vars(trial))
+    try:
+        yield tell
+    finally:
+        for follower in followers:
+            follower.close()
+
+
+class Follower:
+    """Takes in records, and tells them to a tracker in a thread, in their order."""
+
+    def __init__(self, asked: str, study: str) -> None:
+        self._asked = asked
+        self._over = False
+        self._told: SimpleQueue[tuple[str, Mapping[str, Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, args=(study,), daemon=True)
+        self._thread.start()
+
+    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Take in one record; returns at once."""
+        if not self._over:
+            self._told.put((kind, fields))
+
+    def close(self) -> None:
+        """Tell the rest, for so long as is reasonable."""
+        self._told.put(None)
+        self._thread.join(LONGEST_S)
+        if self._thread.is_alive():
+            self._warn(f"it did not answer for {LONGEST_S:g} s")
+
+    def _run(self, study: str) -> None:
+        kind, _, place = self._asked.partition(":")
+        try:
+            tracker = TRACKERS[kind].make(place, study)
+            while (told := self._told.get()) is not None:
+                _tell(tracker, *told)
+            tracker.close()
+        except Exception as error:
+            self._warn(in_a_line(error))
+
+    def _warn(self, why: str) -> None:
+        self._over = True
+        print(
+            f"warning: --track {self._asked} ended ({why}); all else goes on, and is on record.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _tell(tracker: Tracker, kind: str, fields: Mapping[str, Any]) -> None:
+    if kind == "trial":
+        tracker.begin(fields["trial"], about(fields))
+    elif kind == "rung":
+        for point in fields["curve"]:
+            measured = {name: point.get(name) for name in _MEASURED}
+            finite = {n: v for n, v in measured.items() if v is not None and math.isfinite(v)}
+            tracker.log(fields["trial"], point["epoch"], finite)
+    elif kind == "end":
+        tracker.end(fields["trial"], fields["state"])
+
+
+def about(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial is, without nesting: numbers and words that a tracker can compare."""
+    told = {name: trial[name] for name in ("notation", "proposer", "share", "seed")}
+    parts = {"": trial["cost"], "recipe.": trial["recipe"], "genome.": trial["genome"]}
+    for prefix, part in parts.items():
+        told |= {f"{prefix}{name}": value for name, value in part.items()}
+    return told

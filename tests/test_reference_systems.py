@@ -1,0 +1,107 @@
+"""What the reference systems reached is on record and in the guide; shortened, it still holds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import pennyweight
+
+from pennyweight.arch.zoo import ZOO
+from pennyweight.search.single import train
+from pennyweight.train.data import available, load_training_set
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "reference_systems.md").read_text(encoding="utf-8")
+RECORDS = ROOT / "benchmarks" / "records"
+TRAINED = sorted(path.stem.removeprefix("zoo-") for path in RECORDS.glob("zoo-*.json"))
+PUBLISHED = {"budget-1": 98.95, "budget-2": 99.35, "budget-3": 99.34, "budget-4": 99.46}
+MUST_REACH = {
+    "mlp-32": 96.0,
+    "mlp-128": 97.5,
+    "mlp-128-128": 97.5,
+    "notebook-cnn": 98.8,
+    **{name: published - 0.25 for name, published in PUBLISHED.items()},
+    "vgg-436k": 99.4,
+    "m3": 99.0,
+}
+
+
+def record(name: str) -> Any:
+    return json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_each_reached_on_test_pictures_what_it_must(name: str) -> None:
+    found = record(f"zoo-{name}")
+    assert found["notation"] == ZOO[name].architecture.notation
+    assert found["epochs"] <= ZOO[name].epochs
+    assert 100 * found["test_accuracy"] >= MUST_REACH[name]
+    assert [point["epoch"] for point in found["curve"]] == list(range(1, found["epochs"] + 1))
+    assert all(0 < point["train_accuracy"] <= 1 for point in found["curve"])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_guide_tells_what_is_on_record(name: str) -> None:
+    found = record(f"zoo-{name}")
+    shares = found["curve"][-1]["train_accuracy"], found["val_accuracy"], found["test_accuracy"]
+    told = " | ".join(f"{100 * share:.2f}" for share in shares)
+    assert f"| `{name}` | {found['epochs']} | {told} |" in GUIDE
+
+
+# Shortened: some thousand pictures, one epoch -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """4,000 of MNIST's training pictures, as a file."""
+    if "mnist" not in available():
+        pytest.skip("MNIST is not prepared here")
+    digits = load_training_set("mnist")
+    drawn = np.random.default_rng(0).permutation(len(digits.labels))[:4_000]
+    path = tmp_path_factory.mktemp("few") / "few.npz"
+    np.savez(path, x=digits.images[drawn], y=digits.labels[drawn])
+    return f"npz:{path}:test0"
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(
+    ("name", "epochs", "least"),
+    [
+        ("mlp-128", 2, 0.85),
+        ("mlp-128-128", 2, 0.80),
+        ("notebook-cnn", 2, 0.85),
+        ("budget-2", 1, 0.11),
+        ("budget-3", 1, 0.40),
+        ("budget-4", 1, 0.60),
+    ],
+)
+def test_a_shortened_training_of_each_learns(
+    name: str, epochs: int, least: float, few: str, tmp_path: Path
+) -> None:
+    found = train(f"zoo:{name}", few, max_epochs=epochs, runs=tmp_path, progress=False)
+    assert found.best.val_accuracy is not None
+    assert found.best.val_accuracy >= least
+
+
+def test_the_small_mlp_of_the_digits_learns_them(tmp_path: Path) -> None:
+    found = train("zoo:mlp-32", max_epochs=60, target_accuracy=0.9, runs=tmp_path, progress=False)
+    assert found.study.trials[0].reason is not None, "90% was not reached in 60 epochs"
+
+
+@pytest.mark.extended
+def test_classical_models_learn_from_nine_tenths_of_a_csv(few: str, tmp_path: Path) -> None:
+    with np.load(few.removeprefix("npz:").removesuffix(":test0")) as arrays:
+        rows = np.hstack([arrays["y"][:, None], arrays["x"].reshape(len(arrays["y"]), -1)])
+    header = ",".join(["label", *(f"pixel{number}" for number in range(784))])
+    np.savetxt(tmp_path / "train.csv", rows, "%d", ",", header=header, comments="")
+    data = ["--data", "csv:train.csv:test0"]
+    ran = pennyweight("baselines", *data, "--models", "logistic,svm", "--json", cwd=tmp_path)
+    found = {row["model"]: row for row in ran.json["baselines"]}
+    assert found["svm"]["examples"] == 3_200  # validation is a fifth of so few
+    assert found["svm"]["val_accuracy"] > 0.94
+    assert found["logistic"]["val_accuracy"] > 0.86
+    refused = pennyweight("baselines", *data, "--test", cwd=tmp_path)
+    assert refused.status == 2
+    assert "csv:train.csv:test0 has no test set" in refused.err

@@ -1,0 +1,276 @@
+"""A study told live elsewhere: read back with each tool's own reader, and never in the way."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import NETWORK, SMALL, Ran, pennyweight, said, tree
+
+from pennyweight.arch.errors import UsageError
+from pennyweight.results.studies import load_study
+from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.tracking import about, check_trackers
+
+MEASURED = ("train_loss", "train_accuracy", "val_accuracy", "val_log_loss")
+Curves = dict[int, dict[str, list[tuple[int, float]]]]  # by trial and name: (epoch, value)
+
+
+def curves_of(study: StudyRecords) -> Curves:
+    """What the records say."""
+    return {
+        number: {
+            name: [
+                (point.epoch, value)
+                for point in trial.curve
+                if (value := getattr(point, name)) is not None
+            ]
+            for name in MEASURED
+        }
+        for number, trial in study.trials.items()
+    }
+
+
+def assert_same(found: Curves, study: StudyRecords) -> None:
+    wanted = curves_of(study)
+    assert found.keys() == wanted.keys()
+    for trial, curves in wanted.items():
+        for name, points in curves.items():
+            assert [epoch for epoch, _ in found[trial][name]] == [epoch for epoch, _ in points]
+            values = [value for _, value in points]
+            assert [value for _, value in found[trial][name]] == pytest.approx(values, rel=1e-6)
+
+
+def trained(folder: Path, track: str, *more: str, **environment: Any) -> StudyRecords:
+    flags = ["--study", "one", "--max-epochs", "3", "--track", track, "--json", *more]
+    ran = pennyweight("train", NETWORK, *flags, cwd=folder, **environment)
+    assert ran.status == 0, ran.err
+    assert "warning" not in ran.err
+    assert ran.json["epochs"] == 3  # stdout is the result and nothing else
+    return load_study(folder / "runs", "one")
+
+
+# TensorBoard --------------------------------------------------------------------------------------
+
+
+def from_tensorboard(folder: Path) -> Curves:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found: Curves = {}
+    for run in sorted(folder.iterdir()):
+        events = EventAccumulator(str(run))
+        events.Reload()
+        assert set(events.Tags()["scalars"]) == set(MEASURED)
+        found[int(run.name.removeprefix("trial-"))] = {
+            name: [(event.step, event.value) for event in events.Scalars(name)] for name in MEASURED
+        }
+        told = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        assert b"recipe.peak_learning_rate" in told
+        assert "_hparams_/session_end_info" in events.Tags()["tensors"]
+    return found
+
+
+def test_tensorboard_reads_every_epoch_of_a_training(tmp_path: Path) -> None:
+    study = trained(tmp_path, "tensorboard:logs")
+    assert_same(from_tensorboard(tmp_path / "logs" / "one"), study)
+
+
+@pytest.mark.extended
+def test_tensorboard_reads_every_trial_of_a_search_that_was_gone_on_with(tmp_path: Path) -> None:
+    flags = [*SMALL, "--track", "tensorboard:logs", "--json"]
+    for trials in ("2", "3"):
+        ran = pennyweight("search", *flags, "--trials", trials, cwd=tmp_path)
+        assert ran.status == 0, ran.err
+        assert "warning" not in ran.err
+    study = load_study(tmp_path / "runs", "small")
+    assert len(study.trials) == 3
+    assert_same(from_tensorboard(tmp_path / "logs" / "small"), study)
+
+
+# MLflow -------------------------------------------------------------------------------------------
+
+READ_MLFLOW = """
+import json, sys
+from mlflow import MlflowClient
+
+client = MlflowClient(tracking_uri=sys.argv[1])
+experiment = client.get_experiment_by_name(sys.argv[2])
+runs = client.search_runs([experiment.experiment_id])
+print(json.dumps([
+    {
+        "tags": run.data.tags,
+        "params": run.data.params,
+        "status": run.info.status,
+        "curves": {
+            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+            for name in run.data.metrics
+        },
+    }
+    for run in runs
+]))
+"""
+
+
+def from_mlflow(uri: str, experiment: str, folder: Path) -> list[dict[str, Any]]:
+    read = [sys.executable, "-c", READ_MLFLOW, uri, experiment]
+    ran = subprocess.run(read, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.extended
+def test_mlflow_reads_every_epoch_and_what_was_trained(tmp_path: Path) -> None:
+    study = trained(tmp_path, "mlflow:sqlite:///told.db")
+    (run,) = from_mlflow("sqlite:///told.db", "one", tmp_path)
+    assert_same({0: run["curves"]}, study)
+    assert (run["status"], run["tags"]["state"]) == ("FINISHED", "complete")
+    assert run["params"]["notation"] == NETWORK
+    assert run["params"]["params"] == "86"
+
+
+@pytest.mark.extended
+def test_a_training_that_goes_on_is_the_same_run_of_mlflow(tmp_path: Path) -> None:
+    study = trained(tmp_path, "mlflow:sqlite:///told.db")
+    records = tmp_path / "runs/one/records.jsonl"
+    lines = records.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if b'"kind":"end"' not in line]
+    records.write_bytes(b"".join(whole))  # it was killed before it could end
+    assert trained(tmp_path, "mlflow:sqlite:///told.db").trials == study.trials
+    (run,) = from_mlflow("sqlite:///told.db", "one", tmp_path)
+    assert run["status"] == "FINISHED"
+
+
+# Weights & Biases ---------------------------------------------------------------------------------
+
+
+def records_of_wandb(path: Path) -> Iterator[Any]:
+    """The records of an offline run: LevelDB's log format, as wandb's own reader is compiled."""
+    messages = import_module("wandb.proto.wandb_internal_pb2")  # generated, so without types
+    data, place, block, part = path.read_bytes(), 7, 32_768, b""
+    while place + 7 <= len(data):
+        if block - place % block < 7:  # no record begins so near to a block's end
+            place += block - place % block
+            continue
+        length, kind = struct.unpack_from("<HB", data, place + 4)
+        part += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record = messages.Record()
+            record.ParseFromString(part)
+            yield record
+            part = b""
+
+
+@pytest.mark.extended
+def test_an_offline_run_of_wandb_holds_every_epoch(tmp_path: Path) -> None:
+    study = trained(tmp_path, "wandb:digits", WANDB_MODE="offline")
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    records = list(records_of_wandb(path))
+    (begun,) = [record.run for record in records if record.HasField("run")]
+    assert (begun.project, begun.run_group, begun.run_id) == ("digits", "one", "one-0")
+    curves: dict[str, list[tuple[int, float]]] = {name: [] for name in MEASURED}
+    for record in records:
+        if record.HasField("history"):
+            items = record.history.item
+            told = {(i.key or i.nested_key[0]): json.loads(i.value_json) for i in items}
+            for name in MEASURED:
+                curves[name].append((told["_step"], told[name]))
+    assert_same({0: curves}, study)
+
+
+# What fails ---------------------------------------------------------------------------------------
+
+
+def warned(ran: Ran) -> str:
+    assert ran.status == 0, ran.err
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("warning")]
+    return line
+
+
+def test_a_tracker_that_fails_in_the_middle_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    """What is to be its folder turns out to be a file."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "one").write_text("in the way")
+    flags = ["--study", "one", "--max-epochs", "3", "--track", "tensorboard:logs", "--json"]
+    ran = pennyweight("train", NETWORK, *flags, cwd=tmp_path)
+    assert warned(ran).startswith("warning: --track tensorboard:logs ended (")
+    assert warned(ran).endswith("); all else goes on, and is on record.")
+    assert ran.json["epochs"] == 3
+
+
+@pytest.mark.extended
+def test_a_server_that_is_never_done_holds_a_training_up_for_half_a_minute_at_most(
+    tmp_path: Path,
+) -> None:
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(120)
+
+        do_POST = do_GET
+
+    server = HTTPServer(("127.0.0.1", 0), Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    track = f"mlflow:http://127.0.0.1:{server.server_port}"
+    began = time.monotonic()
+    ran = pennyweight("train", NETWORK, "--max-epochs", "2", "--track", track, cwd=tmp_path)
+    assert time.monotonic() - began < 75
+    assert "it did not answer for 30 s" in warned(ran)
+
+
+@pytest.mark.parametrize(
+    ("track", "message"),
+    [
+        ("tensorbord:logs", "--track cannot be 'tensorbord:logs': did you mean tensorboard?"),
+        ("mlflow", "--track mlflow: takes a tracking URI, such as --track mlflow:sqlite:"),
+        ("tensorboard:file", "--track tensorboard: takes a folder, but file is a file."),
+    ],
+)
+@pytest.mark.parametrize("command", [["train", NETWORK], ["search", *SMALL]])
+def test_bad_input_gets_one_line_and_changes_nothing(
+    tmp_path: Path, command: list[str], track: str, message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    before = tree(tmp_path)
+    assert message in said(pennyweight(*command, "--track", track, cwd=tmp_path))
+    assert tree(tmp_path) == before
+
+
+def test_what_is_not_installed_is_named_with_its_remedy() -> None:
+    """In an interpreter that sees nothing but this package."""
+    code = (
+        "import sys; sys.modules['wandb'] = None\n"
+        "from pennyweight.search.tracking import check_trackers\n"
+        "check_trackers(['wandb:digits'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (
+        "--track wandb: needs Weights & Biases: `pip install 'pennyweight[track]'`." in ran.stderr
+    )
+
+
+def test_nothing_heavy_is_imported_to_check_what_was_asked() -> None:
+    code = (
+        "import sys\n"
+        "from pennyweight.search.tracking import check_trackers\n"
+        "check_trackers(['tensorboard:a', 'mlflow:b', 'wandb:c'])\n"
+        "print({'tensorboard', 'mlflow', 'wandb', 'jax', 'optuna'} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()", os.fspath(sys.executable)
+
+
+def test_what_a_trial_is_has_no_nesting() -> None:
+    trial = {"notation": "A d10", "proposer": "user", "share": 1.0, "seed": 3, "cost": {"macs": 7}}
+    told = about(trial | {"recipe": {"schedule": "step"}, "genome": {"depth": 2}})
+    assert told["macs"] == 7
+    assert (told["recipe.schedule"], told["genome.depth"]) == ("step", 2)
+    with pytest.raises(UsageError, match="--track cannot be ''"):
+        check_trackers([""])
