@@ -89,6 +89,7 @@ def _settings(value: Any) -> bool:
         "first": _named(_object),
         "refine": _or_null(_name),
         "ranges": _object,
+        "stopping": _object,
     }
     return all(rule(value[name]) for name, rule in wanted.items() if name in value)
 
@@ -117,6 +118,7 @@ def _curve(value: Any) -> bool:
             isinstance(point, dict)
             and _positive(point.get("epoch"))
             and all(name in point and _or_null(_number)(point[name]) for name in losses)
+            and _or_null(_number)(point.get("train_accuracy"))
         )
     )(value)
 
@@ -212,6 +214,6 @@ def check_fields(record: Mapping[str, Any], where: str, number: int) -> None:
 
 def _wrong(where: str, number: int, kind: str, name: str, value: str) -> UsageError:
     return UsageError(
-        f"{where}:{number}: `{name}` of a {kind} record cannot be {value}: restore the file from a "
-        "copy, or delete the line and do without what it recorded."
+        f"{where}:{number}: `{name}` of the {kind} record cannot be {value}: restore the file from "
+        "a copy, or delete the line and do without what it recorded."
     )
