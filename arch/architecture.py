@@ -22,10 +22,18 @@ from functools import cached_property
 from typing import Any
 
 from pennyweight.arch import convolution, dense, pointwise, pools, repeat, residual
-from pennyweight.arch.block import DEEPEST, too_deep
+from pennyweight.arch.block import too_deep
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.json_form import check_names, layers_from_json, layers_to_json
-from pennyweight.arch.layers import LARGEST, Layer, Shape, Weight, normal_layers, output_shape
+from pennyweight.arch.layers import Layer, Shape, Weight, normal_layers, output_shape
+from pennyweight.arch.limits import (
+    DEEPEST,
+    LARGEST,
+    MOST_IN_A_MAP,
+    MOST_LAYERS,
+    MOST_MACS,
+    MOST_WEIGHTS,
+)
 
 __all__ = [
     "Architecture",
@@ -37,9 +45,6 @@ __all__ = [
     "repeat",
     "residual",
 ]
-
-MOST_LAYERS = 1_000
-MOST_VALUES = 100_000_000  # of all weights together, or of one feature map: 400 MB
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Architecture:
     """A network from an input of (height, width, channels) to one logit for each class.
 
     Raises UsageError when a layer cannot stand where it is, when the last shape is not (classes,),
-    and above `MOST_LAYERS` or `DEEPEST`.
+    and above `MOST_LAYERS` or `DEEPEST` (`arch/limits.py`).
     """
 
     input_shape: tuple[int, int, int]
@@ -171,15 +176,20 @@ def limited(architecture: Architecture) -> Architecture:
 
     For what was read, not for what was computed: a decoder may look far above its budget.
     """
-    weights = largest = 0
+    weights = largest = macs = 0
     for placed in architecture.flat():
         weights += sum(math.prod(weight.shape) for weight in placed.weights().values())
         largest = max(largest, math.prod(placed.input_shape), math.prod(placed.output_shape))
-    if (values := max(weights, largest)) > MOST_VALUES:
-        raise UsageError(
-            f"All weights together, and each feature map, hold at most {MOST_VALUES:,} values, but "
-            f"these layers need {values:,}; make them narrower."
-        )
+        macs += placed.layer.macs(placed.input_shape)
+    for what, needed, most in (
+        ("All weights together hold at most {} values", weights, MOST_WEIGHTS),
+        ("A feature map holds at most {} values", largest, MOST_IN_A_MAP),
+        ("A picture takes at most {} multiply-accumulates", macs, MOST_MACS),
+    ):
+        if needed > most:
+            raise UsageError(
+                f"{what.format(f'{most:,}')}, but these layers need {needed:,}; make them narrower."
+            )
     return architecture
 
 

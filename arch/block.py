@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.layers import Call, Layer
+from pennyweight.arch.limits import DEEPEST
 
 if TYPE_CHECKING:
     from pennyweight.arch.maps import Maps
     from pennyweight.arch.network import LayerModule
-
-DEEPEST = 8  # blocks inside one another
 
 
 def too_deep() -> UsageError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from pennyweight.arch.architecture import MOST_VALUES
 from pennyweight.arch.cost import Cost
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import MOST_WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class Budget:
         for name, limit in asdict(self).items():
             if limit is not None:
                 check_count(f"--{name.replace('_', '-')}", limit)
-        if self.max_params > MOST_VALUES:  # what is found is read back from records
+        if self.max_params > MOST_WEIGHTS:  # what is found is read back from records
             raise UsageError(
-                f"--max-params must be at most {MOST_VALUES:,}, but got {self.max_params:,}."
+                f"--max-params must be at most {MOST_WEIGHTS:,}, but got {self.max_params:,}."
             )
 
     def excesses(self, cost: Cost) -> Iterator[tuple[str, int, int]]:

@@ -16,11 +16,20 @@ class UsageError(ValueError):
     """
 
     def __init__(self, message: str):
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+        super().__init__(visible(message))
 
 
 class RunError(RuntimeError):
     """What failed while running, and what to do about it, in one line; exit status 1."""
+
+
+def visible(text: str) -> str:
+    """`text` with escapes for what is not seen, or turns around what follows it.
+
+    >>> print(visible("two" + chr(10) + "lines"))
+    two\\nlines
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shown(value: object) -> str:

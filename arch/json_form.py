@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pennyweight.arch.block import DEEPEST, too_deep
+from pennyweight.arch.block import too_deep
 from pennyweight.arch.errors import UsageError, close_names, shown
 from pennyweight.arch.layers import KINDS, Layer
+from pennyweight.arch.limits import DEEPEST, MOST_LAYERS
 
 
 def layers_to_json(layers: Iterable[Layer]) -> list[dict[str, Any]]:
@@ -22,6 +23,10 @@ def layers_from_json(descriptions: Any, depth: int = 0) -> tuple[Layer, ...]:
         raise UsageError(f"Layers are a JSON list, but got {shown(descriptions)}.")
     if depth > DEEPEST:  # before Python's own limit on recursion
         raise too_deep()
+    if len(descriptions) > MOST_LAYERS:
+        raise UsageError(
+            f"An architecture has at most {MOST_LAYERS:,} layers, but got {len(descriptions):,}."
+        )
     return tuple(_layer_from_json(description, depth) for description in descriptions)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pennyweight.arch.errors import shown
+from pennyweight.arch.limits import LARGEST
 
 if TYPE_CHECKING:
     import jax
@@ -27,8 +28,6 @@ Shape = tuple[int, ...]
 
 KINDS: dict[str, type[Layer]] = {}
 """Every kind of layer by its JSON name."""
-
-LARGEST = 65_536  # channels or pixels; more is a typing mistake or a hostile file
 
 
 @dataclass(frozen=True)

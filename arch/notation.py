@@ -13,10 +13,11 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from pennyweight.arch.architecture import MOST_LAYERS, Architecture, limited
-from pennyweight.arch.block import DEEPEST, too_deep
+from pennyweight.arch.architecture import Architecture, limited
+from pennyweight.arch.block import too_deep
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer
+from pennyweight.arch.limits import DEEPEST, MOST_LAYERS
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
 

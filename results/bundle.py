@@ -92,7 +92,7 @@ class Facts:
             data_fingerprint=str(data["fingerprint"]),
             mean=[float(value) for value in manifest["normalisation"]["mean"]],
             std=[float(value) for value in manifest["normalisation"]["std"]],
-            class_names=[str(name) for name in manifest["class_names"]],
+            class_names=_texts(manifest["class_names"]),
             recipe=_plain(training["recipe"]),
             precision=str(training.get("precision", PRECISION)),
             seed=int(training["seed"]),
@@ -109,8 +109,8 @@ class Facts:
             versions={str(name): str(value) for name, value in manifest["versions"].items()},
             command=_words(manifest["command"]),
             created=str(manifest["created"]),
-            look=Look.from_json(look) if look else None,
-            confirmed=Confirmed.from_json(tested) if tested else None,
+            look=Look.from_json(look) if look is not None else None,
+            confirmed=Confirmed.from_json(tested) if tested is not None else None,
         )
 
     def check(self, architecture: Architecture) -> None:
@@ -170,6 +170,12 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(value, int | float | str | None) for value in values.values()):
         raise TypeError("a recipe is of numbers and words")
     return {str(name): value for name, value in values.items()}
+
+
+def _texts(names: Any) -> list[str]:
+    if not isinstance(names, list):  # text would be a list of letters
+        raise TypeError("names are a list")
+    return [str(name) for name in names]
 
 
 def _words(command: Any) -> list[str] | str:

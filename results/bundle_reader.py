@@ -15,12 +15,11 @@ from safetensors.numpy import load
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_IN_BUNDLE, LARGEST_JSON
 from pennyweight.results.bundle import FORMAT, MANIFEST, VERSION, Facts, sha256
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
-
-_LARGEST = 100_000_000  # bytes of a file: the networks here are small
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +124,16 @@ def read_content(folder: Path, name: str) -> bytes:
     try:
         if not stat.S_ISREG((folder / name).lstat().st_mode):  # a pipe would be waited for
             raise UsageError(f"{folder / name} must be a plain file: name another bundle.")
+        largest = LARGEST_JSON if name.endswith(".json") else LARGEST_IN_BUNDLE
         with (folder / name).open("rb") as file:
-            content = file.read(_LARGEST + 1)
+            content = file.read(largest + 1)
     except OSError as error:
         raise UsageError(
             f"The bundle {folder} lacks {name} ({error.strerror}): name a folder that `export` "
             "wrote."
         ) from error
-    if len(content) > _LARGEST:
-        raise UsageError(f"{folder / name} must have at most {_LARGEST:,} bytes.")
+    if len(content) > largest:
+        raise UsageError(f"{folder / name} must have at most {largest:,} bytes.")
     return content
 
 

@@ -41,6 +41,7 @@ class Hold:
         assert connection is not None
         self._connection = connection
         self.study, self._term = -1, -1
+        self.was_left = False  # whether who held it before was killed
         try:
             self.study = self.patiently(self._find_study)
             self._wait()
@@ -72,8 +73,13 @@ class Hold:
         if not self._try_lock():
             return False
         me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
-        update = "UPDATE pennyweight_studies SET term = term + 1, holder = %s WHERE study = %s"
-        self._term = self._one(f"{update} RETURNING term", [json.dumps(me), self.study])
+        ((self._term, before),) = self._connection.execute(
+            "WITH before AS (SELECT holder FROM pennyweight_studies WHERE study = %s FOR UPDATE) "
+            "UPDATE pennyweight_studies SET term = term + 1, holder = %s FROM before "
+            "WHERE study = %s RETURNING term, before.holder",
+            [self.study, json.dumps(me), self.study],
+        )
+        self.was_left = before is not None
         return True
 
     def _holder(self, connection: psycopg.Connection[Any]) -> str:
@@ -132,7 +138,9 @@ class Hold:
                     self._reconnect()
                 return call()
             except psycopg.Error as error:
-                if not self._connection.closed:  # it is there, and refuses
+                # One that cannot be made has no code.
+                no_new = isinstance(error, psycopg.OperationalError) and not error.sqlstate
+                if not self._connection.closed and not no_new:  # it is there, and refuses
                     refused = f"The database {self._database} refused ({reason(error)})"
                     raise self._fail(refused) from None
                 since, said = since or time.monotonic(), reason(error)

@@ -82,6 +82,8 @@ class StudyInDatabase(Store):
         self.held.write(statement, [self.held.study, f"^(models|states)/{trial:06d}-", kept])
 
     def was_left(self) -> bool:
+        if self._hold:
+            return self._hold.was_left
         query = "SELECT FROM pennyweight_studies WHERE name = %s AND holder IS NOT NULL"
         return bool(self.query(query, self.name))
 

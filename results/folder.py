@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_WEIGHTS, read_plain
 from pennyweight.results.records import RecordFile, read_records, sync_folder
 from pennyweight.results.store import OptunaDatabase, Store
 
@@ -31,7 +32,7 @@ class FolderFile:
         return self.path.exists()
 
     def read_bytes(self) -> bytes:
-        return self.path.read_bytes()
+        return read_plain(self.path, LARGEST_WEIGHTS)
 
     def write(self, data: bytes) -> None:
         write_whole(self.path, data)
@@ -74,10 +75,13 @@ class StudyFolder(Store):
 
     def has_begun(self) -> bool:
         # A coordinator that is killed as it begins leaves a file without a whole line.
-        if not self.records.is_file():
-            return self.records.exists()  # which reading it then refuses
-        with self.records.open("rb") as file:
-            return file.readline().endswith(b"\n")
+        try:
+            if not self.records.is_file():
+                return self.records.exists()  # which reading it then refuses
+            with self.records.open("rb") as file:
+                return file.readline().endswith(b"\n")
+        except OSError as error:
+            raise UsageError(f"{self.records} must be readable, but: {error.strerror}.") from error
 
     def optuna(self) -> OptunaDatabase:
         path = self.path / "study.db"

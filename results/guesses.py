@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_PICTURE_FILE
 from pennyweight.results.loaded import LoadedModel
 from pennyweight.results.preparation import COARSE, prepare
-from pennyweight.train.picture_file import LARGEST_FILE, open_picture
+from pennyweight.train.picture_file import open_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def save_seen(folder: Path, guesses: Sequence[Guess]) -> None:
 def _seen(path: Path, shape: tuple[int, int, int], model: LoadedModel) -> np.ndarray:
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(LARGEST_PICTURE_FILE + 1)
     except OSError as error:
         raise UsageError(
             f"{path} must be a picture that can be read, but: {error.strerror}."

@@ -64,8 +64,8 @@ def load_trained(model: Model, name: str) -> LoadedModel:
     parts = split(dataset.labels, study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
     architecture = Architecture.from_json(model.trial.architecture)
+    content = model.read_weights()
     try:
-        content = model.weights.read_bytes()
         classifier = Classifier.of_model(architecture, content, *normalisation(learned))
     except ValueError as error:
         raise UsageError(f"{model.weights}: {error} Choose another trial.") from error

@@ -42,6 +42,13 @@ class Model:
             return self.store.fresh_model(self.trial.trial, self.seed)
         return self.store.model(self.trial.trial, self.trial.kept_epoch)
 
+    def read_weights(self) -> bytes:
+        """The content of that file; UsageError where it is none that could be."""
+        try:
+            return self.weights.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{self.weights} must be readable, but: {error.strerror}.") from error
+
     @property
     def seed(self) -> int:
         """What it was trained from."""
@@ -144,12 +151,13 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
     dataset = load_data_of(study)
     parts = split(dataset.labels, study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
-    data = model.weights.read_bytes()
+    data, architecture = model.read_weights(), Architecture.from_json(trial.architecture)
     try:
+        params, statistics = state_file.of_network(data, architecture)
         return Trained(
-            architecture=Architecture.from_json(trial.architecture),
-            params=state_file.layers(data, "weights"),
-            statistics=state_file.layers(data, "statistics"),
+            architecture=architecture,
+            params=params,
+            statistics=statistics,
             facts=_facts(model, dataset, learned, command),
             learned=learned,
             checked=dataset.images[parts.validation],

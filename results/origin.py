@@ -58,14 +58,15 @@ def _of_study(runs: Place, name: str) -> Origin:
 
     model = find_model(runs, name)
     study, trial = model.study, model.trial
+    content = model.read_weights()
+    architecture = Architecture.from_json(trial.architecture)
     try:
-        content = model.weights.read_bytes()
-        params, statistics = (state_file.layers(content, p) for p in ("weights", "statistics"))
+        params, statistics = state_file.of_network(content, architecture)
     except ValueError as error:
         raise UsageError(f"{model.weights}: {error} Choose another trial.") from error
     return Origin(
         name=name,
-        architecture=Architecture.from_json(trial.architecture),
+        architecture=architecture,
         params=params,
         statistics=statistics,
         class_names=describe(study.data).class_names,

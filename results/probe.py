@@ -12,10 +12,11 @@ import numpy as np
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, in_a_line
+from pennyweight.arch.limits import LARGEST_IN_BUNDLE
 from pennyweight.results.bundle_reader import read_listed
 
 PROBE_FILE = "probe.npz"
-_LARGEST = 100_000_000  # bytes, unpacked
+_LARGEST = LARGEST_IN_BUNDLE  # bytes, unpacked
 
 
 def pack_probe(arrays: Mapping[str, np.ndarray]) -> bytes:

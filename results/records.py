@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_RECORDS, read_plain
 
 VERSION = 1  # raised when a reader of the version before would misread the file
 
@@ -136,7 +137,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The records, and where the last of them ends, in bytes."""
-    content = path.read_bytes()
+    content = read_plain(path, LARGEST_RECORDS)
     good_bytes = content.rfind(b"\n") + 1
     lines = content[:good_bytes].split(b"\n")[:-1]
     return [
@@ -163,17 +164,19 @@ def decode_record(line: bytes, where: str, number: int) -> dict[str, Any]:
     content = line[:-_SEAL_BYTES] + b"}"
     is_whole = line[-_SEAL_BYTES:] == _SEAL % zlib.crc32(content)
     try:
-        record = json.loads(content if is_whole else line)
+        record = json.loads((content if is_whole else line).decode())  # of bytes, it would guess
         version = record.get("version", VERSION)
-    except (ValueError, AttributeError):  # no JSON, or no object
+    except (ValueError, AttributeError, RecursionError):  # no JSON, or no object
         is_whole, record, version = False, {}, None
+    kind = record.get("kind")
     # Before the checksum, whose form a newer version may have changed.
     if isinstance(version, int) and version > VERSION:
         raise UsageError(
             f"{where}:{number}: these records have version {version}, and this pennyweight reads "
             f"up to {VERSION}: upgrade pennyweight."
         )
-    if not is_whole or not FIELDS.get(record.get("kind", ""), frozenset()) <= record.keys():
+    is_known = isinstance(kind, str) and FIELDS.get(kind, frozenset()) <= record.keys()
+    if not is_whole or not is_known:
         raise UsageError(
             f"{where}:{number}: this line is damaged (its checksum or its fields are wrong): "
             "restore the file from a copy, or delete the line and do without what it recorded."

@@ -130,15 +130,6 @@ def collect(store: Store, study: StudyRecords, importances: Importances | Missin
     )
 
 
-def visible(text: str) -> str:
-    """`text` with escapes for what is not seen, or turns around what follows it.
-
-    >>> print(visible("two" + chr(10) + "lines"))
-    two\\nlines
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def fate(trial: TrialRecord) -> str:
     """What became of a trial, such as `pruned at rung 2`.
 

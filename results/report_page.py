@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from pennyweight.arch.errors import visible
 from pennyweight.results.baselines import baselines
 from pennyweight.results.network_drawing import draw_network
 from pennyweight.results.published import PUBLISHED
-from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate, visible
+from pennyweight.results.report import MOST_CURVES, Best, Missing, Report, fate
 from pennyweight.results.report_plots import plots
 from pennyweight.results.tables import PARETO_MARK, limits, percent, short
 from pennyweight.train.corrections import plain_source

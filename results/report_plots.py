@@ -9,7 +9,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report, visible
+from pennyweight.arch.errors import visible
+from pennyweight.results.report import MOST_CURVES, MOST_GENES, Missing, Report
 from pennyweight.results.report_axes import COLOURS, FRONT_COLOUR, KIND_COLOURS, error
 from pennyweight.results.size_plot import Figure, accuracy_axis, size_figure
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord

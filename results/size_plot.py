@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
+from pennyweight.arch.errors import visible
 from pennyweight.results.confirmed import Confirmed
 from pennyweight.results.leaderboard import Row
 from pennyweight.results.published import PUBLISHED
-from pennyweight.results.report import Report, fate, visible
+from pennyweight.results.report import Report, fate
 from pennyweight.results.report_axes import (
     COLOURS,
     CONFIRMED_COLOUR,

@@ -118,7 +118,7 @@ class Store(ABC):
 
     @abstractmethod
     def was_left(self) -> bool:
-        """Whether a coordinator holds it, or was killed while it did."""
+        """Whether the coordinator before was killed, so that Optuna may lack the last it did."""
 
     @abstractmethod
     def standing_by(self) -> AbstractContextManager[None]:

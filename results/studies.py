@@ -9,6 +9,7 @@ from typing import Any
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.places import Place, store_in, study_names
+from pennyweight.results.record_form import check_fields
 from pennyweight.results.records import FIELDS
 from pennyweight.results.study_records import (
     BaselineRun,
@@ -34,6 +35,8 @@ def load_study(place: Place, name: str) -> StudyRecords:
         with _no_garbage_collection():
             records = store.read_records()
             _check_start(records, store.where)
+            for number, record in enumerate(records, 1):
+                check_fields(record, store.where, number)
             return fold_records(records)
     except OSError as error:
         raise UsageError(
@@ -65,9 +68,10 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> StudyRecords:
     for record in by_kind["end"]:
         ends.setdefault(record["trial"], record)
     trials: dict[int, TrialRecord] = {}
-    frames: dict[int, str | None] = {}
+    frames: dict[int, str] = {}
     for record in by_kind["group"]:
-        frames = dict.fromkeys(record["trials"], record["frame"]) | frames
+        for number in record["trials"]:
+            frames.setdefault(number, record["frame"])
     study = by_kind["study"][0]
     keeps_best = study["settings"].get("stopping", {}).get("keep") == "best"
     for record in by_kind["trial"]:

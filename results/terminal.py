@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pennyweight.arch.errors import visible
 from pennyweight.results.baselines import Baseline, baselines
 from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.leaderboard import Row
@@ -111,7 +112,7 @@ def _footer(study: StudyRecords, rows: Sequence[Row], test_readings: int | None)
         yield from _stopped(study)
     failed = [trial for trial in study.trials.values() if trial.state == "failed"]
     if failed:
-        reason = " ".join((failed[0].reason or "no reason recorded").split())
+        reason = visible(" ".join((failed[0].reason or "no reason recorded").split()))
         yield f"first failure: trial {failed[0].trial}, {reason}"
     yield (
         f"seconds: {study.wall_s:,.1f} on the clock; workers {_ledger(study.worker_seconds)}; "

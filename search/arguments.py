@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.limits import LARGEST_JSON
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import entry
 from pennyweight.results.origin import find_origin
@@ -20,7 +21,6 @@ from pennyweight.train.recipe import Recipe
 
 T = TypeVar("T")
 
-_LARGEST_FILE = 10_000_000  # bytes: an architecture has a few thousand
 _OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("seed", "a whole number from 0", lambda value: type(value) is int and value >= 0),
     ("epochs", "a whole number from 1", lambda value: type(value) is int and value >= 1),
@@ -141,13 +141,13 @@ def _naming(path: Path) -> Iterator[None]:
 def _json(path: Path) -> Any:
     try:
         with path.open("rb") as file:  # bounded as it is read: a device tells no size
-            content = file.read(_LARGEST_FILE + 1)
+            content = file.read(LARGEST_JSON + 1)
     except OSError as error:
         raise UsageError(
             f"{path} must be a file that can be read, but: {error.strerror}."
         ) from error
-    if len(content) > _LARGEST_FILE:
-        raise UsageError(f"{path} must be JSON of at most {_LARGEST_FILE:,} bytes: name another.")
+    if len(content) > LARGEST_JSON:
+        raise UsageError(f"{path} must be JSON of at most {LARGEST_JSON:,} bytes: name another.")
     try:
         return json.loads(content.decode("utf-8"))
     except json.JSONDecodeError as error:

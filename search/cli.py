@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from cyclopts.exceptions import CoercionError, MissingArgumentError, UnusedCliTo
 from pennyweight.arch.errors import RunError, UsageError, shown, without_passwords
 from pennyweight.search import (
     commands_baselines,
+    commands_database,
     commands_look,
     commands_search,
     commands_serve,
@@ -45,6 +47,7 @@ for command in (
     commands_use.evaluate,
     commands_use.predict,
     commands_serve.draw,
+    commands_database.fetch,
     commands_look.inspect,
     commands_search.train,
 ):
@@ -54,14 +57,21 @@ _data.command(commands_look.data_list, name="list")
 _data.command(commands_look.data_show, name="show")
 app.command(_data)
 
+_LONGEST = 1_000  # characters of an error message
+
 # Where a terminal knows ASCII alone, these stand for what tables and titles are made of.
 _PLAIN = {"≤": "<=", "·": "-", "◆": "*", "…": "~", "—": "-"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 failed, 2 bad flags or input, 130 interrupted."""
+    """Run one command and exit.
+
+    Status 0 is done, 1 failed, 2 bad flags or input, 130 interrupted, 143 terminated.
+    """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
+    # What Slurm, Kubernetes and `docker stop` send before they kill.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         _prepare_stdout()
         _run([token for token in tokens if token != "--debug"])
@@ -72,6 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(error, debug)
     except (KeyboardInterrupt, Exception) as error:
         _fail(error, debug)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Ends a command as Ctrl-C does."""
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise _Terminated
 
 
 def _run(tokens: list[str]) -> None:
@@ -105,6 +123,8 @@ def _reworded(error: CycloptsError) -> str:
 def _fail(error: BaseException, debug: bool) -> NoReturn:
     """Print one line, with `debug` after where the error comes from, and exit."""
     match error:
+        case _Terminated():
+            status, message = 143, "Terminated; the same command goes on from here."
         case KeyboardInterrupt():
             status, message = 130, "Interrupted; the same command goes on from here."
         case UsageError():
@@ -120,7 +140,9 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
     if debug:
         print(without_passwords("".join(traceback.format_exception(error))), file=sys.stderr)
     # A UsageError escapes what could move the cursor.
-    line = UsageError(without_passwords(" ".join(message.split())))
+    line = str(UsageError(without_passwords(" ".join(message.split()))))
+    if len(line) > _LONGEST:  # what was quoted; the remedy stands at the end
+        line = f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
     print(f"pennyweight: {line}", file=sys.stderr)
     sys.exit(status)
 

@@ -69,6 +69,7 @@ class DaskExecutor(Executor):
         self._asked: dict[str, asyncio.Task[None]] = {}  # workers that are being admitted
         self._refused: dict[str, str] = {}  # why, in a line
         self._futures: set[Future[Any]] = set()
+        self._landed: list[Remote[Any]] = []  # whose results the workers still keep
         self._lock, self._closed = threading.Lock(), False
         cores = available_cores()
         named = repr((device, warm, sources(), versions_here())).encode()
@@ -115,6 +116,9 @@ class DaskExecutor(Executor):
                 resources=self._terms.resources,
             )
             self._futures.add(future)
+            landed, self._landed = self._landed, []
+            for each in landed:  # not when they landed: the next message would wait 10 ms for that
+                each.release()
         future.add_done_callback(partial(self._forget, remote))
         self._on_loop(self._relay(remote, future))
         return future
@@ -162,7 +166,8 @@ class DaskExecutor(Executor):
     # On the client's event loop
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+        loop: Any = self._client.loop  # Tornado's
+        return asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
 
     async def _relay(self, remote: Remote[Any], future: Future[Any]) -> None:
         """Hand what becomes of `remote` to `future`, once."""
@@ -175,7 +180,7 @@ class DaskExecutor(Executor):
             error = RuntimeError(f"its worker was lost {killed.allowed_failures + 1} times.")
         except BaseException as raised:
             error = raised
-        remote.release()  # or the worker keeps the result for as long as somebody has `future`
+        self._landed.append(remote)
         if not future.set_running_or_notify_cancel():
             return
         if error is None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
 Value = float | int | str | bool
@@ -106,6 +107,36 @@ class Genome:
 def choices() -> Mapping[str, tuple[Value, ...] | None]:
     """The genes in order: the choices of a categorical one, None for one in [0, 1]."""
     return {field.name: field.metadata["choices"] for field in dataclasses.fields(Genome)}
+
+
+def check_genome(name: str, genome: Mapping[str, Any]) -> None:
+    """Raise UsageError unless the genome of `name`, as a file tells it, is a point of the space."""
+    known = choices()
+    for gene, value in genome.items():
+        if gene not in known or not _allowed(value, known[gene]):
+            raise UsageError(
+                f"The genome of {name} is no point of this version's space, at {shown(gene)} "
+                f"{shown(value)}: leave {name} out."
+            )
+
+
+def check_ranges(ranges: Mapping[str, Any]) -> None:
+    """Raise UsageError unless these are what is left of genes: (lowest, highest), or choices."""
+    known = choices()
+    for gene, left in ranges.items():
+        right = gene in known and isinstance(left, list | tuple) and bool(left)
+        right = right and all(_allowed(value, known[gene]) for value in left)
+        if not right or (known[gene] is None and (len(left) != 2 or left[0] > left[1])):
+            raise UsageError(
+                f"The study's settings must say what is left of each gene, but of {shown(gene)} "
+                f"they say {shown(left)}: restore the study from a copy, or begin another --study."
+            )
+
+
+def _allowed(value: Any, options: tuple[Value, ...] | None) -> bool:
+    if options is not None:
+        return isinstance(value, int | float | str) and value in options
+    return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= 1
 
 
 def random_genome(

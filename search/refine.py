@@ -7,7 +7,7 @@ from typing import Any
 
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.genome import Value, choices
+from pennyweight.search.genome import Value, check_genome, choices
 
 FEWEST, MOST = 3, 10  # of the best that say where to look: a fifth of the complete trials
 MARGIN = 0.1  # beyond the lowest and the highest of them, of a gene's 0 to 1
@@ -32,6 +32,8 @@ def _best_genomes(study: StudyRecords) -> list[Mapping[str, Value]]:
     complete = [study.trials[row.trial] for row in rows(study) if row.state == "complete"]
     whole = [trial for trial in complete if trial.share == 1] or complete
     wanted = min(MOST, max(FEWEST, len(whole) // 5))
+    for trial in whole[:wanted]:
+        check_genome(f"{study.study}:{trial.trial}", trial.genome)
     return [trial.genome for trial in whole[:wanted]]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.pretrained import RESERVED
+from pennyweight.search.genome import check_genome, check_ranges
 from pennyweight.train.corrections import Corrections
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 
@@ -54,6 +55,9 @@ class Settings:
                 "leave out --after."
             )
         check_count("--group", self.group)
+        for name, genome in self.first.items():
+            check_genome(name, genome)
+        check_ranges(self.ranges)
         check_precision(self.precision)
 
     @property

@@ -138,5 +138,7 @@ After = Repeated
 Runs = Annotated[Path, Parameter(help="The folder of all studies.")]
 Storage = Annotated[
     str | None,
-    Parameter(help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE."),
+    Parameter(
+        help="Instead, their database: postgresql+psycopg://USER@HOST/DATABASE.", metavar="URL"
+    ),
 ]

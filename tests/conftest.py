@@ -23,6 +23,8 @@ import pennyweight.train.compiled  # noqa: F401
 
 # A first example may compile; how long that takes says nothing about the property.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+# A fuzz run: `pytest tests/test_fuzz.py --hypothesis-profile=long --timeout=0`.
+hypothesis.settings.register_profile("long", deadline=None, max_examples=3_000)
 hypothesis.settings.load_profile("patient")
 
 

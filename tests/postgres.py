@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+SECRETS = ("n0t@", "n0t%40", "be:seen", "be%3Aseen")  # parts of the password, however written
 PASSWORD = "n0t@to/be:seen"
 _WRITTEN = "n0t%40to%2Fbe%3Aseen"
 
@@ -54,14 +55,27 @@ class Server:
         place = {"host": str(self.folder), "port": self.port, "dbname": "studies", "user": user}
         with psycopg.connect(**place, autocommit=True) as connection:
             found = connection.execute(query, values)
-            return found.fetchall() if found.description else []
+            return found.fetchall() if found.description is not None else []
+
+    def files(self, study: str) -> list[str]:
+        """The names of a study's files."""
+        query = (
+            "SELECT f.name FROM pennyweight_files AS f JOIN pennyweight_studies AS s "
+            "USING (study) WHERE s.name = %s ORDER BY 1"
+        )
+        return [file for (file,) in self.ask(query, study)]
+
+    def cut_off(self) -> int:
+        """End the connections that hold a study's lock; how many they were."""
+        locks = "FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        return len(self.ask(f"SELECT pg_terminate_backend(pid) {locks}"))
 
     def _control(self, *arguments: str) -> None:
         _as_owner(self.programs / "pg_ctl", "-D", str(self.folder / "data"), *arguments)
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, listen: str = "127.0.0.1") -> Iterator[Server]:
     """A new server with an empty database `studies` of user `penny`, stopped in the end."""
     programs = _programs()
     if programs is None:
@@ -75,12 +89,12 @@ def running() -> Iterator[Server]:
     try:
         _as_owner(programs / "initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust")
         (folder / "data" / "pg_hba.conf").write_text(
-            "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "local all all trust\nhost all all samenet scram-sha-256\n"
         )
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write(
                 f"port = {server.port}\nunix_socket_directories = '{folder}'\n"
-                "listen_addresses = '127.0.0.1'\nfsync = off\n"
+                f"listen_addresses = '{listen}'\nfsync = off\n"
             )
         server.start()
         _as_owner(programs / "createdb", "-h", str(folder), "-p", str(server.port), "studies")

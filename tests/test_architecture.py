@@ -12,11 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import JSON_VALUES, architectures, descriptions, respelled
 
-from pennyweight.arch.architecture import MOST_LAYERS, MOST_VALUES, Architecture
-from pennyweight.arch.block import DEEPEST
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.convolution import Conv
 from pennyweight.arch.errors import UsageError, close_names, shown
-from pennyweight.arch.layers import KINDS, LARGEST, Layer
+from pennyweight.arch.layers import KINDS, Layer
+from pennyweight.arch.limits import (
+    DEEPEST,
+    LARGEST,
+    MOST_IN_A_MAP,
+    MOST_LAYERS,
+    MOST_MACS,
+    MOST_WEIGHTS,
+)
 from pennyweight.arch.notation import parse
 from pennyweight.arch.pointwise import Dropout, Relu
 from pennyweight.arch.pools import Flatten, MaxPool
@@ -262,12 +269,14 @@ def test_the_size_of_an_architecture_is_limited_before_anything_is_allocated() -
         {"kind": "dense", "width": LARGEST},
         {"kind": "dense", "width": 10},
     ]
-    assert f"{MOST_VALUES:,}" in refusal(GOOD | {"layers": wide, "input_shape": [999, 999, 9]})
+    assert f"{MOST_WEIGHTS:,}" in refusal(GOOD | {"layers": wide, "input_shape": [999, 999, 9]})
     many = [{"kind": "conv", "width": LARGEST, "kernel": LARGEST}, *GOOD["layers"]]
-    assert f"{MOST_VALUES:,}" in refusal(GOOD | {"layers": many})
+    assert f"{MOST_WEIGHTS:,}" in refusal(GOOD | {"layers": many})
     large = [{"kind": "global_max"}, {"kind": "dense", "width": 10}]
     huge = [LARGEST] * 3
-    assert f"{MOST_VALUES:,}" in refusal(GOOD | {"layers": large, "input_shape": huge})
+    assert f"{MOST_IN_A_MAP:,}" in refusal(GOOD | {"layers": large, "input_shape": huge})
+    slow = [{"kind": "conv", "width": 1, "kernel": 999}, *large]
+    assert f"{MOST_MACS:,}" in refusal(GOOD | {"layers": slow, "input_shape": [999, 999, 1]})
     endless = [{"kind": "relu"}, {"kind": "batch_norm"}] * MOST_LAYERS
     assert f"{MOST_LAYERS:,}" in refusal(GOOD | {"layers": endless})
     assert time.monotonic() - started < 2

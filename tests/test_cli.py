@@ -142,6 +142,7 @@ def test_what_must_be_quick_imports_nothing_heavy(folder: Path, arguments: str) 
         "report",
         "dashboard",
         "export",
+        "fetch",
         "draw",
         "evaluate",
         "predict",
@@ -387,17 +388,23 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_search_says_so_and_goes_on(tmp_path: Path) -> None:
-    """Ctrl-C reaches every process of the terminal: nobody else may have a say."""
+@pytest.mark.parametrize(
+    ("kind", "status", "word"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+)
+def test_an_interrupted_search_says_so_and_goes_on(
+    kind: signal.Signals, status: int, word: str, tmp_path: Path
+) -> None:
+    """Ctrl-C and Slurm's SIGTERM reach every process: nobody else may have a say."""
     process = start("search", *SMALL, "--trials", "500", cwd=tmp_path)
     records = StudyFolder(tmp_path / "runs" / "small").records
     while not (records.exists() and b'{"kind":"end"' in records.read_bytes()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, kind)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "pennyweight: Interrupted; the same command goes on from here."
+    assert (process.returncode, out) == (status, "")
+    assert err.splitlines()[-1] == f"pennyweight: {word}; the same command goes on from here."
     assert "Traceback" not in err
     before = load_study(tmp_path / "runs", "small").trials
     trials = str(len(before) + 1)

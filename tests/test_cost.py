@@ -16,13 +16,14 @@ from jax.extend.core import jaxprs_in_params
 from reference import bind, evaluate, folded, random_arrays, random_pictures, size
 from strategies import SMALL_SHAPES, architectures, windows
 
-from pennyweight.arch.architecture import MOST_VALUES, Architecture
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.convolution import Conv, Depthwise
 from pennyweight.arch.cost import Cost, cost, layer_table
 from pennyweight.arch.dense import Dense
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer, Shape
+from pennyweight.arch.limits import MOST_WEIGHTS
 from pennyweight.arch.network import abstract
 from pennyweight.arch.notation import parse
 from pennyweight.arch.pools import AveragePool, GlobalAverage, MaxPool
@@ -245,9 +246,9 @@ def test_a_limit_below_one_is_refused_by_the_name_of_its_flag(name: str, limit: 
 
 
 def test_a_limit_is_no_larger_than_what_an_architecture_may_hold() -> None:
-    Budget(max_params=MOST_VALUES)
+    Budget(max_params=MOST_WEIGHTS)
     with pytest.raises(UsageError, match="--max-params must be at most 100,000,000, but got"):
-        Budget(max_params=MOST_VALUES + 1)
+        Budget(max_params=MOST_WEIGHTS + 1)
 
 
 def test_costs_are_whole_numbers_ready_for_json() -> None:

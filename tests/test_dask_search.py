@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import cluster
@@ -85,7 +86,7 @@ def test_a_search_whose_scheduler_is_gone_stops_and_goes_on_anywhere(tmp_path: P
     flags = ["search", "--max-params", "60", "--max-epochs", "36", "--trials", str(TRIALS)]
     flags += ["--study", "real"]
     with cluster(tmp_path / "cluster", workers=1) as by_hand:
-        patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
+        patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
         search = start(*flags, "--executor", by_hand.executor, cwd=tmp_path, **patience)
         assert until(lambda: rungs(tmp_path) >= 2, 120)
         by_hand.processes[0].kill()
@@ -173,7 +174,10 @@ def test_a_search_talks_tls_and_leaves_no_key_anywhere(tmp_path: Path) -> None:
     flags = ("--tls-ca-file", files["ca_file"], "--tls-cert", files["client_cert"])
     flags += ("--tls-key", files["client_key"])
     tls = "DASK_DISTRIBUTED__COMM__TLS__"
-    mine = {f"{tls}CA_FILE": files["ca_file"], f"{tls}CLIENT__CERT": files["client_cert"]}
+    mine: dict[str, Any] = {
+        f"{tls}CA_FILE": files["ca_file"],
+        f"{tls}CLIENT__CERT": files["client_cert"],
+    }
     mine[f"{tls}CLIENT__KEY"] = files["client_key"]
     with cluster(tmp_path / "cluster", 1, flags, protocol="tls") as by_hand:
         search = ["search", *SMALL[:4], "--trials", "2"]

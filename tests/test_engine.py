@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import free_port
@@ -44,7 +45,7 @@ def test_what_a_cluster_elsewhere_trains_on_is_not_looked_for_here() -> None:
 
 def test_a_scheduler_that_does_not_answer_is_refused_in_one_line(tmp_path: Path) -> None:
     load_training_set("digits")  # that it is decoded is told once for a machine
-    patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+    patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
     nobody = f"dask:tcp://127.0.0.1:{free_port()}"
     ran = pennyweight("search", *SMALL, "--executor", nobody, cwd=tmp_path, **patience)
     assert said(ran).startswith("--executor must name a Dask scheduler that answers, but tcp://")

@@ -121,6 +121,10 @@ def chatter() -> None:
     logging.getLogger("jax").error("an error line")
 
 
+def run_out_of_memory() -> None:
+    bytearray(2**62)
+
+
 COUNT = itertools.count(1)
 
 
@@ -385,6 +389,15 @@ def test_the_device_that_was_chosen_overrides_the_users_environment(
     with LocalExecutor(1, device=CPU) as executor:
         assert executor.submit(os.getenv, "JAX_PLATFORMS").result(60) == "cpu"
         assert executor.submit(os.getenv, "NPROC").result(60) == "1"
+
+
+def test_a_worker_that_ran_out_of_memory_says_so_and_is_replaced() -> None:
+    with LocalExecutor(1) as executor:
+        before = executor.submit(os.getpid).result(60)
+        with pytest.raises(MemoryError):
+            executor.submit(run_out_of_memory).result(60)
+        assert executor.submit(os.getpid).result(60) != before
+        assert gone(before)
 
 
 def test_a_worker_is_single_threaded_and_deaf_to_interrupts() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import architectures, descriptions
 
-from pennyweight.arch.architecture import MOST_LAYERS, Architecture
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer
+from pennyweight.arch.limits import MOST_LAYERS
 from pennyweight.arch.notation import notation, parse
 
 SHAPE = (8, 8, 1)

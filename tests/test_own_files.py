@@ -301,7 +301,11 @@ def test_rows_with_another_number_of_fields_than_the_header_are_refused(tmp_path
         ("train-images-idx3-ubyte", idx(IMAGES)[:7], "damaged or was cut off"),
         ("train-images-idx3-ubyte", idx(IMAGES) + b"1", "damaged or was cut off"),
         ("train-images-idx3-ubyte", idx(IMAGES[:-1]), "has 59 pictures, but .* has 60 labels"),
-        ("train-labels-idx1-ubyte.gz", gzip.compress(idx(IMAGES), mtime=0)[:-9], "must be gzipped"),
+        (
+            "train-labels-idx1-ubyte.gz",
+            gzip.compress(idx(LABELS.astype(np.uint8)), mtime=0)[:-9],
+            "must be gzipped",
+        ),
         ("train-labels-idx1-ubyte.gz", b"no gzip", "must be gzipped"),
     ],
     ids=str,

@@ -49,6 +49,16 @@ def test_a_damaged_file_is_not_found_and_can_be_replaced(tmp_path: Path, left: i
     assert store.get("by 2") is not None
 
 
+def test_what_anybody_may_write_is_not_trusted(tmp_path: Path) -> None:
+    store = ProgramStore(tmp_path)
+    store.put("by 2", multiplying(2))
+    [path] = tmp_path.iterdir()
+    path.chmod(0o666)
+    assert store.get("by 2") is None
+    path.chmod(0o600)
+    assert store.get("by 2") is not None
+
+
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     store = ProgramStore(tmp_path / "file")

@@ -19,8 +19,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from reports import HOSTILE, of_every_state, report_of, study, trial
 
+from pennyweight.arch.errors import visible
 from pennyweight.results.leaderboard import rows
-from pennyweight.results.report import MOST_TRIALS, Importances, Report, fate, visible
+from pennyweight.results.report import MOST_TRIALS, Importances, Report, fate
 from pennyweight.results.report_page import render
 from pennyweight.results.tables import percent
 from pennyweight.search.cli import app

@@ -11,6 +11,7 @@ from searches import coordinate, story
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.database import Database
 from pennyweight.results.database_store import DatabaseLedger
+from pennyweight.results.fetch import fetch
 from pennyweight.results.places import Place, store_in, study_names
 from pennyweight.results.records import read_records
 from pennyweight.results.store import Store
@@ -90,11 +91,11 @@ def test_the_model_of_the_best_epoch_outlives_the_state_of_the_last(store: Store
 
 
 def test_a_study_that_was_let_go_of_was_not_left(store: Store) -> None:
-    assert not store.was_left()
     for _ in range(2):
-        with store.writing(), store.locked():
-            assert store.was_left()
-        assert not store.was_left()
+        with store.standing_by():
+            assert not store.was_left()
+            with store.writing(), store.locked():
+                pass
 
 
 def test_a_search_is_the_same_in_both(store: Store, tmp_path: Path) -> None:
@@ -123,6 +124,33 @@ def test_a_study_that_is_not_there_is_named(place: Place) -> None:
     assert find_study(place, "nowhere") is None
     with pytest.raises(UsageError, match=r"There is no study 'nowhere' in .*: "):
         load_study(place, "nowhere")
+
+
+def test_a_study_that_is_fetched_goes_on_in_a_folder(server: Server, tmp_path: Path) -> None:
+    store = store_in(database := Database(server.url, tmp_path), "fetched")
+    coordinate(store, 3)
+    open_test_set("digits", purpose="evaluate", model="a", ledger=store.readings)
+    copy = fetch(database, "fetched")
+    assert copy.path == tmp_path / "fetched"
+    assert copy.read_records() == store.read_records()
+    assert copy.count_readings() == 1
+    for number, trial in load_study(tmp_path, "fetched").trials.items():
+        content = store.model(number, trial.epochs).read_bytes()
+        assert copy.model(number, trial.epochs).read_bytes() == content
+    assert story(coordinate(copy, 9)) == story(coordinate(store, 9))
+    with pytest.raises(UsageError, match="exists: remove it, or choose another --runs"):
+        fetch(database, "fetched")
+    assert [path.name for path in tmp_path.iterdir()] == ["fetched"]
+
+
+def test_a_file_of_a_name_that_leads_elsewhere_is_not_fetched(
+    server: Server, tmp_path: Path
+) -> None:
+    coordinate(store_in(database := Database(server.url, tmp_path / "runs"), "stranger"), 1)
+    server.ask("UPDATE pennyweight_files SET name = '../../' || name WHERE name LIKE 'models%%'")
+    with pytest.raises(UsageError, match=r"has a file of no study: '../../models"):
+        fetch(database, "stranger")
+    assert [path.name for path in tmp_path.rglob("*")] == ["runs"]
 
 
 def test_a_damaged_row_is_refused_by_its_number(server: Server) -> None:

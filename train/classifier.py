@@ -36,8 +36,7 @@ class Classifier:
         cls, architecture: Architecture, model: bytes, mean: Sequence[float], std: Sequence[float]
     ) -> Classifier:
         """With the weights `model`, as a rung left them; ValueError where they are damaged."""
-        params, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
-        return cls(architecture, params, statistics, mean, std)
+        return cls(architecture, *state_file.of_network(model, architecture), mean, std)
 
     @property
     def identity(self) -> str:

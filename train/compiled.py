@@ -17,6 +17,7 @@ from pennyweight.arch.cost import cost
 from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
 from pennyweight.train.cores import core_count
+from pennyweight.train.memory import give_back
 from pennyweight.train.optimiser import hypers
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Pictures, Program, initial_state, train_steps
@@ -73,7 +74,9 @@ def compiled(
                 ready[i] = threads.submit(
                     _compile_and_keep, keys[i], traced.lower(*arguments), options
                 )
-        return Executables(*(each.result() if isinstance(each, Future) else each for each in ready))
+        done = [each.result() if isinstance(each, Future) else each for each in ready]
+    give_back()
+    return Executables(*done)
 
 
 def _arguments(

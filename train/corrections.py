@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.limits import LARGEST_TABLE, read_plain
 
 INDEX, LABEL, SPLIT, CORRECTION = "index", "label", "split", "correction"
 _BETWEEN = " relabelled by "
-_LARGEST_FILE = 50_000_000  # bytes
 
 
 def relabelled(source: str, path: Path | None) -> str:
@@ -99,15 +99,12 @@ def read_corrections(path: Path) -> Corrections:
     far; where there is a column `split`, none that counts may be of the test set.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        content = read_plain(path, LARGEST_TABLE)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"--relabel {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError:
         raise UsageError(f"--relabel {path} must be a CSV file, but it is no UTF-8 text.") from None
-    if len(content) > _LARGEST_FILE:
-        raise UsageError(f"--relabel {path} must have at most {_LARGEST_FILE:,} bytes.")
     try:
         reader = csv.DictReader(io.StringIO(text), strict=True, restkey="")
         names = [name.strip() for name in reader.fieldnames or ()]

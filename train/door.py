@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 from filelock import FileLock
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_RECORDS, read_plain
 from pennyweight.train.cache import Progress
 from pennyweight.train.data import Dataset, _load_test_set
 
@@ -29,6 +30,9 @@ class Ledger(Protocol):
     def add(self, reading: Reading) -> None:
         """Write down one more, as a verification where it `repeats`; for good when this returns."""
         ...
+
+
+_NEEDED = ("purpose", "data_fingerprint", "model")
 
 
 def open_test_set(
@@ -86,9 +90,11 @@ def readings(ledger: Path | Ledger) -> list[Reading]:
     if not isinstance(ledger, Path):
         return ledger.readings()
     try:
-        lines = ledger.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = read_plain(ledger, LARGEST_RECORDS).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UsageError(f"{ledger} must be readable, but: {error.strerror}.") from error
     return parse_readings(lines[:-1], str(ledger))
 
 
@@ -100,9 +106,9 @@ def parse_readings(lines: list[str], where: str) -> list[Reading]:
 def _parsed(line: str, where: str, number: int) -> Reading:
     try:
         reading = json.loads(line)
-        if {"purpose", "data_fingerprint", "model"} <= reading.keys():
+        if all(isinstance(reading.get(name), str) for name in _NEEDED):
             return reading
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     raise UsageError(
         f"Line {number} of {where} is no reading of a test set: the ledger is only appended to, "

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import most_data
 
 _PARTS = {"train": "train", "test": "t10k"}
-_LARGEST = 2_000_000_000  # bytes of a file, unpacked
 _UNSIGNED_BYTES = 8  # the third byte of an IDX file: what its values are
 
 
@@ -53,32 +53,38 @@ def _find(folder: Path, part: str, kind: str) -> Path | None:
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:
-    content = _content(path)
-    header = 4 + 4 * dimensions
-    magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
-    if content[:4] != magic:
-        raise UsageError(
-            f"{path} must begin with the magic number {magic.hex()}, but begins with "
-            f"{content[:4].hex() or 'nothing'}: it is another file, or damaged."
-        )
-    shape = struct.unpack(f">{dimensions}I", content[4:header].ljust(header - 4, b"\0"))
-    size = math.prod(shape)
-    if size < 1 or len(content) != header + size:
-        raise UsageError(
-            f"{path} says that it holds {'x'.join(map(str, shape))} values, but has "
-            f"{max(len(content) - header, 0):,}: it is damaged or was cut off."
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _content(path: Path) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+            shape = _shape(path, file.read(4 + 4 * dimensions), dimensions)
+            size = math.prod(shape)
+            content = file.read(size + 1)  # no more than it says: it may unpack to anything
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UsageError(f"{path} must be gzipped, but it is damaged or was cut off.") from None
     except OSError as error:
         raise UsageError(f"{path} must be readable, but: {error.strerror or error}.") from error
-    if len(content) > _LARGEST:
-        raise UsageError(f"{path} must unpack to at most {_LARGEST:,} bytes.")
-    return content
+    if len(content) != size:
+        found = f"{len(content):,}" if len(content) < size else "more"
+        raise UsageError(
+            f"{path} says that it holds {'x'.join(map(str, shape))} values, but has {found}: it is "
+            "damaged or was cut off."
+        )
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
+    """What a file says that it holds; UsageError where it holds nothing, or too much."""
+    magic = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+    if header[:4] != magic:
+        raise UsageError(
+            f"{path} must begin with the magic number {magic.hex()}, but begins with "
+            f"{header[:4].hex() or 'nothing'}: it is another file, or damaged."
+        )
+    shape = struct.unpack(f">{dimensions}I", header[4:].ljust(4 * dimensions, b"\0"))
+    told = "x".join(map(str, shape))
+    if not (size := math.prod(shape)):
+        raise UsageError(
+            f"{path} says that it holds {told} values, which is none: it is damaged or was cut off."
+        )
+    if size > (most := most_data(path.stat().st_size)):
+        raise UsageError(f"{path} must hold at most {most:,} values, but says {told}.")
+    return shape

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import most_data
 
 # As Keras, MedMNIST and people name them: pictures and labels.
 _TRAIN = (
@@ -18,7 +21,6 @@ _TRAIN = (
     ("x", "y"),
 )
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
-_LARGEST = 8_000_000_000  # bytes, unpacked
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -26,7 +28,7 @@ _DAMAGED = (
     EOFError,
     RuntimeError,  # encrypted, or packed in a way that Python does not know
     MemoryError,  # a header that promises what is not there
-    AttributeError,  # a member that is no array
+    lzma.LZMAError,
 )
 
 Part = tuple[np.ndarray, np.ndarray]
@@ -40,8 +42,8 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > _LARGEST:
-            raise UsageError(f"{path} must unpack to at most {_LARGEST:,} bytes.")
+        if size > (most := most_data(path.stat().st_size)):
+            raise UsageError(f"{path} must unpack to at most {most:,} bytes.")
         with np.load(path, allow_pickle=False) as arrays:
             names = set(arrays.files)
             train = next((pair for pair in _TRAIN if names.issuperset(pair)), None)
@@ -51,7 +53,10 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
                     f"{path} must hold the arrays {' or '.join(map(' and '.join, _TRAIN))}, but "
                     f"holds {', '.join(sorted(names)) or 'none'}."
                 )
-            found = [pair and (arrays[pair[0]], arrays[pair[1]]) for pair in (train, test)]
+            found = [
+                pair and (_member(arrays, pair[0]), _member(arrays, pair[1]))
+                for pair in (train, test)
+            ]
     except UsageError:
         raise
     except OSError as error:
@@ -64,6 +69,12 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
     return first, second
 
 
+def _member(arrays: Mapping[str, object], name: str) -> np.ndarray:
+    if not isinstance(found := arrays[name], np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return found
+
+
 def _checked(path: Path, images: np.ndarray, labels: np.ndarray) -> Part:
     labels = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if images.ndim == 3:
@@ -73,10 +84,12 @@ def _checked(path: Path, images: np.ndarray, labels: np.ndarray) -> Part:
             f"{path} must hold pictures (n, height, width) or (n, height, width, channels) and a "
             f"label for each, but holds {images.shape} and {labels.shape}."
         )
-    if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
+    whole = images.dtype.kind in "iu"
+    if not whole or images.min() < 0 or images.max() > 255:
+        range_ = f" from {images.min()} to {images.max()}" if whole else ""
         raise UsageError(
-            f"{path} must hold whole levels from 0 to 255, but holds {images.dtype} from "
-            f"{images.min():g} to {images.max():g}: scale them and store them as uint8."
+            f"{path} must hold whole levels from 0 to 255, but holds {images.dtype}{range_}: scale "
+            "them and store them as uint8."
         )
     if labels.dtype.kind not in "iuU":
         raise UsageError(f"{path} must hold labels as whole numbers or text, not {labels.dtype}.")

@@ -68,7 +68,10 @@ class OwnFiles:
         asked = "" if self.test_percent is None else f" test{self.test_percent}"
         seen = hashlib.sha256(f"{_VERSION} {self.path.resolve()}{asked}".encode())
         for path in self._files():
-            status = path.stat()
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise UsageError(f"{path} must be readable, but: {error.strerror}.") from error
             seen.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
         return self.kind, self.path.stem, seen.hexdigest()[:16]
 

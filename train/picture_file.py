@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST_PICTURE_FILE, MOST_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # an MPO is opened as a JPEG
-LARGEST_FILE = 50_000_000  # bytes
-LARGEST_PICTURE = 100_000_000  # pixels
 
 _LOOKED_AT = 256  # pixels across, of what is transparent
 
 
 def open_picture(
-    content: bytes, name: str, *, largest: int = LARGEST_PICTURE, coarse: int | None = None
+    content: bytes, name: str, *, largest: int = MOST_PIXELS, coarse: int | None = None
 ) -> Image:
     """The picture in a file's `content`, upright, in shades of grey ("L") or in colour ("RGB").
 
@@ -33,8 +32,10 @@ def open_picture(
 
     if not content:
         raise UsageError(f"{name} is empty: name a PNG, JPEG or WebP picture.")
-    if len(content) > LARGEST_FILE:
-        raise UsageError(f"{name} has more than {LARGEST_FILE:,} bytes: name a smaller picture.")
+    if len(content) > LARGEST_PICTURE_FILE:
+        raise UsageError(
+            f"{name} has more than {LARGEST_PICTURE_FILE:,} bytes: name a smaller picture."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is stricter than Pillow's warning
@@ -49,6 +50,7 @@ def open_picture(
                 picture.draft(None, (coarse, coarse))
             picture.load()
             picture = ImageOps.exif_transpose(picture)
+        return _opaque(picture)
     except UsageError:
         raise
     except UnidentifiedImageError:
@@ -57,9 +59,8 @@ def open_picture(
         raise UsageError(
             f"{name} has more pixels than {largest:,}, which are the most: scale it down."
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError):
+    except Exception:  # of a stranger's file: Pillow's readers raise every kind
         raise UsageError(f"{name} is a damaged picture: name another.") from None
-    return _opaque(picture)
 
 
 def _opaque(picture: Image) -> Image:

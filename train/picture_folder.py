@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.train.picture_file import LARGEST_FILE, open_picture
+from pennyweight.arch.limits import (
+    LARGEST_PICTURE_FILE,
+    MOST_PIXELS_LEARNED,
+    most_data,
+    read_plain,
+)
+from pennyweight.train.picture_file import open_picture
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _TESTS = ("test", "val", "validation")
-_MOST_PIXELS = 4_096**2  # of one picture: what is learned from here is small
 
 Part = tuple[np.ndarray, np.ndarray]
 
@@ -54,14 +60,7 @@ def read_pictures(folder: Path) -> Part:
             f"{folder} must hold a folder of pictures ({', '.join(ENDINGS)}) for each class, but "
             "holds none."
         )
-    pictures = [_read(path) for path in files]
-    size = pictures[0].shape[:2]
-    for path, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != size:
-            raise UsageError(
-                f"All pictures must be of one size, but {files[0]} has {size[1]}x{size[0]} pixels "
-                f"and {path} {picture.shape[1]}x{picture.shape[0]}: scale them to one."
-            )
+    pictures = list(_of_one_size(folder, files))
     if any(picture.ndim == 3 for picture in pictures):
         pictures = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]
     images = np.stack(pictures)
@@ -70,13 +69,33 @@ def read_pictures(folder: Path) -> Part:
     )
 
 
+def _of_one_size(folder: Path, files: list[Path]) -> Iterator[np.ndarray]:
+    """The pictures one by one, checked as they are read: small files may hold large ones."""
+    size: tuple[int, ...] = ()
+    for path in files:
+        picture = _read(path)
+        if not size:
+            size = picture.shape[:2]
+            most = most_data(sum(each.stat().st_size for each in files))
+            if (total := len(files) * picture.size) > most:
+                raise UsageError(
+                    f"{folder} must hold pictures of at most {most:,} bytes in all, unpacked, but "
+                    f"holds {total:,}: scale them down."
+                )
+        if picture.shape[:2] != size:
+            raise UsageError(
+                f"All pictures must be of one size, but {files[0]} has {size[1]}x{size[0]} pixels "
+                f"and {path} {picture.shape[1]}x{picture.shape[0]}: scale them to one."
+            )
+        yield picture
+
+
 def _read(path: Path) -> np.ndarray:
     """uint8 (h, w), or (h, w, 3) where there are colours."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = read_plain(path, LARGEST_PICTURE_FILE)
     except OSError as error:
         raise UsageError(f"{path} must be readable, but: {error.strerror}.") from error
-    levels = np.asarray(open_picture(content, str(path), largest=_MOST_PIXELS))
+    levels = np.asarray(open_picture(content, str(path), largest=MOST_PIXELS_LEARNED))
     grey = levels.ndim == 3 and (levels == levels[..., :1]).all()
     return levels[..., 0] if grey else levels

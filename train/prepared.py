@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.limits import LARGEST, LARGEST_JSON, read_plain
 from pennyweight.train.array_record import MODES, RecordReader
 from pennyweight.train.source import Batch, DataInfo, Part
 from pennyweight.train.splits import held_out_size, held_out_test, others
@@ -58,7 +59,7 @@ def describe_folder(name: str, folder: Path) -> PreparedSet:
     except UsageError:
         raise
     # What a damaged or foreign JSON file can do to the look-ups below.
-    except (OSError, LookupError, TypeError, AttributeError, ValueError) as error:
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise _damaged(name, folder, reason) from error
 
@@ -69,14 +70,13 @@ def how_to_prepare(name: str) -> str:
 
 
 def _described(name: str, folder: Path) -> PreparedSet:
-    about = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    about = _json(folder / "dataset_info.json")
     _check_format(name, folder, about)
     counts = {s["name"]: sum(map(int, s["shardLengths"])) for s in about["splits"]}
     if not counts.get("train"):
         raise _unsuitable(name, "it has no train split")
     _check_shards(name, folder, about)
-    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-    features = features["featuresDict"]["features"]
+    features = _json(folder / "features.json")["featuresDict"]["features"]
     image_key, label_key = _supervised_keys(about)
     class_names = _class_names(name, folder, label_key, features.get(label_key, {}))
     has_test = bool(counts.get("test"))
@@ -92,6 +92,10 @@ def _described(name: str, folder: Path) -> PreparedSet:
     return PreparedSet(
         folder=folder, info=info, image_key=image_key, label_key=label_key, has_test=has_test
     )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(read_plain(path, LARGEST_JSON).decode())
 
 
 def _check_format(name: str, folder: Path, about: dict[str, Any]) -> None:
@@ -140,8 +144,11 @@ def _class_names(
     classes = int(feature.get("classLabel", {}).get("numClasses", 0))
     if classes < 2:
         raise _unsuitable(name, f"it has {classes} classes, and telling apart takes two")
+    if classes > LARGEST:
+        raise _unsuitable(name, f"it has {classes} classes, and {LARGEST} are the most")
     try:
-        lines = (folder / f"{label_key}.labels.txt").read_text(encoding="utf-8").splitlines()
+        content = read_plain(folder / f"{label_key}.labels.txt", LARGEST_JSON)
+        lines = content.decode().splitlines()
     except FileNotFoundError:  # classes that are only numbered, as those of mnist
         return tuple(map(str, range(classes)))
     names = tuple(line.strip() for line in lines if line.strip())

@@ -42,11 +42,14 @@ class ProgramStore:
         """
         path = self._path(deciding)
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                if not _is_own(os.fstat(file.fileno())):
+                    return None
+                data = file.read()
             digest, kept = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
             if hashlib.sha256(kept).digest() != digest:
                 return None
-            # Pickled code, in the user's own folder: trusted as much as the installed package is.
+            # Pickled code, which the user wrote: trusted as much as the installed package is.
             program = serialize_executable.deserialize_and_load(*pickle.loads(kept))
         except Exception:
             return None
@@ -58,7 +61,7 @@ class ProgramStore:
         """Keep `program`, whole or not at all."""
         try:
             kept = pickle.dumps(serialize_executable.serialize(program))
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(0o700, parents=True, exist_ok=True)
             unfinished = self._folder / f"{os.getpid()}-{threading.get_ident()}.unfinished"
             try:
                 unfinished.write_bytes(hashlib.sha256(kept).digest() + kept)
@@ -82,6 +85,11 @@ class ProgramStore:
                 return
             path.unlink(missing_ok=True)
             size -= stat.st_size
+
+
+def _is_own(stat: os.stat_result) -> bool:
+    """Whether nobody but this user, or root, can have written a file."""
+    return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o002)
 
 
 def _touch(path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.network import Tree
 
 T = TypeVar("T")
@@ -43,6 +44,24 @@ def layers(data: bytes, part: str) -> Tree:
             layer, weight = rest
             tree.setdefault(layer, {})[weight] = array
     return tree
+
+
+def of_network(data: bytes, architecture: Architecture) -> tuple[Tree, Tree]:
+    """(params, statistics) of a network; ValueError where what `pack` stored is not all of it."""
+    params, statistics = layers(data, "weights"), layers(data, "statistics")
+    wanted = 0
+    for placed in architecture.flat():
+        for name, weight in placed.weights().items():
+            tree = params if weight.trained else statistics
+            array = tree.get(placed.name, {}).get(name)
+            if array is None or array.shape != weight.shape or array.dtype != np.float32:
+                raise ValueError(
+                    f"The training state does not fit the network at {placed.name}/{name}."
+                )
+            wanted += 1
+    if sum(len(arrays) for tree in (params, statistics) for arrays in tree.values()) > wanted:
+        raise ValueError("The training state holds more than the network has.")
+    return params, statistics
 
 
 def _arrays(data: bytes) -> dict[str, np.ndarray]:
