@@ -82,6 +82,7 @@ def _settings(value: Any) -> bool:
         "precision": _one_of(*get_args(Precision)),
         "whole": _one_of(True, False),
         "relabel": _relabel,
+        "stopping": _stopping,
         "start": _or_null(_object),
         "after": _listed(_name),
         "first": _named(_object),
@@ -103,6 +104,13 @@ def _relabel(value: Any) -> bool:
     )
 
 
+def _stopping(value: Any) -> bool:
+    wanted = {"patience": _positive, "keep": _one_of("last", "best"), "target_accuracy": _number}
+    return isinstance(value, dict) and all(
+        name in wanted and wanted[name](each) for name, each in value.items()
+    )
+
+
 def _cost(value: Any) -> bool:
     names = (*_COSTS, "receptive_field")
     return isinstance(value, dict) and all(_count(value.get(name)) for name in names)
@@ -116,6 +124,7 @@ def _curve(value: Any) -> bool:
             isinstance(point, dict)
             and _positive(point.get("epoch"))
             and all(name in point and _or_null(_number)(point[name]) for name in losses)
+            and _or_null(_number)(point.get("train_accuracy"))
         )
     )(value)
 
