@@ -84,6 +84,7 @@ def _settings(value: Any) -> bool:
         "precision": _one_of(*get_args(Precision)),
         "whole": _one_of(True, False),
         "relabel": _relabel,
+        "stopping": _stopping,
         "start": _or_null(_object),
         "after": _listed(_name),
         "first": _named(_object),
@@ -103,6 +104,13 @@ def _relabel(value: Any) -> bool:
         isinstance(value, dict)
         and _count(value.get("corrections"))
         and _name(value.get("corrections_file"))
+    )
+
+
+def _stopping(value: Any) -> bool:
+    wanted = {"patience": _positive, "keep": _one_of("last", "best"), "target_accuracy": _number}
+    return isinstance(value, dict) and all(
+        name in wanted and wanted[name](each) for name, each in value.items()
     )
 
 
