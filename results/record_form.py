@@ -90,7 +90,6 @@ def _settings(value: Any) -> bool:
         "first": _named(_object),
         "refine": _or_null(_name),
         "ranges": _object,
-        "stopping": _object,
     }
     return all(rule(value[name]) for name, rule in wanted.items() if name in value)
 
