@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import resource_tracker
 
 import dask.config
+from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster, Security
+from distributed.comm.core import connect as connect_comm
 from distributed.versions import VersionMismatchWarning
 
 from pennyweight.arch.errors import RunError, UsageError
@@ -35,8 +39,10 @@ def connect(address: str) -> Client:
         _check_certificates()
     reason = "there is no answer"
     try:
+        with ThreadPoolExecutor(1) as thread:  # this one may have a running loop, in a notebook
+            thread.submit(asyncio.run, _shake_hands(address)).result()
         return Client(address, set_as_default=False)
-    except OSError as error:
+    except OSError as error:  # and its kind TimeoutError
         # Of TLS, its kind alone: what was configured may be a key itself.
         reason = type(error).__name__ if address.startswith("tls:") else reason
     except Exception as error:
@@ -87,6 +93,15 @@ def be_quiet() -> None:
         if name.partition(".")[0] == "distributed":  # some have levels of their own
             logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
+
+
+async def _shake_hands(address: str) -> None:
+    """Raise OSError where none does at `address`: a client would wait for one for ever."""
+    patience_s = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    arguments = Security().get_connection_args("client")
+    # The connection has this patience for itself.
+    comm = await asyncio.wait_for(connect_comm(address, **arguments), patience_s + 1)
+    comm.abort()
 
 
 def _check_certificates() -> None:
