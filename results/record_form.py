@@ -7,15 +7,17 @@ is counted, compared, added or printed is checked here once, so that nobody else
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
+from pennyweight.arch.cost import Cost
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.study_records import STATES
 from pennyweight.train.precision import Precision
 
 Rule = Callable[[Any], bool]
 
-_COSTS = ("params", "deployed_params", "macs", "peak_activation_bytes", "weight_bytes")
+COSTS = tuple(field.name for field in fields(Cost))
 _LARGEST = 2**63  # of a number: larger ones are no floats
 
 
@@ -82,6 +84,7 @@ def _settings(value: Any) -> bool:
         "precision": _one_of(*get_args(Precision)),
         "whole": _one_of(True, False),
         "relabel": _relabel,
+        "stopping": _stopping,
         "start": _or_null(_object),
         "after": _listed(_name),
         "first": _named(_object),
@@ -103,9 +106,15 @@ def _relabel(value: Any) -> bool:
     )
 
 
+def _stopping(value: Any) -> bool:
+    wanted = {"patience": _positive, "keep": _one_of("last", "best"), "target_accuracy": _number}
+    return isinstance(value, dict) and all(
+        name in wanted and wanted[name](each) for name, each in value.items()
+    )
+
+
 def _cost(value: Any) -> bool:
-    names = (*_COSTS, "receptive_field")
-    return isinstance(value, dict) and all(_count(value.get(name)) for name in names)
+    return isinstance(value, dict) and all(_count(value.get(name)) for name in COSTS)
 
 
 def _curve(value: Any) -> bool:
@@ -116,6 +125,7 @@ def _curve(value: Any) -> bool:
             isinstance(point, dict)
             and _positive(point.get("epoch"))
             and all(name in point and _or_null(_number)(point[name]) for name in losses)
+            and _or_null(_number)(point.get("train_accuracy"))
         )
     )(value)
 
@@ -211,6 +221,6 @@ def check_fields(record: Mapping[str, Any], where: str, number: int) -> None:
 
 def _wrong(where: str, number: int, kind: str, name: str, value: str) -> UsageError:
     return UsageError(
-        f"{where}:{number}: `{name}` of a {kind} record cannot be {value}: restore the file from a "
-        "copy, or delete the line and do without what it recorded."
+        f"{where}:{number}: `{name}` of the {kind} record cannot be {value}: restore the file from "
+        "a copy, or delete the line and do without what it recorded."
     )

@@ -133,7 +133,7 @@ def _stopped(study: StudyRecords) -> Iterator[str]:
     """What validation pictures decided in training a study's one network."""
     for trial in study.trials.values():
         if trial.state == "complete" and trial.reason:
-            yield f"It ended early: {trial.reason}."
+            yield f"It ended early: {' '.join(trial.reason.split())}."
         if trial.keeps_best and trial.rungs:
             yield (
                 f"Its weights are those of epoch {trial.kept_epoch}, the best on these very "

@@ -166,8 +166,7 @@ class DaskExecutor(Executor):
     # On the client's event loop
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        loop: Any = self._client.loop  # Tornado's
-        return asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _relay(self, remote: Remote[Any], future: Future[Any]) -> None:
         """Hand what becomes of `remote` to `future`, once."""
@@ -199,6 +198,7 @@ class DaskExecutor(Executor):
 
     async def _first_look(self) -> None:
         """Admit the workers that are there; UsageError where one of them is not fit."""
+        self._loop = asyncio.get_running_loop()
         await self._look()
         await asyncio.gather(*self._asked.values())
         if self._refused:

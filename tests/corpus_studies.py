@@ -16,6 +16,9 @@ RECORDS, BEST = "runs/small/records.jsonl", "runs/small/confirmed/000002-2000.sa
 LEADERBOARD = ("leaderboard", "small")
 SEARCH = ("search", "--max-params", "60", "--max-epochs", "1", "--workers", "1", "--study", "small")
 
+_BUDGET = {"max_params": 60, "max_epochs": 1}
+_POINT = {"epoch": 1, "train_loss": 1.0, "val_accuracy": 0.5, "val_log_loss": 1.0}
+
 # What a stranger may have written where a number, a name or a part of a record stands.
 WRONG: dict[str, Any] = {
     "settings": [
@@ -25,6 +28,10 @@ WRONG: dict[str, Any] = {
         {},
         {"data": 1, "budget": {}},
         {"data": "digits", "budget": 8},
+        *(
+            {"data": "digits", "budget": _BUDGET, "seed": 0, "stopping": wrong}
+            for wrong in (None, "early", {"keep": "first"}, {"patience": -1}, {"until": 3})
+        ),
     ],
     "study": [None, 1, "\x1b[2J"],
     "command": [None, 1, {"a": 1}],
@@ -40,7 +47,15 @@ WRONG: dict[str, Any] = {
     "seed": [None, -1, "7", 1.5, 10**400],
     "cost": [None, [], {}, {"params": 1}, {"params": "many"}],
     "epoch": [None, -1, "1", [1], 10**400],
-    "curve": [None, [], {}, [1], [{}], [{"epoch": 1, "train_loss": "low"}]],
+    "curve": [
+        None,
+        [],
+        {},
+        [1],
+        [{}],
+        [{"epoch": 1, "train_loss": "low"}],
+        [_POINT | {"train_accuracy": "high"}],
+    ],
     "val_correct": [-1, "9", 1.5, 10**9, 10**400],
     "val_total": [None, 0, -1, "288"],
     "seconds": [None, [], {"train": "long"}, {"train": None}, 1],

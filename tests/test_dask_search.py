@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ def test_a_search_talks_tls_and_leaves_no_key_anywhere(tmp_path: Path) -> None:
         ran = pennyweight(*search, *on(by_hand.executor), cwd=tmp_path, **mine)
         assert ran.status == 0, ran.err
         plain = by_hand.executor.replace("tls", "tcp")
-        patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
-        line = said(pennyweight(*search, "--seed", "1", *on(plain), cwd=tmp_path, **patience))
+        soon = partial(pennyweight, cwd=tmp_path, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s")
+        line = said(soon(*search, "--seed", "1", *on(plain)))
         assert "must name a Dask scheduler that answers" in line
     secret = (tmp_path / "client_key.pem").read_text().splitlines()[1].encode()
     written = [file for file in (tmp_path / "runs").rglob("*") if file.is_file()]

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ def test_what_a_cluster_elsewhere_trains_on_is_not_looked_for_here() -> None:
 
 def test_a_scheduler_that_does_not_answer_is_refused_in_one_line(tmp_path: Path) -> None:
     load_training_set("digits")  # that it is decoded is told once for a machine
-    patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+    soon = partial(pennyweight, cwd=tmp_path, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s")
     nobody = f"dask:tcp://127.0.0.1:{free_port()}"
-    ran = pennyweight("search", *SMALL, "--executor", nobody, cwd=tmp_path, **patience)
+    ran = soon("search", *SMALL, "--executor", nobody)
     assert said(ran).startswith("--executor must name a Dask scheduler that answers, but tcp://")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # listens, and never says a word
         mute = f"dask:tcp://127.0.0.1:{silent.getsockname()[1]}"
-        ran = pennyweight("search", *SMALL, "--executor", mute, cwd=tmp_path, **patience)
+        ran = soon("search", *SMALL, "--executor", mute)
     assert "there is no answer" in said(ran)
     assert not (tmp_path / "runs").exists()
 
@@ -62,7 +63,8 @@ def test_tls_without_certificates_says_which_and_never_shows_a_key(tmp_path: Pat
     assert "set DASK_DISTRIBUTED__COMM__TLS__CA_FILE or" in said(ran)
     tls = "DASK_DISTRIBUTED__COMM__TLS__"
     secret = "-----BEGIN PRIVATE KEY-----QmFk"
-    given = {f"{tls}CA_FILE": "ca.pem", f"{tls}CLIENT__CERT": "me.pem", f"{tls}CLIENT__KEY": secret}
+    given: dict[str, Any] = {f"{tls}CA_FILE": "ca.pem", f"{tls}CLIENT__CERT": "me.pem"}
+    given[f"{tls}CLIENT__KEY"] = secret
     line = said(pennyweight(*search, cwd=tmp_path, **given))
     assert "cannot be used (FileNotFoundError)" in line
     ran = pennyweight(*search, "--debug", cwd=tmp_path, **given)

@@ -131,7 +131,8 @@ def _shown(place: Path) -> None:
     """All that is made of records alone, and what a search compares."""
     study = load_study(place / "runs", "small")
     ranked = rows(study)
-    as_json(study, ranked), as_csv(ranked), as_markdown(ranked)
+    for written in (as_json(study, ranked), as_csv(ranked), as_markdown(ranked)):
+        assert written
     text = as_text(as_table(study, ranked))
     assert "\x1b" not in text
     settings = Settings(data="digits", budget=Budget())

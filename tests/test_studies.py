@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.results.record_form import COSTS
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import CurvePoint
@@ -15,7 +16,11 @@ from pennyweight.results.study_records import CurvePoint
 STUDY: dict[str, Any] = {
     "kind": "study",
     "study": "small",
-    "settings": {"data": "digits", "budget": {"max_params": 8000, "max_macs": None}},
+    "settings": {
+        "data": "digits",
+        "budget": {"max_params": 8000, "max_epochs": 15, "max_macs": None},
+        "seed": 0,
+    },
     "data_fingerprint": "0123456789abcdef",
     "versions": {"jax": "0.10.2"},
     "command": "pennyweight search",
@@ -36,7 +41,7 @@ def trial(number: int) -> dict[str, Any]:
         "fingerprint": "00ff",
         "recipe": {"batch_size": 64},
         "seed": number,
-        "cost": {"params": 100},
+        "cost": dict.fromkeys(COSTS, 100),
     }
 
 
