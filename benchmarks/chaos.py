@@ -13,6 +13,7 @@ minutes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -104,6 +105,7 @@ class Search:
     seconds: float = 0.0
     done: list[str] = field(default_factory=list)  # kinds of kills, in order
     seen: list[bytes] = field(default_factory=list)  # whole records there were at each
+    stopped: list[int] = field(default_factory=list)  # workers
     left: list[str] = field(default_factory=list)  # what a killed coordinator left running
 
     @property
@@ -165,6 +167,9 @@ class Search:
             self.note(KINDS[0])
             process.kill()
             process.wait()
+            for worker in self.stopped:  # what is stopped cannot end; it does once it goes on
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGCONT)
             deadline = time.monotonic() + 5
             while (left := alive(process.pid)) and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -173,6 +178,7 @@ class Search:
         self.note(kind)
         victim = self.draw.choice(victims)
         os.kill(victim, signal.SIGKILL if kind == KINDS[1] else signal.SIGSTOP)
+        self.stopped += [victim] if kind == KINDS[2] else []
         return process
 
     def note(self, kind: str) -> None:

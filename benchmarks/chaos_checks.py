@@ -12,9 +12,9 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.notation import parse
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.studies import load_study
-from pennyweight.results.study_records import StudyRecords, TrialRecord
+from pennyweight.results.study_records import CurvePoint, StudyRecords, TrialRecord
 from pennyweight.search.executors import LocalExecutor
-from pennyweight.search.recording import recorded_candidate
+from pennyweight.search.recording import recorded_candidate, rung_record
 from pennyweight.search.sampling import close_study, open_study
 from pennyweight.search.settings import Settings
 from pennyweight.train.rung import Outcome, Task, train_rungs
@@ -107,9 +107,12 @@ def trained_again(runs: Path, name: str, count: int, draw: random.Random) -> lis
             for task in tasks(study, trial):
                 before = outcomes[-1].state if outcomes else None
                 outcomes += executor.submit(train_rungs, [task(before)]).result()
-            curve = [(p.epoch, p.train_loss, p.val_accuracy, p.val_log_loss) for o in outcomes
-                     for p in o.curve]  # fmt: skip
-            if curve != [tuple(point) for point in trial.curve]:
+            curve = [
+                CurvePoint(**point)
+                for outcome in outcomes
+                for point in rung_record(trial.trial, outcome)["curve"]
+            ]
+            if curve != list(trial.curve):
                 problems.append(f"trial {trial.trial} trained again gives other numbers")
     return problems
 
