@@ -7,8 +7,8 @@ one worker; then again, while kills come at random moments; then with two worker
 is SIGKILL to the coordinator or to a worker, or SIGSTOP to a worker, which is then ended by
 `--rung-timeout`; a killed search is gone on with by the same command. When which process gets what
 follows from `--seed`, as far as the moments of a machine can be repeated. Exit status 1 where
-anything is wrong. Expect a quarter of an hour on two cores; `--kills 8 --trials 16` takes a few
-minutes.
+anything is wrong. Expect five minutes on two cores; `--kills 8 --trials 10` takes one or
+two.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class LocalExecutor(Executor):
                 self._slots.append(
                     _Slot(index=index, core=core, worker=Worker(index, core, device))
                 )
-            self._slots[0].worker.wait_until_ready()  # the others import the same script
+            self._wait_for_first()  # the others import the same script
         except BaseException:
             self._kill_workers()
             for slot in self._slots:
@@ -105,6 +105,15 @@ class LocalExecutor(Executor):
         for slot in self._slots:
             slot.thread = threading.Thread(target=self._serve, args=(slot,), daemon=True)
             slot.thread.start()
+
+    def _wait_for_first(self) -> None:
+        """Return when a worker has started; where one was killed as it did, the next."""
+        slot = self._slots[0]
+        with contextlib.suppress(BrokenProcessPool):
+            return slot.worker.wait_until_ready()
+        slot.worker.close()
+        slot.worker = Worker(slot.index, slot.core, self._device)
+        slot.worker.wait_until_ready()
 
     @property
     def workers(self) -> int:

@@ -33,15 +33,22 @@ class Group:
     """Trials of one frame that are trained together, those that lag behind first."""
 
     training: list[Flight]
-    ahead: list[Flight]  # after a crash: they wait until the others have come as far
+    others: list[Flight]  # they wait until those have come as far
+    alone: bool  # whether some that lag behind wait, for one of them was the end of a worker
 
     @classmethod
-    def of(cls, flights: list[Flight]) -> Group:
-        """The group of `flights`, at least one, in the order in which they were asked."""
+    def of(cls, flights: list[Flight], *, alone: bool = False) -> Group:
+        """The group of `flights`, at least one, in the order in which they were asked.
+
+        Where they train `alone`, one after the other, they come back in the order in which they
+        would have together: on that depends which of them go on.
+        """
         flights = sorted(flights, key=lambda flight: flight.number)
         lowest = min(flight.epoch for flight in flights)
-        training = [flight for flight in flights if flight.epoch == lowest]
-        return cls(training, [flight for flight in flights if flight.epoch > lowest])
+        behind = [flight for flight in flights if flight.epoch == lowest]
+        training = behind[:1] if alone else behind
+        others = [flight for flight in flights if flight not in training]
+        return cls(training, others, alone and len(behind) > 1)
 
 
 def framed(flights: list[Flight]) -> list[list[Flight]]:

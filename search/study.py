@@ -225,10 +225,10 @@ class Coordinator:
         self._seen[identity(flight.candidate)] += 1
         return True
 
-    def _hand_out(self, flights: list[Flight]) -> None:
-        """Submit the next rung of those furthest behind; the others wait for them."""
+    def _hand_out(self, flights: list[Flight], *, alone: bool = False) -> None:
+        """Submit the next rung of those furthest behind, or of one; the others wait for them."""
         if flights and not self._late():
-            group = Group.of(flights)
+            group = Group.of(flights, alone=alone)
             tasks = [self._task(flight) for flight in group.training]
             lanes = self._lanes_for(tasks[0])
             future = self.executor.submit(train_rungs, tasks, lanes)
@@ -275,29 +275,31 @@ class Coordinator:
             outcomes = future.result()
         except Exception as error:
             if len(group.training) > 1:  # each alone, so that one does not fail the others
-                for flight in group.training:
-                    self._hand_out([flight])
+                self._hand_out(group.training + group.others, alone=True)
+            elif self._fails(group.training[0], error, late_s):
+                self._hand_out(group.others, alone=group.alone)
             else:
-                self._try_again(group.training[0], error, late_s)
-            self._hand_out(group.ahead)
+                self._hand_out(group.training + group.others, alone=True)
             return
         self._failures = 0
         landed = zip(group.training, outcomes, strict=True)
-        self._hand_out([f for f, outcome in landed if self._record_rung(f, outcome)] + group.ahead)
+        going = [flight for flight, outcome in landed if self._record_rung(flight, outcome)]
+        self._hand_out(going + group.others, alone=group.alone)
 
-    def _try_again(self, flight: Flight, error: Exception, late_s: float | None) -> None:
-        """Hand out the rung again where only its worker was lost, and not too often."""
+    def _fails(self, flight: Flight, error: Exception, late_s: float | None) -> bool:
+        """Whether its trial ends so: not where only the worker was lost, and not too often."""
         lost = isinstance(error, BrokenExecutor)
         if not lost and not out_of_memory(error):
             self._fail(flight, in_a_line(error))
         elif flight.attempt < MOST_ATTEMPTS:
             flight.attempt += 1
-            self._hand_out([flight])
+            return False
         elif late_s is not None:
             self._fail(flight, f"a rung took more than {late_s:.0f} s, {MOST_ATTEMPTS} times")
         else:
             reason = "its worker died" if lost else in_a_line(error).rstrip(".")
             self._fail(flight, f"{reason} {MOST_ATTEMPTS} times")
+        return True
 
     def _record_rung(self, flight: Flight, outcome: Outcome) -> bool:
         """Write down what a rung gave; whether the trial goes on."""

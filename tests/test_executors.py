@@ -391,6 +391,23 @@ def test_the_device_that_was_chosen_overrides_the_users_environment(
         assert executor.submit(os.getenv, "NPROC").result(60) == "1"
 
 
+def test_a_worker_that_is_killed_as_it_starts_is_replaced(start: Start, tmp_path: Path) -> None:
+    study = """
+        import os, signal
+        from pathlib import Path
+        from pennyweight.search.executors import LocalExecutor
+        if __name__ != "__main__" and not Path("killed").exists():
+            Path("killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if __name__ == "__main__":
+            with LocalExecutor(1) as executor:
+                print(executor.submit(abs, -3).result())
+    """
+    process = start(script(tmp_path, study))
+    assert process.communicate(timeout=60) == ("3\n", "")
+    assert (tmp_path / "killed").exists()
+
+
 def test_a_worker_that_ran_out_of_memory_says_so_and_is_replaced() -> None:
     with LocalExecutor(1) as executor:
         before = executor.submit(os.getpid).result(60)

@@ -275,6 +275,21 @@ def test_a_trial_that_kills_its_workers_fails_and_costs_no_other(
     check_whole(folder, END)
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_group_whose_workers_died_comes_back_in_the_order_in_which_it_would_have(
+    times: int, tmp_path: Path
+) -> None:
+    """On the order depends who goes on: with one worker the search is the same."""
+    executor = Failing(BrokenExecutor("killed"), lambda task: task.frame is not None, times)
+    settings = replace(GROUPED, group=8)
+    folder = StudyFolder(tmp_path / "study")
+    study = coordinate(folder, len(FIRST) + 9, executor=executor, settings=settings)
+    assert executor.left == 0
+    undisturbed = coordinate(StudyFolder(tmp_path / "quiet"), len(FIRST) + 9, settings=settings)
+    assert story(study) == story(undisturbed)
+    check_whole(folder, len(FIRST) + 9, settings)
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError("no room"), RuntimeError("RESOURCE_EXHAUSTED: no room")]
 )
