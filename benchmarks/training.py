@@ -271,8 +271,8 @@ def _ours(network: Network, images: np.ndarray, labels: np.ndarray, threads: int
     def epoch() -> float:
         nonlocal state, number
         number += 1
-        state, loss = run(state, traced, pictures, plan_epoch(len(labels), recipe, 0, number))
-        return float(loss)
+        state, learned = run(state, traced, pictures, plan_epoch(len(labels), recipe, 0, number))
+        return float(learned.loss)
 
     return epoch
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,13 @@ from training import candidate, random_labelled, start
 
 from pennyweight.arch import kernels
 from pennyweight.results.records import read_records
-from pennyweight.train import program as programs
 from pennyweight.train.compiled import _options, compiled
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.precision import Precision
+from pennyweight.train.program import train_steps
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, train_rung
+from pennyweight.train.score import score
 
 CHOSEN = candidate("c4br wb (c4b)r c6k1r A d10+", batch_size=128, seed=3)
 PICTURES = random_labelled(256, (8, 8, 1), 10)
@@ -36,17 +38,17 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
-def lowered(chosen: Candidate, precision: Precision, function: str) -> Any:
+def lowered(chosen: Candidate, precision: Precision, function: Callable[..., Any]) -> Any:
     """What XLA is given for two steps of training, or for a score."""
     program, state, traced = start(chosen, 2, 2)
     program = replace(program, precision=precision)
     plan = plan_epoch(256, chosen.recipe, 0, 1)
     given = (
         (state, traced, PICTURES, plan)
-        if function == "train_steps"
+        if function is train_steps
         else (state.average, PICTURES, PICTURES)
     )
-    return jax.jit(partial(getattr(programs, function), program)).lower(*given)
+    return jax.jit(partial(function, program)).lower(*given)
 
 
 def products(text: str) -> set[tuple[str, ...]]:
@@ -57,8 +59,10 @@ def products(text: str) -> set[tuple[str, ...]]:
     return {tuple(re.sub(r".*x", "", name) for name in each) for each in found}
 
 
-@pytest.mark.parametrize("function", ["train_steps", "score"])
-def test_every_product_takes_what_was_chosen_and_gives_float32(form: str, function: str) -> None:
+@pytest.mark.parametrize("function", [train_steps, score])
+def test_every_product_takes_what_was_chosen_and_gives_float32(
+    form: str, function: Callable[..., Any]
+) -> None:
     short = {"float32": "f32", "bfloat16": "bf16"}
     for precision in BOTH:
         low = lowered(CHOSEN, precision, function)
@@ -81,8 +85,8 @@ def test_products_of_all_kinds_run_in_bfloat16(form: str, notation: str) -> None
     for precision in BOTH:
         exact = replace(program, precision=precision)
         options = _options(exact, 256)
-        run = jax.jit(partial(programs.train_steps, exact), compiler_options=options)
-        losses[precision] = float(run(state, traced, PICTURES, plan)[1])
+        run = jax.jit(partial(train_steps, exact), compiler_options=options)
+        losses[precision] = float(run(state, traced, PICTURES, plan)[1].loss)
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02), form
 
@@ -106,10 +110,10 @@ def kernel_gradient(x: jax.Array) -> jax.Array:
 def test_asking_for_float32_changes_no_bit_on_a_cpu(form: str) -> None:
     program, state, traced = start(CHOSEN, 2, 2)
     plan = plan_epoch(256, CHOSEN.recipe, 0, 1)
-    silent = programs.train_steps.__wrapped__  # type: ignore[attr-defined]
+    silent = train_steps.__wrapped__  # type: ignore[attr-defined]
     mine, wanted = (
         jax.jit(partial(function, program))(state, traced, PICTURES, plan)
-        for function in (programs.train_steps, silent)
+        for function in (train_steps, silent)
     )
     assert jax.tree.all(jax.tree.map(np.array_equal, mine, wanted)), form
 
