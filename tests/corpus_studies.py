@@ -145,9 +145,9 @@ def _sealed(lines: list[dict[str, Any]]) -> Iterator[Case]:
     for kind, names in OF_KIND.items():
         at = next(number for number, line in enumerate(lines) if line["kind"] == kind)
         for name in names:
-            for wrong in WRONG[name]:
+            for number, wrong in enumerate(WRONG[name]):
                 changed = [*lines[:at], lines[at] | {name: wrong}, *lines[at + 1 :]]
-                told = f"sealed: {name} of a {kind} {repr(wrong)[:24]}"
+                told = f"sealed: {name} {number} of a {kind} {repr(wrong)[:24]}"
                 yield Case(told, LEADERBOARD, {RECORDS: file_of(changed)})
         lacking = [*lines[:at], {k: v for k, v in lines[at].items() if k != names[0]}]
         yield Case(f"sealed: no {names[0]} of a {kind}", LEADERBOARD, {RECORDS: file_of(lacking)})
