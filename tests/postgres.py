@@ -8,14 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import test_executors
 
 SECRETS = ("n0t@", "n0t%40", "be:seen", "be%3Aseen")  # parts of the password, however written
 PASSWORD = "n0t@to/be:seen"
@@ -108,12 +108,9 @@ def running(*, listen: str = "127.0.0.1") -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def until(condition: Any, timeout: float = 60.0) -> None:
+def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Wait until `condition()` holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+    assert test_executors.until(condition, timeout_s), "waited in vain"
 
 
 def _programs() -> Path | None:
