@@ -28,6 +28,11 @@ class Budget:
                 f"--max-params must be at most {MOST_WEIGHTS:,}, but got {self.max_params:,}."
             )
 
+    @property
+    def of_params_alone(self) -> bool:
+        """Whether parameters are the only cost that it limits."""
+        return self.max_macs is None and self.max_activation_bytes is None
+
     def excesses(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
         """(flag, limit, value) of each limit that `cost` is over."""
         for flag, limit, value in (

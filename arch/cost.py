@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from pennyweight.arch.architecture import Architecture, Placed
+from pennyweight.arch.layers import Layer, Shape, trained_shapes
 from pennyweight.arch.notation import notation
 from pennyweight.arch.pointwise import BatchNorm, Dropout
 
@@ -59,6 +60,15 @@ def cost(architecture: Architecture) -> Cost:
 def params(placed: Placed) -> int:
     """The trainable parameters of one layer: not those inside it, nor those that it shares."""
     return sum(math.prod(w.shape) for w in placed.weights().values() if w.trained)
+
+
+def trainable(layers: Iterable[Layer], shape: Shape) -> int:
+    """The trainable parameters of `layers` after an input of `shape`.
+
+    As `cost` counts them, without the places of the layers and the other costs: a decoder asks it
+    many times for a network.
+    """
+    return sum(map(math.prod, trained_shapes(layers, shape)))
 
 
 def receptive_fields(flat: Iterable[Placed]) -> list[int]:

@@ -8,6 +8,7 @@ the kinds. Modules that only describe networks import no JAX, so a kind imports 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -69,8 +70,8 @@ class Layer:
     keeps_input: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name), f"`{field.name}` of a {self.kind} layer")
+        for field in _fields(type(self)):
+            _check(field, getattr(self, field.name), self.kind)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape after this layer; ValueError, one clause, when it cannot follow `shape`."""
@@ -166,20 +167,25 @@ def fraction(code: str = "") -> Any:
     return dataclasses.field(metadata={"code": code, "type": float})
 
 
-def _check(field: dataclasses.Field[Any], value: Any, name: str) -> None:
+_fields = functools.cache(dataclasses.fields)  # of a class: a decoder makes thousands of layers
+
+
+def _check(field: dataclasses.Field[Any], value: Any, kind: str) -> None:
     """Raise ValueError when `value` is not of the type or range of `field`; a bool is no number."""
     wanted = field.metadata.get("type")
     if wanted is bool and type(value) is not bool:
-        raise ValueError(f"{name} must be true or false, but got {shown(value)}.")
-    if wanted is int:
-        least = field.metadata["least"]
-        if type(value) is not int or not least <= value <= LARGEST:
-            raise ValueError(
-                f"{name} must be a whole number from {least} to {LARGEST}, but got {shown(value)}."
-            )
-    number = isinstance(value, int | float) and type(value) is not bool
-    if wanted is float and not (number and 0 <= value < 1):
-        raise ValueError(f"{name} must be at least 0 and below 1, but got {shown(value)}.")
+        rule = "must be true or false"
+    elif wanted is int and not (type(value) is int and field.metadata["least"] <= value <= LARGEST):
+        rule = f"must be a whole number from {field.metadata['least']} to {LARGEST}"
+    elif wanted is float and not (_is_number(value) and 0 <= value < 1):
+        rule = "must be at least 0 and below 1"
+    else:
+        return
+    raise ValueError(f"`{field.name}` of a {kind} layer {rule}, but got {shown(value)}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool
 
 
 def pixels(shape: Shape, what: str) -> tuple[int, int, int]:
@@ -201,7 +207,8 @@ def trained_shapes(layers: Iterable[Layer], shape: Shape) -> list[tuple[int, ...
     shapes: list[tuple[int, ...]] = []
     for layer in layers:
         shapes += [w.shape for w in layer.weights(shape).values() if w.trained]
-        shapes += trained_shapes(layer.children, shape)
+        if layer.children:
+            shapes += trained_shapes(layer.children, shape)
         shape = layer.output_shape(shape)
     return shapes
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from operator import ge, le
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
-from pennyweight.arch.cost import Cost, cost
+from pennyweight.arch.cost import cost, trainable
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.layers import Layer
 from pennyweight.search import skeleton
 from pennyweight.search.genome import Genome
 
@@ -68,23 +70,30 @@ class _Widths:
         self._budget = budget
         self._relative = skeleton.widths(genome, side // shrink)
         self.slots = len(self._relative)
-        self._known: dict[tuple[int, ...], Cost] = {}
+        self._known: dict[tuple[int, ...], int] = {}  # parameters
+        self._fitting: list[Widths] = []
+        self._over: list[Widths] = []
 
-        def build(widths: Widths) -> Architecture:
-            layers = skeleton.layers(genome, side, classes, widths, shrink)
-            return Architecture(input_shape, classes, layers)
+        def layers(widths: Widths) -> tuple[Layer, ...]:
+            return skeleton.layers(genome, side, classes, widths, shrink)
 
-        self.build: Callable[[Widths], Architecture] = build
-
-    def cost(self, widths: Widths) -> Cost:
-        """What the network with these widths costs."""
-        key = tuple(widths)
-        if key not in self._known:
-            self._known[key] = cost(self.build(widths))
-        return self._known[key]
+        self.build = lambda widths: Architecture(input_shape, classes, layers(widths))
+        self._count = lambda widths: trainable(layers(widths), input_shape)
 
     def fits(self, widths: Widths) -> bool:
-        return self._budget.fits(self.cost(widths))
+        """Whether the network with these widths is within every limit.
+
+        Where narrower ones are over a limit or wider ones within all, nothing is computed.
+        """
+        if any(all(map(le, widths, wider)) for wider in self._fitting):
+            return True
+        if any(all(map(ge, widths, narrower)) for narrower in self._over):
+            return False
+        fits = self._params(widths) <= self._budget.max_params
+        if fits and not self._budget.of_params_alone:
+            fits = self._budget.fits(cost(self.build(widths)))
+        (self._fitting if fits else self._over).append(widths)
+        return fits
 
     def widest(self) -> Widths:
         """Widths near their ratios that spend the budget."""
@@ -135,7 +144,10 @@ class _Widths:
         return widths
 
     def _params(self, widths: Widths) -> int:
-        return self.cost(widths).params
+        key = tuple(widths)
+        if key not in self._known:
+            self._known[key] = self._count(widths)
+        return self._known[key]
 
 
 def _narrowed(genome: Genome, widths: Widths) -> Widths:

@@ -19,7 +19,7 @@ from strategies import SMALL_SHAPES, architectures, windows
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.convolution import Conv, Depthwise
-from pennyweight.arch.cost import Cost, cost, layer_table
+from pennyweight.arch.cost import Cost, cost, layer_table, trainable
 from pennyweight.arch.dense import Dense
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.layers import KINDS, Layer, Shape
@@ -38,6 +38,12 @@ EVERY_KIND = "c3+b w+br m2o0.1 (c3b a1s1 wr)r a2s1 2[2[wb]p]l u {} b r d5"
 def test_params_are_the_sizes_of_the_leaves_of_the_flax_module(a: Architecture) -> None:
     _, params, _ = abstract(a)
     assert cost(a).params == sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+@settings(max_examples=200, derandomize=True)
+@given(architectures())
+def test_the_decoders_count_is_the_same(a: Architecture) -> None:
+    assert trainable(a.layers, a.input_shape) == cost(a).params
 
 
 @pytest.mark.parametrize("head", "AMF")
