@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -61,9 +62,13 @@ class SoleWriter(InMemoryStorage):
         self._database.engine.dispose()
 
     def flush(self) -> None:
-        """Write the trials that were created, with what was set of them since."""
+        """Write the trials that were created, with what was set of them since.
+
+        Which genes were given to it stays in memory: who asks a trial anew gives them again.
+        """
         for trial, study in list(self._new.items()):
             frozen = self.get_trial(trial)
+            frozen.system_attrs.pop("fixed_params", None)
             there = self._study_ids[study]
             self._trial_ids[trial] = self._database.create_new_trial(there, frozen)
             del self._new[trial]
@@ -154,7 +159,24 @@ def _insisted(write: Callable[[], object]) -> None:
 
 
 class _Database(RDBStorage):
-    """Optuna's, which compares each parameter with the one before: two thirds of a trial's time."""
+    """Optuna's, which compares each parameter with the one before: two thirds of a trial's time.
+
+    It would also send each by itself; a new trial's go together.
+    """
+
+    _new: list[dict[str, Any]] | None = None  # parameters of the trial that is being made
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Any
+    ) -> models.TrialModel:
+        self._new = []
+        try:
+            trial = super()._get_prepared_new_trial(study_id, template_trial, session)
+            if self._new:
+                session.execute(models.TrialParamModel.__table__.insert(), self._new)
+        finally:
+            self._new = None
+        return trial
 
     def _set_trial_param_without_commit(
         self,
@@ -166,11 +188,16 @@ class _Database(RDBStorage):
         previous_distribution: BaseDistribution | None = None,
     ) -> None:
         del previous_distribution  # a study has one space
-        session.add(
-            models.TrialParamModel(
-                trial_id=trial_id,
-                param_name=param_name,
-                param_value=param_value_internal,
-                distribution_json=distribution_to_json(distribution),
-            )
-        )
+        parameter = {
+            "trial_id": trial_id,
+            "param_name": param_name,
+            "param_value": param_value_internal,
+            "distribution_json": _json(distribution),
+        }
+        if self._new is None:
+            session.execute(models.TrialParamModel.__table__.insert(), [parameter])
+        else:
+            self._new.append(parameter)
+
+
+_json = cache(distribution_to_json)  # the same few genes in every trial
