@@ -77,8 +77,9 @@ class Asking:
         while True:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
+            seeded = settings.sampler, settings.seed, number, attempt
             self.study.sampler = sampling.make_sampler(
-                settings.sampler, settings.seed, number, attempt, self._space, self.study.sampler
+                *seeded, self._space, self.study.sampler, fixed
             )
             trial = sampling.ask(self.study, number, fixed)
             genome = sampling.genome_of(trial, self._space)

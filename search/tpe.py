@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ Models = tuple[_ParzenEstimator, _ParzenEstimator]  # of the good trials, and of
 class Tpe(TPESampler):
     """The sampler of one attempt at drawing one trial; it draws what Optuna's does, but sooner.
 
-    It is told the space, which Optuna's would gather from all trials. Of the sampler `before` it
-    takes over what that had worked out, which holds for all attempts at the same trial. From
+    It is told the space, which Optuna's would gather from all trials, and which genes are `fixed`:
+    those it does not draw, so that what is drawn is chosen by what is free. Of the sampler `before`
+    it takes over what that had worked out, which holds for all attempts at the same trial. From
     `NEWEST` trials on, old ones that were not good are left out: at 800 trials a question took
     0.2 s, and twice as many trials took twice as long.
     """
@@ -31,13 +32,15 @@ class Tpe(TPESampler):
         self,
         space: Mapping[str, BaseDistribution],
         before: BaseSampler | None = None,
+        fixed: Container[str] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
         # As Optuna does, it leaves out the genes of which but one value is left.
-        self._space = {name: genes for name, genes in space.items() if not genes.single()}
-        self._models: dict[int, Models] = {}  # one, by the trial that is asked
-        self._rows: dict[int, list[float]] = {}  # the genes of other trials as numbers
+        self._genes = {name: genes for name, genes in space.items() if not genes.single()}
+        self._space = {name: genes for name, genes in self._genes.items() if name not in fixed}
+        self._models: dict[tuple[int, tuple[str, ...]], Models] = {}  # one: of a trial and a space
+        self._rows: dict[int, list[float]] = {}  # all genes of other trials as numbers
         if isinstance(before, Tpe):
             self._models, self._rows = before._models, before._rows
 
@@ -50,10 +53,11 @@ class Tpe(TPESampler):
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if trial.number not in self._models:
+        asked = trial.number, tuple(search_space)
+        if asked not in self._models:
             self._models.clear()
-            self._models[trial.number] = self._learned(study, trial)
-        good, others = self._models[trial.number]
+            self._models[asked] = self._learned(study, trial)
+        good, others = self._models[asked]
         drawn = good.sample(self._rng.rng, self._n_ei_candidates)
         best = self._compare(drawn, self._compute_acquisition_func(drawn, good, others))
         return {name: genes.to_external_repr(best[name]) for name, genes in search_space.items()}
@@ -79,8 +83,9 @@ class Tpe(TPESampler):
     ) -> dict[str, np.ndarray]:
         del study
         table = np.array([self._rows[trial.number] for trial in trials])
-        table = table.reshape(len(trials), len(search_space))
-        return {name: table[:, column] for column, name in enumerate(search_space)}
+        table = table.reshape(len(trials), len(self._genes))
+        columns = {name: table[:, column] for column, name in enumerate(self._genes)}
+        return {name: columns[name] for name in search_space}
 
     def _row(self, trial: FrozenTrial) -> list[float]:
-        return [genes.to_internal_repr(trial.params[n]) for n, genes in self._space.items()]
+        return [genes.to_internal_repr(trial.params[n]) for n, genes in self._genes.items()]
