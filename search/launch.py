@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.arch.budget import Budget, check_count
 from pennyweight.arch.errors import UsageError
-from pennyweight.results.confirmed import confirmed
 from pennyweight.results.leaderboard import Row, arrange, rows
-from pennyweight.results.loaded import bundle_folder
 from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.store import Records, Store
 from pennyweight.results.studies import find_study, fold_records, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.device import CPU, Asked, Device
+from pennyweight.search.earlier import best_genomes, refined
 from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.output import command_line
@@ -30,7 +29,6 @@ from pennyweight.search.settings import (
     DATA,
     MAX_EPOCHS,
     MAX_PARAMS,
-    SPACE,
     TRIALS,
     Sampler,
     Settings,
@@ -38,7 +36,6 @@ from pennyweight.search.settings import (
 )
 from pennyweight.search.tracking import check_trackers, tracked
 from pennyweight.train.corrections import relabelled
-from pennyweight.train.data import overlap
 from pennyweight.train.precision import PRECISION, Precision
 
 if TYPE_CHECKING:
@@ -49,7 +46,6 @@ if TYPE_CHECKING:
     from pennyweight.results.predictions import Predictions
     from pennyweight.train.data import DataInfo
 
-AFTER = 2  # trials of another study are asked first
 SHOWN = 20  # rows of a leaderboard, unless asked for more
 
 
@@ -198,75 +194,6 @@ def search(
     )
 
 
-def _best_genomes(runs: Place, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
-    """The genomes of the best `AFTER` complete trials of each study, and of bundles, by MODEL.
-
-    Each is asked once, with all of the new budget. Raises UsageError for what does not exist, has
-    no complete trial or no genome of this space, or saw pictures that are others' test set.
-    """
-    found: dict[str, Mapping[str, Any]] = {}
-    for name in models:
-        known = _of_bundle(runs, name) if bundle_folder(runs, name) else _of_study(runs, name)
-        theirs, genomes = known
-        _check_overlap("--after", name, theirs, data)
-        for trial, genome in genomes.items():
-            if genome not in found.values():
-                found[trial] = genome
-    return found
-
-
-def _refined(settings: Settings, runs: Place, study: str) -> Settings:
-    """`settings` that look around the best of `study`, which are asked first."""
-    from pennyweight.search.refine import ranges_around
-
-    theirs, first = _of_study(runs, study, "--refine")
-    _check_overlap("--refine", study, theirs, settings.data)
-    ranges = ranges_around(load_study(runs, study), first.values())
-    return replace(settings, first=first, ranges=ranges)
-
-
-def _check_overlap(flag: str, name: str, theirs: str, data: str) -> None:
-    if overlap(theirs, data):
-        raise UsageError(
-            f"{flag} needs networks that did not see the test set of {data}, but {name} is on "
-            f"{theirs}, another part of the same pictures: leave it out."
-        )
-
-
-def _of_study(
-    runs: Place, name: str, flag: str = "--after"
-) -> tuple[str, dict[str, Mapping[str, Any]]]:
-    """(its data, the genomes of its best)."""
-    study = load_study(runs, name)
-    if study.settings.get("space") != SPACE:
-        raise UsageError(
-            f"{flag} needs searches of this version's space, but {name} is of another or no "
-            "search: leave it out."
-        )
-    best = [row.trial for row in rows(study) if row.state == "complete"]
-    if not best:
-        raise UsageError(
-            f"{flag} needs searches with a complete trial, but {name} has none yet: go on with it "
-            "first."
-        )
-    best = list(dict.fromkeys([trial.trial for trial in confirmed(study)] + best))[:AFTER]
-    return study.data, {f"{name}:{t}": {**study.trials[t].genome, "share": 1.0} for t in best}
-
-
-def _of_bundle(runs: Place, name: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
-    """(its data, its genome)."""
-    from pennyweight.results.origin import find_origin
-    from pennyweight.search.genome import choices
-
-    origin = find_origin(runs, name)
-    if origin.genome.keys() != choices().keys():
-        why = "is of another" if origin.genome else "was proposed by no search"
-        raise UsageError(
-            f"--after needs networks of this version's space, but {name} {why}: leave it out."
-        )
-    return origin.data, {name: {**origin.genome, "share": 1.0}}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A search whose input was checked, and that can start; raises UsageError when it cannot."""
@@ -277,6 +204,7 @@ class Plan:
     runs: Place
     device: Device = CPU
     engine: Engine = LOCAL
+    group: int | None = None  # what was asked for; by default as the study has it
     info: DataInfo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -307,19 +235,34 @@ class Plan:
         engine = Engine.of(executor)
         where = engine.device(device)
         plan = cls(
-            settings=settings, trials=trials, study=study, runs=runs, device=where, engine=engine
+            settings=settings,
+            trials=trials,
+            study=study,
+            runs=runs,
+            device=where,
+            engine=engine,
+            group=group,
         )
-        if (known := plan.recorded) is not None:
-            settings = settings.gone_on_with(known.settings)
-            group = known.settings.get("group") if group is None else group
-        elif settings.after:
-            first = _best_genomes(runs, settings.after, settings.data)
-            settings = replace(settings, first=first)
-        elif settings.refine:
-            settings = _refined(settings, runs, settings.refine)
-        if group is None:
-            group = usual_group(settings.budget, plan.info, trials, where)
-        return replace(plan, settings=replace(settings, group=group))
+        usual = usual_group(settings.budget, plan.info, trials, where)
+        settings = replace(settings, group=usual if group is None else group)
+        if plan.recorded is None:
+            if settings.after:
+                first = best_genomes(runs, settings.after, settings.data)
+                settings = replace(settings, first=first)
+            elif settings.refine:
+                settings = refined(settings, runs, settings.refine)
+        plan = replace(plan, settings=settings)
+        return replace(plan, settings=plan.settled)
+
+    @property
+    def settled(self) -> Settings:
+        """The settings, those that stay as recorded where another coordinator began meanwhile."""
+        if (known := self.recorded) is None:
+            return self.settings
+        settings = self.settings.gone_on_with(known.settings)
+        if self.group is None:
+            settings = replace(settings, group=known.settings.get("group", settings.group))
+        return settings
 
     @property
     def name(self) -> str:
@@ -339,10 +282,13 @@ class Plan:
     @property
     def known(self) -> StudyRecords | None:
         """The same; UsageError if the study's settings differ from these."""
+        return self._agreeing(self.settings)
+
+    def _agreeing(self, settings: Settings) -> StudyRecords | None:
         known = self.recorded
         if known is None:
             return None
-        if differences := self.settings.differences(known.settings):
+        if differences := settings.differences(known.settings):
             raise UsageError(
                 f"Study {self.name} exists with other settings ({'; '.join(differences)}): "
                 "repeat those, or choose another --study."
@@ -369,15 +315,17 @@ class Plan:
         self.engine.check(workers, self.device)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self.store.standing_by():
-            known = self.known
+            settings = self.settled
+            known = self._agreeing(settings)
             # A killed coordinator may not have told Optuna of the last trial, though all have ended
             killed = self.store.was_left()
             if known is None or killed or _unfinished(known, self.trials):
-                self._run(known, workers, deadline, rung_timeout_s, progress, track)
+                self._run(settings, known, workers, deadline, rung_timeout_s, progress, track)
         return Found(load_study(self.runs, self.name), self.runs, self.name)
 
     def _run(
         self,
+        settings: Settings,
         known: StudyRecords | None,
         workers: int | None,
         deadline: float | None,
@@ -390,7 +338,6 @@ class Plan:
         from pennyweight.search.study import Coordinator
         from pennyweight.train.rung import warm_up
 
-        settings = self.settings
         make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
         # Decoded once, not by every worker.
         dataset = load_shown(settings.data, known, show=progress)
@@ -404,7 +351,7 @@ class Plan:
             stack.enter_context(self.store.locked())
             records = stack.enter_context(self.store.open_records())
             # Read again, under the lock: another coordinator may have been at work meanwhile.
-            known = self.known or self._begin(records, dataset.fingerprint)
+            known = self._agreeing(settings) or self._begin(settings, records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
             shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
             with shown as watch, tracked(watch, track, self.name, known) as note:
@@ -421,10 +368,10 @@ class Plan:
                     rung_timeout_s=rung_timeout_s,
                 ).run(records, known, _session(executor.workers))
 
-    def _begin(self, records: Records, data_fingerprint: str) -> StudyRecords:
+    def _begin(self, settings: Settings, records: Records, fingerprint: str) -> StudyRecords:
         from pennyweight.search.recording import study_record
 
-        first = study_record(self.name, self.settings.to_json(), data_fingerprint, _command())
+        first = study_record(self.name, settings.to_json(), fingerprint, _command())
         records.append("study", **first)
         return fold_records([{"kind": "study", **first}])
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pennyweight.results.folder import StudyFolder
 from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.search import Found, search
+from pennyweight.search.launch import Plan
 
 BUDGET: dict[str, Any] = {
     "max_params": REAL.budget.max_params,
@@ -350,3 +352,14 @@ def test_a_study_under_a_strange_folder_name_stays_in_it(tmp_path: Path) -> None
     found = search("digits", **BUDGET, trials=TRIALS + 1, timeout_s=0.001, **options)
     assert len(found.rows) == TRIALS
     assert os.listdir(tmp_path) == [runs.name]
+
+
+def test_a_standby_goes_on_with_the_groups_that_were_begun_while_it_waited(tmp_path: Path) -> None:
+    place: dict[str, Any] = {"study": "real", "trials": TRIALS, "runs": tmp_path / "runs"}
+    plan = Plan(settings=replace(REAL, group=32), **place)
+    asked = Plan(settings=replace(REAL, group=32), group=32, **place)
+    assert plan.settled.group == 32, "there is no study yet"
+    copied(real_study(), tmp_path / "runs")
+    assert plan.settled.group == 8
+    assert plan.settled.differences(load_study(tmp_path / "runs", "real").settings) == []
+    assert asked.settled.group == 32, "that is for the user to change"
