@@ -4,6 +4,7 @@ Each ends as the search that nothing disturbed did, where determinism is promise
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from pennyweight.arch.notation import parse
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.records import RecordFile
 from pennyweight.results.studies import load_study
-from pennyweight.results.study_records import StudyRecords
+from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.genome import Genome
 from pennyweight.search.recording import trial_record
 from pennyweight.train.recipe import Candidate, Recipe
@@ -32,7 +33,7 @@ from pennyweight.train.recipe import Candidate, Recipe
 pytestmark = pytest.mark.extended
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-LEARNED_MB = 1_000  # address space of a worker that has imported JAX
+ROOM_MB = 2_000  # more than any other candidate here takes
 
 
 @pytest.fixture(scope="module")
@@ -135,78 +136,84 @@ def test_interrupted_at_every_rung_it_is_the_same_search(
     check_same(tmp_path, undisturbed)
 
 
-# Too little memory
+# One candidate that is too much
 
 
-def limit_memory(search: subprocess.Popen[str], done: Callable[[], bool]) -> set[int]:
-    """Let no worker map more memory than it has, once it knows JAX, until `done`; which ones."""
-    limited: set[int] = set()
-    while search.poll() is None and not done():
-        for worker in set(workers(search)) - limited:
-            try:
-                status = Path(f"/proc/{worker}/status").read_text()
-                has_kb = int(status.partition("VmSize:")[2].split()[0])
-            except (OSError, IndexError):
-                continue
-            if has_kb > LEARNED_MB * 1024:
-                limit = f"--as={has_kb * 1024}"
-                subprocess.run(["prlimit", "--pid", str(worker), limit], check=False)
-                limited.add(worker)
+def asked_by_hand(folder: Path, candidate: Candidate) -> StudyFolder:
+    """A finished study in `folder`, in which `candidate` is yet to be trained."""
+    shutil.copytree(real_study().path.parent, folder / "runs")
+    study = StudyFolder(folder / "runs" / "real")
+    with RecordFile.open(study.records) as records:
+        asked = trial_record(Genome(), candidate)
+        records.append("trial", trial=TRIALS, proposer="by hand", **asked)
+    return study
+
+
+def check_after(study: StudyFolder, state: str) -> TrialRecord:
+    """Assert that the candidate ended as `state`, and that the study went on; its trial."""
+    check_whole(study, TRIALS + 2, REAL)
+    trials = load_study(study.path.parent, "real").trials
+    assert trials[TRIALS].state == state
+    assert trials[TRIALS + 1].state in ("complete", "pruned")
+    return trials[TRIALS]
+
+
+def wide_candidate() -> Candidate:
+    """One that trains in more than 4 GB: a batch's maps have 270 MB each."""
+    network: Architecture = parse(f"c1024k1b {'c1024k1b ' * 7}A d10+", (8, 8, 1), 10)
+    return Candidate(architecture=network, recipe=replace(Recipe(), batch_size=1024), seed=0)
+
+
+def status_mb(process: int, key: str) -> float:
+    """What /proc says of a process's memory; 0 once it is gone."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        return int(status.partition(f"{key}:")[2].split()[0]) / 1e3
+    except (OSError, IndexError):
+        return 0.0
+
+
+def test_a_candidate_too_large_for_the_memory_fails_and_the_study_goes_on(tmp_path: Path) -> None:
+    study = asked_by_hand(tmp_path, wide_candidate())
+    idle = "import jax; jax.numpy.zeros(1); print(open('/proc/self/status').read())"
+    idle = subprocess.run([sys.executable, "-c", idle], capture_output=True, text=True, check=True)
+    idle_kb = int(idle.stdout.partition("VmSize:")[2].split()[0])
+    search = start_search(tmp_path, workers=1, trials=TRIALS + 2)
+    limit = (idle_kb + ROOM_MB * 1000) * 1024  # its workers, yet to be started, inherit it
+    resource.prlimit(search.pid, resource.RLIMIT_AS, (limit, limit))
+    finish(search)
+    reason = check_after(study, "failed").reason
+    assert reason is not None
+    assert "RESOURCE_EXHAUSTED" in reason
+    assert reason.endswith("3 times")
+
+
+def test_a_candidate_that_gets_its_workers_killed_fails_and_the_study_goes_on(
+    tmp_path: Path,
+) -> None:
+    study = asked_by_hand(tmp_path, wide_candidate())
+    search = start_search(tmp_path, workers=1, trials=TRIALS + 2)
+    killed: set[int] = set()
+    while search.poll() is None:  # as a system does that runs out of memory
+        for worker in workers(search):
+            if status_mb(worker, "VmRSS") > ROOM_MB:
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
         time.sleep(0.05)
-    return limited
-
-
-def test_a_worker_out_of_memory_costs_its_rung_and_nothing_else(
-    undisturbed: StudyRecords, tmp_path: Path
-) -> None:
-    search = start_search(tmp_path, workers=1)
-    assert wait_for(search, lambda: rungs(tmp_path) >= 1)
-    first = workers(search)
-    limit_memory(search, lambda: bool(workers(search)) and workers(search) != first)
     finish(search)
-    study = check_same(tmp_path, undisturbed)
-    assert len({rung.worker for trial in study.trials.values() for rung in trial.rungs}) == 2
-
-
-def test_a_candidate_that_is_always_out_of_memory_fails_and_the_study_goes_on(
-    undisturbed: StudyRecords, tmp_path: Path
-) -> None:
-    search = start_search(tmp_path, workers=1)
-
-    def failed() -> bool:
-        study = recorded(tmp_path)
-        return study is not None and study.counts["failed"] > 0
-
-    assert wait_for(search, lambda: rungs(tmp_path) >= 1)
-    assert len(limit_memory(search, failed)) >= 3
-    finish(search)
-    found = StudyFolder(tmp_path / "runs" / "real")
-    check_whole(found, TRIALS, REAL)
-    study = load_study(found.path.parent, "real")
-    reasons = [trial.reason for trial in study.trials.values() if trial.state == "failed"]
-    assert 1 <= len(reasons) <= 2
-    assert all(reason is not None and "3 times" in reason for reason in reasons)
-
-
-# A loss that is no number
+    assert len(killed) == 3
+    assert check_after(study, "failed").reason == "its worker died 3 times"
 
 
 def test_a_candidate_whose_loss_is_no_number_ends_as_diverged(tmp_path: Path) -> None:
-    shutil.copytree(real_study().path.parent, tmp_path / "runs")
-    folder = StudyFolder(tmp_path / "runs" / "real")
-    with RecordFile.open(folder.records) as records:
-        network: Architecture = parse("c8+ c8+ c8+ F d10+", (8, 8, 1), 10)
-        recipe = replace(Recipe(), optimiser="sgd", peak_learning_rate=10.0)
-        candidate = Candidate(architecture=network, recipe=recipe, seed=0)
-        asked = trial_record(Genome(), candidate)
-        records.append("trial", trial=TRIALS, proposer="by hand", **asked)
+    network: Architecture = parse("c8+ c8+ c8+ F d10+", (8, 8, 1), 10)
+    recipe = replace(Recipe(), optimiser="sgd", peak_learning_rate=10.0)
+    candidate = Candidate(architecture=network, recipe=recipe, seed=0)
+    study = asked_by_hand(tmp_path, candidate)
     finish(start_search(tmp_path, workers=1, trials=TRIALS + 2))
-    check_whole(folder, TRIALS + 2, REAL)
-    study = load_study(folder.path.parent, "real")
-    assert study.trials[TRIALS].state == "diverged"
-    assert study.trials[TRIALS].reason == "its loss was not finite"
-    assert study.trials[TRIALS].curve[-1].val_log_loss is None
-    assert study.trials[TRIALS + 1].state in ("complete", "pruned")
+    trial = check_after(study, "diverged")
+    assert trial.reason == "its loss was not finite"
+    assert trial.curve[-1].val_log_loss is None
 
 
 # A disk that is full
