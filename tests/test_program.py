@@ -22,11 +22,13 @@ from training import (
     quickly,
     random_labelled,
     start,
+    steps_of,
     vector,
 )
 
 from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.train.optimiser import optimiser
+from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Pictures, Program, State
 from pennyweight.train.recipe import Candidate, Optimiser
 
@@ -265,6 +267,17 @@ def test_a_diverged_epoch_is_a_loss_that_is_no_number() -> None:
     broken = state._replace(params=jnp.asarray(state.params).at[0].set(jnp.nan))
     _, loss = after_epoch(chosen, program, broken, traced, one_pixel_each())
     assert not np.isfinite(loss)
+
+
+def test_a_tie_is_no_right_answer() -> None:
+    """All logits of black pictures are 0, and stay 0: the network knows no class."""
+    data = pictures(np.zeros((PIXELS, SIDE, SIDE, 1)), np.arange(PIXELS) % 3)
+    chosen = candidate("F d3+r", (SIDE, SIDE, 1), 3, batch_size=BATCH, **STILL)
+    program, state, traced = start(chosen, 1, PIXELS // BATCH)
+    plan = plan_epoch(PIXELS, chosen.recipe, 0, 1)
+    _, learned = steps_of(program)(state, traced, data, plan)
+    assert learned.loss == pytest.approx(math.log(3))
+    assert learned.accuracy == 0
 
 
 # What is compiled ---------------------------------------------------------------------------------

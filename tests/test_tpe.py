@@ -59,16 +59,21 @@ def test_it_draws_what_optunas_own_draws(count: int, seed: int) -> None:
     assert ours == drawn(with_trials(count), TPESampler(seed=seed, **OPTIONS))
 
 
-def test_attempts_at_one_trial_share_what_is_known_and_draw_what_they_would_alone() -> None:
-    shared, alone = with_trials(60), with_trials(60)
-    trials = shared.ask(), alone.ask()
-    before: BaseSampler | None = None
-    for seed in range(5):
-        before = Tpe(SPACE, before, seed=seed, **OPTIONS)
-        known = dict(before._models)
-        ours = drawn(shared, before, trials[0])
-        assert ours == drawn(alone, Tpe(SPACE, seed=seed, **OPTIONS), trials[1])
-        assert seed == 0 or before._models == known
+def test_further_attempts_at_one_trial_take_the_next_best_of_what_was_drawn() -> None:
+    """What Optuna's draws where the better ones are not among its candidates."""
+    study, count = with_trials(60), TPESampler()._n_ei_candidates
+    trial, sampler = study.ask(), None
+    attempts = []
+    for seed in range(count):
+        sampler = Tpe(SPACE, sampler, seed=seed, **OPTIONS)
+        attempts.append(drawn(study, sampler, trial))
+    assert attempts[0] == drawn(study, TPESampler(seed=0, **OPTIONS), trial)
+    learned = Tpe(SPACE, seed=0, **OPTIONS)
+    good, others = learned._learned(study, trial._cached_frozen_trial)
+    candidates = good.sample(learned._rng.rng, count)
+    worth = learned._compute_acquisition_func(candidates, good, others)
+    assert [genes["a"] for genes in attempts] == list(candidates["a"][np.argsort(-worth)])
+    assert drawn(study, Tpe(SPACE, sampler, seed=count, **OPTIONS), trial) not in attempts
 
 
 def test_what_was_known_of_one_trial_is_not_taken_for_another() -> None:
@@ -86,8 +91,21 @@ def test_what_was_known_of_one_trial_is_not_taken_for_another() -> None:
 def test_a_question_looks_at_the_good_trials_and_the_newest() -> None:
     study = with_trials(NEWEST + 300)
     sampler = Tpe(SPACE, seed=0, **OPTIONS)
-    drawn(study, sampler)
-    ((good, others),) = sampler._models.values()
+    good, others = sampler._learned(study, study.ask()._cached_frozen_trial)
     assert len(good._mixture_distribution.weights) == 25 + 1  # and the prior
     assert len(others._mixture_distribution.weights) == NEWEST + 1
     assert len(sampler._rows) == 25 + NEWEST
+
+
+def test_a_long_study_gone_on_with_asks_what_it_would_have_asked() -> None:
+    """What one question leaves out changes nothing for those that come later."""
+    study, draw, before = with_trials(NEWEST + 40), np.random.default_rng(1), None
+    for number in range(100):
+        options = OPTIONS | {"seed": number}
+        before = Tpe(SPACE, before, **options)
+        genes = drawn(study, before)
+        trial = Trial(study, len(study.get_trials(deepcopy=False)) - 1)
+        assert genes == drawn(study, Tpe(SPACE, **options), trial)
+        study.tell(trial, genes["a"] + draw.normal())
+    assert before is not None
+    assert before._oldest > 20

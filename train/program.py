@@ -30,6 +30,8 @@ from pennyweight.train.recipe import Candidate, Optimiser, Schedule
 
 CALIBRATION = 2_048  # training pictures that give the averaged weights their BatchNorm statistics
 
+_TIED = 1e-6  # of two probabilities: float32 rounds them to a tenth of that
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -207,9 +209,12 @@ def _descended(
     )(logits_bk)
     gradient, _ = ravel_pytree(*pulled_back(slope_bk))
     # The slope is a batch's share of what is said less what is wanted. Asking the logits themselves
-    # would make XLA fuse, and so round, the loss in another way than without this.
+    # would make XLA fuse, and so round, the loss in another way than without this. What is said of
+    # the wanted class is rounded otherwise than the rest, so a tie is no right answer.
     said_bk = len(labels_b) * slope_bk + smooth_bk
-    return gradient, Learned(loss, (said_bk.argmax(1) == labels_b).mean())
+    others_bk = jnp.where(wanted_bk > 0, 0.0, said_bk)
+    right_b = (said_bk * wanted_bk).sum(1) > others_bk.max(1) + _TIED
+    return gradient, Learned(loss, right_b.mean())
 
 
 def _by_step(program: Program, plan: Plan) -> Plan:
