@@ -13,7 +13,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.trial import FrozenTrial, TrialState
 
-NEWEST = 1_000  # trials, beside the good ones, that a question looks at
+NEWEST = 500  # trials, beside the good ones, that a question looks at
 
 Asked = tuple[int, tuple[str, ...]]  # the number of a trial and the genes to draw
 Models = tuple[_ParzenEstimator, _ParzenEstimator]  # of the good trials, and of the others
