@@ -119,15 +119,16 @@ def _cost(value: Any) -> bool:
 
 def _curve(value: Any) -> bool:
     """At least one point: its epoch, and what was measured, where it was a number."""
-    losses = ("train_loss", "val_accuracy", "val_log_loss")
-    return bool(value) and _listed(
-        lambda point: (
-            isinstance(point, dict)
-            and _positive(point.get("epoch"))
-            and all(name in point and _or_null(_number)(point[name]) for name in losses)
-            and _or_null(_number)(point.get("train_accuracy"))
-        )
-    )(value)
+    return bool(value) and isinstance(value, list) and all(map(_point, value))
+
+
+def _point(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() >= _LOSSES
+        and _positive(value.get("epoch"))
+        and all(map(_measured, map(value.get, (*_LOSSES, "train_accuracy"))))
+    )
 
 
 def _worker(value: Any) -> bool:
@@ -142,6 +143,8 @@ def _command(value: Any) -> bool:
     return isinstance(value, str) or _listed(_text)(value)
 
 
+_LOSSES = {"train_loss", "val_accuracy", "val_log_loss"}
+_measured = _or_null(_number)
 _SECONDS = _named(_number)
 _MEASURED: dict[str, Rule] = {"correct": _count, "total": _positive, "seconds": _SECONDS}
 
@@ -207,6 +210,13 @@ RULES: dict[str, dict[str, Rule]] = {
 }
 """For each field of each kind, what it must be; other kinds and fields may hold anything."""
 
+_SHARES = {
+    "rung": [("val_correct", "val_total")],
+    "fresh": [("correct", "total")],
+    "baseline": [("correct", "total")],
+}
+"""Which fields count a part of what others count."""
+
 
 def check_fields(record: Mapping[str, Any], where: str, number: int) -> None:
     """Raise UsageError where a field of the record in line `number` cannot be what it says."""
@@ -214,8 +224,8 @@ def check_fields(record: Mapping[str, Any], where: str, number: int) -> None:
     for name, holds in RULES.get(kind, {}).items():
         if not holds(record[name]):
             raise _wrong(where, number, kind, name, shown(record[name]))
-    for right, all_ in (("val_correct", "val_total"), ("correct", "total")):
-        if kind in ("rung", "fresh", "baseline") and (record.get(right) or 0) > record.get(all_, 0):
+    for right, all_ in _SHARES.get(kind, ()):
+        if (record[right] or 0) > record[all_]:
             raise _wrong(where, number, kind, right, f"{record[right]} of {record[all_]}")
 
 

@@ -33,10 +33,10 @@ def load_study(place: Place, name: str) -> StudyRecords:
     store = store_in(place, name)
     try:
         with _no_garbage_collection():
-            records = store.read_records()
-            _check_start(records, store.where)
+            records, where = store.read_records(), store.where
+            _check_start(records, where)
             for number, record in enumerate(records, 1):
-                check_fields(record, store.where, number)
+                check_fields(record, where, number)
             return fold_records(records)
     except OSError as error:
         raise UsageError(
