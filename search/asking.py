@@ -77,10 +77,17 @@ class Asking:
         while True:
             if attempt == MOST_DRAWS:
                 fixed = {"share": fixed["share"]}
-            seeded = settings.sampler, settings.seed, number, attempt
-            self.study.sampler = sampling.make_sampler(
-                *seeded, self._space, self.study.sampler, fixed
-            )
+            if attempt % MOST_DRAWS == 0:
+                self.study.sampler = sampling.make_sampler(
+                    settings.sampler,
+                    settings.seed,
+                    number,
+                    attempt,
+                    space=self._space,
+                    before=self.study.sampler,
+                    fixed=fixed,
+                    first=self.proposals.leader_of(number),
+                )
             trial = sampling.ask(self.study, number, fixed)
             genome = sampling.genome_of(trial, self._space)
             architecture = decode(genome, settings.budget, info.input_shape, info.classes)

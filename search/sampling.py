@@ -90,16 +90,18 @@ def make_sampler(
     space: Mapping[str, BaseDistribution] = DISTRIBUTIONS,
     before: BaseSampler | None = None,
     fixed: Container[str] = (),
+    first: int | None = None,
 ) -> BaseSampler:
-    """The sampler for one trial, seeded by (study seed, trial number, attempt to draw it).
+    """The sampler for one trial, seeded by (study seed, trial number, its attempt to draw it).
 
     A sampler that goes on after a restart would draw its old points again, so each ask gets its
-    own; the one `before` spares it work, and changes nothing.
+    own; the one `before` spares it work. TPE does not draw the genes that are `fixed`, and asks by
+    what was known before trial `first`, where that is given.
     """
     # Coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919 + attempt * 15_485_863) % 2**32
     if kind == "tpe":
-        return Tpe(space, before, fixed, seed=seed, multivariate=True, constant_liar=True)
+        return Tpe(space, before, fixed, first, seed=seed, multivariate=True, constant_liar=True)
     if kind == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     if kind == "random":

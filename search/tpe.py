@@ -20,14 +20,15 @@ Models = tuple[_ParzenEstimator, _ParzenEstimator]  # of the good trials, and of
 
 
 class Tpe(TPESampler):
-    """The sampler of one attempt at one trial; the first draws what Optuna's would, but sooner.
+    """The sampler of one trial: at first it draws what Optuna's would, but sooner.
 
     It is told the space, which Optuna's would gather from all trials, and which genes are `fixed`:
     those it does not draw, so that what is drawn is chosen by what is free. Of the sampler `before`
     it takes over what that had worked out. The next attempt at the same trial takes the next best
     of what was drawn for the one before it: where the best is known already, so is the best of
-    another draw, mostly. From `NEWEST` trials on, old ones that were not good are left out: at 800
-    trials a question took 0.2 s, and twice as many trials took twice as long.
+    another draw, mostly. Trials that are asked together, from `first` on, are asked by what was
+    known before the first of them. From `NEWEST` trials on, old ones that were not good are left
+    out: at 800 trials a question took 0.2 s, and twice as many trials took twice as long.
     """
 
     def __init__(
@@ -35,18 +36,21 @@ class Tpe(TPESampler):
         space: Mapping[str, BaseDistribution],
         before: BaseSampler | None = None,
         fixed: Container[str] = (),
+        first: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         # As Optuna does, it leaves out the genes of which but one value is left.
         self._genes = {name: genes for name, genes in space.items() if not genes.single()}
         self._space = {name: genes for name, genes in self._genes.items() if name not in fixed}
+        self._first = first
+        self._models: dict[Asked, Models] = {}  # of the first trial of those asked together
         self._drawn: dict[Asked, list[dict[str, Any]]] = {}  # of one question, the best last
         self._rows: dict[int, list[float]] = {}  # all genes of other trials as numbers
         self._good: set[int] = set()  # the good trials of the last question, and
         self._oldest = 0  # the first of the others that a question may still look at
         if isinstance(before, Tpe):
-            self._drawn, self._rows = before._drawn, before._rows
+            self._models, self._drawn, self._rows = before._models, before._drawn, before._rows
             self._good, self._oldest = before._good, before._oldest
 
     def infer_relative_search_space(
@@ -60,7 +64,7 @@ class Tpe(TPESampler):
     ) -> dict[str, Any]:
         asked = trial.number, tuple(search_space)
         if not self._drawn.get(asked):
-            good, others = self._learned(study, trial)
+            good, others = self._known(study, trial)
             drawn = good.sample(self._rng.rng, self._n_ei_candidates)
             worth = self._compute_acquisition_func(drawn, good, others)
             by_worth = np.argsort(-worth, kind="stable")[::-1]
@@ -69,10 +73,19 @@ class Tpe(TPESampler):
         best = self._drawn[asked].pop()
         return {name: genes.to_external_repr(best[name]) for name, genes in search_space.items()}
 
-    def _learned(self, study: Study, trial: FrozenTrial) -> Models:
+    def _known(self, study: Study, trial: FrozenTrial) -> Models:
+        first = trial.number if self._first is None else self._first
+        asked = first, tuple(self._space)
+        if asked not in self._models:
+            for other in [other for other in self._models if other[0] != first]:
+                del self._models[other]
+            self._models[asked] = self._learned(study, first)
+        return self._models[asked]
+
+    def _learned(self, study: Study, first: int) -> Models:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         trials = study._get_trials(deepcopy=False, states=states)
-        trials = [other for other in trials if other.number != trial.number]
+        trials = [other for other in trials if other.number < first]
         ended = sum(other.state != TrialState.RUNNING for other in trials)
         trials = [t for t in trials if t.number >= self._oldest or t.number in self._good]
         most = default_gamma(ended)

@@ -69,7 +69,7 @@ def test_further_attempts_at_one_trial_take_the_next_best_of_what_was_drawn() ->
         attempts.append(drawn(study, sampler, trial))
     assert attempts[0] == drawn(study, TPESampler(seed=0, **OPTIONS), trial)
     learned = Tpe(SPACE, seed=0, **OPTIONS)
-    good, others = learned._learned(study, trial._cached_frozen_trial)
+    good, others = learned._learned(study, trial.number)
     candidates = good.sample(learned._rng.rng, count)
     worth = learned._compute_acquisition_func(candidates, good, others)
     assert [genes["a"] for genes in attempts] == list(candidates["a"][np.argsort(-worth)])
@@ -91,7 +91,7 @@ def test_what_was_known_of_one_trial_is_not_taken_for_another() -> None:
 def test_a_question_looks_at_the_good_trials_and_the_newest() -> None:
     study = with_trials(NEWEST + 300)
     sampler = Tpe(SPACE, seed=0, **OPTIONS)
-    good, others = sampler._learned(study, study.ask()._cached_frozen_trial)
+    good, others = sampler._learned(study, study.ask().number)
     assert len(good._mixture_distribution.weights) == 25 + 1  # and the prior
     assert len(others._mixture_distribution.weights) == NEWEST + 1
     assert len(sampler._rows) == 25 + NEWEST
