@@ -97,7 +97,7 @@ class Database:
         if found:
             try:
                 parts = conninfo_to_dict(f"postgresql{found[1]}")
-            except ProgrammingError:  # which may quote a part of the password
+            except (ProgrammingError, UnicodeError):  # which may quote a part of the password
                 parts = None
         if parts is None or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
             raise UsageError(
@@ -125,7 +125,10 @@ class Database:
         """A new connection; psycopg's OperationalError where the server does not answer."""
         import psycopg
 
-        return (kind or psycopg.Connection).connect(**self._parameters, autocommit=kind is None)
+        try:
+            return (kind or psycopg.Connection).connect(**self._parameters, autocommit=kind is None)
+        except UnicodeError:  # from Python's search for its address
+            raise psycopg.OperationalError("its host has a name that no host has") from None
 
     def opened(self, *, make: bool = False) -> psycopg.Connection[Any] | None:
         """A new connection; None where there are no tables yet, and they are not to be made.
