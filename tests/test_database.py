@@ -190,6 +190,19 @@ def test_who_stood_by_to_confirm_looks_at_the_study_anew(tmp_path: Path) -> None
         assert tested == [best()] != [before]
 
 
+def test_what_a_standby_could_not_go_on_with_is_refused_as_it_begins(tmp_path: Path) -> None:
+    with running() as server:
+        store = StudyInDatabase(Database(server.url), "shared")
+        with store.standing_by():
+            coordinate(store, 1)
+            ran = pennyweight(
+                *("search", "--study", "shared", "--max-params", "501", "--max-epochs", "9"),
+                *("--storage", server.url),
+                cwd=tmp_path,
+            )
+        assert said(ran).startswith("Study shared exists with other settings (")
+
+
 @pytest.mark.extended
 def test_two_studies_begin_at_once_in_a_new_database(tmp_path: Path) -> None:
     with running() as server:
