@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from reprlib import Repr
 
 _LONGEST = 300  # characters of a foreign error's message
+_MOST = 2_000  # of what is quoted, in which passwords are looked for
 
 
 class UsageError(ValueError):
@@ -37,8 +38,10 @@ def shown(value: object) -> str:
 
     >>> shown([[[]] * 1000])
     '[[...]]'
+    >>> shown("postgresql://me:s3cret@host/db")
+    "'postgresql://me@host/db'"
     """
-    brief = Repr()
+    brief = _Brief()
     brief.maxlevel, brief.maxlist, brief.maxtuple, brief.maxdict = 1, 4, 4, 2
     brief.maxstring = brief.maxother = 60
     try:
@@ -47,13 +50,20 @@ def shown(value: object) -> str:
         return f"a huge {type(value).__name__}"
 
 
+class _Brief(Repr):
+    def repr_str(self, x: str, level: int) -> str:
+        # Before it is cut: a password without what comes after it is not known as one.
+        return super().repr_str(without_passwords(x[:_MOST]), level)
+
+
 def in_a_line(error: BaseException) -> str:
     """The kind of `error` and what it says, without line breaks, and not endless.
 
     >>> in_a_line(ValueError("one\\n  two"))
     'ValueError: one two'
     """
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+    said = " ".join(f"{type(error).__name__}: {error}"[:_MOST].split())
+    return without_passwords(said)[:_LONGEST]
 
 
 def without_passwords(text: str) -> str:
@@ -62,7 +72,8 @@ def without_passwords(text: str) -> str:
     >>> without_passwords("--storage postgresql://me:s3cret@host/db")
     '--storage postgresql://me@host/db'
     """
-    text = re.sub(r"(://[^/?#@:\s]*):\S*@", r"\1@", text)  # to the last @: it may have one itself
+    # To the last @, as it may have one itself; a folder's path has one slash of the two.
+    text = re.sub(r"(:/{1,2}[^/?#@:\s]*):\S*@", r"\1@", text)
     return re.sub(r"([?&]\w*password=)[^&\s]*", r"\1...", text, flags=re.IGNORECASE)
 
 

@@ -53,5 +53,10 @@ def read_plain(path: Path, most: int) -> bytes:
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise UsageError(f"{path} must have at most {most:,} bytes: name another.")
+        raise too_large(path, most)
     return content
+
+
+def too_large(what: object, most: int) -> UsageError:
+    """What to raise for `what` has more than `most` bytes."""
+    return UsageError(f"{what} must have at most {most:,} bytes: name another.")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from pennyweight.arch.errors import UsageError, without_passwords
 
@@ -97,7 +97,7 @@ class Database:
         if found:
             try:
                 parts = conninfo_to_dict(f"postgresql{found[1]}")
-            except ProgrammingError:  # which may quote a part of the password
+            except (ProgrammingError, UnicodeError):  # which may quote a part of the password
                 parts = None
         if parts is None or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
             raise UsageError(
@@ -106,7 +106,8 @@ class Database:
             ) from None
         session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
         own = parts.get("options", "")
-        return {**_CONNECTION, **parts, "options": f"{session} {own}".rstrip()}
+        always = {"client_encoding": "UTF8", "options": f"{session} {own}".rstrip()}
+        return {**_CONNECTION, **parts, **always}
 
     def __str__(self) -> str:
         parts = self._parameters
@@ -125,7 +126,10 @@ class Database:
         """A new connection; psycopg's OperationalError where the server does not answer."""
         import psycopg
 
-        return (kind or psycopg.Connection).connect(**self._parameters, autocommit=kind is None)
+        try:
+            return (kind or psycopg.Connection).connect(**self._parameters, autocommit=kind is None)
+        except UnicodeError:  # from Python's search for its address
+            raise psycopg.OperationalError("its host has a name that no host has") from None
 
     def opened(self, *, make: bool = False) -> psycopg.Connection[Any] | None:
         """A new connection; None where there are no tables yet, and they are not to be made.
@@ -161,14 +165,23 @@ class Database:
 
     def study_names(self) -> list[str]:
         """The studies in it, sorted."""
-        query = (
+        rows = self.query(
             "SELECT name FROM pennyweight_studies AS s WHERE EXISTS "
             "(SELECT FROM pennyweight_records AS r WHERE r.study = s.study)"
         )
+        return sorted(name for (name,) in rows)
+
+    def query(self, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
+        """What is found through a connection of its own; nothing where there are no tables yet."""
+        import psycopg
+
         if (connection := self.opened()) is None:
             return []
-        with connection:
-            return sorted(name for (name,) in connection.execute(query))
+        try:
+            with connection:
+                return connection.execute(query, [*values]).fetchall()
+        except psycopg.Error as error:
+            raise UsageError(f"{self} cannot be read ({reason(error)}): see to that.") from None
 
 
 def _has_tables(connection: psycopg.Connection[Any]) -> bool:
@@ -180,3 +193,20 @@ def reason(error: psycopg.Error) -> str:
     """What the server or the driver says, in a line; never a statement, or a value in it."""
     said = error.diag.message_primary or str(error)
     return " ".join(said.split())[:200].rstrip(".")
+
+
+def refusal(error: BaseException | None) -> str | None:
+    """What the server said, where that is what `error` comes from; SQLAlchemy wraps it in others.
+
+    None where it is about tables that are not as they should be.
+    """
+    from psycopg import Error, ProgrammingError
+    from psycopg.errors import InsufficientPrivilege
+
+    while error is not None:
+        if isinstance(error, InsufficientPrivilege) or (
+            isinstance(error, Error) and not isinstance(error, ProgrammingError)
+        ):
+            return reason(error)
+        error = error.__cause__
+    return None

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
-from pennyweight.arch.errors import RunError
+from pennyweight.arch.errors import RunError, UsageError, visible
 from pennyweight.results.database import TABLES_LOCK, Database, reason
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_POLL_S = 1.0
+POLL_S = 1.0
 _GRACE_S = 5.0  # after a database was restarted, its coordinator may take its lock back first
 _LOCK = 0x70656E6D  # an advisory lock's first number; its second one is the study's
 _TERM = "SELECT FROM pennyweight_studies WHERE study = %s AND term = %s FOR SHARE"
@@ -41,7 +41,10 @@ class Hold:
         assert connection is not None
         self._connection = connection
         self.study, self._term = -1, -1
-        self.was_left = False  # whether who held it before was killed
+        self._others: list[psycopg.Connection[Any]] = []
+        self._looked = time.monotonic()
+        self.was_left = False  # whether who held it before was killed, or broke off
+        self.leaves = False  # whether the next is to find that of this one
         try:
             self.study = self.patiently(self._find_study)
             self._wait()
@@ -63,7 +66,7 @@ class Hold:
                 line = f"waiting: study {self._name} is run by {by}; this takes over when it ends"
                 print(line, file=sys.stderr, flush=True)
                 told = True
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
 
     def _try_lock(self) -> bool:
         return self._one("SELECT pg_try_advisory_lock(%s, %s::int)", [_LOCK, self.study])
@@ -87,8 +90,8 @@ class Hold:
         held = connection.execute(query, [self.study]).fetchone()
         try:
             told = json.loads(held[0] or "") if held else {}
-            return f"{told['host']}, pid {told['pid']}"
-        except (ValueError, KeyError):  # it was let go of meanwhile
+            return visible(f"{told['host']}, pid {told['pid']}")
+        except (ValueError, KeyError, TypeError):  # it was let go of meanwhile, or another wrote it
             return "another process"
 
     def _one(self, query: LiteralString, values: list[Any]) -> Any:
@@ -133,7 +136,7 @@ class Hold:
         while True:
             try:
                 if since:
-                    time.sleep(_POLL_S)
+                    time.sleep(POLL_S)
                 if self._connection.closed:
                     self._reconnect()
                 return call()
@@ -142,6 +145,10 @@ class Hold:
                 no_new = isinstance(error, psycopg.OperationalError) and not error.sqlstate
                 if not self._connection.closed and not no_new:  # it is there, and refuses
                     refused = f"The database {self._database} refused ({reason(error)})"
+                    if self._term < 0:  # nothing was begun
+                        raise UsageError(
+                            f"{refused}: see to that, or choose another --storage."
+                        ) from None
                     raise self._fail(refused) from None
                 since, said = since or time.monotonic(), reason(error)
             except KeyboardInterrupt:
@@ -151,6 +158,24 @@ class Hold:
             if time.monotonic() > since + self._database.patience_s:
                 gone = f"The database {self._database} is gone for {self._database.patience_s:g} s"
                 raise self._fail(f"{gone} ({said})")
+
+    def look(self) -> None:
+        """Take the lock back after the connection broke, before who stands by does.
+
+        For a coordinator that has nothing to write for long. Raises RunError where another holds
+        the study by now; that the database is gone is no matter until there is something to write.
+        """
+        import psycopg
+
+        if self._failed:
+            raise self._failed
+        if time.monotonic() < self._looked + POLL_S:
+            return
+        self._looked = time.monotonic()
+        with contextlib.suppress(psycopg.Error):
+            if self._connection.closed:
+                self._reconnect()
+            self._connection.execute("SELECT")
 
     def _fail(self, said: str) -> RunError:
         self._failed = RunError(f"{said}: see to that, and the same command goes on from here.")
@@ -164,14 +189,18 @@ class Hold:
         if self._term < 0:
             time.sleep(_GRACE_S)
             return
-        self.check_term(self._connection)
-        if not self._try_lock():  # the old connection's, which the server does not know to be dead
+        try:
+            self.check_term(self._connection)
+            if not self._try_lock():  # the old one's, which the server does not know to be dead
+                raise psycopg.OperationalError("the study's lock is not free yet")
+        except BaseException:  # without the lock, a connection is of no use
             self._connection.close()
-            raise psycopg.OperationalError("the study's lock is not free yet")
+            raise
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Another connection, which commits nothing once this hold has ended."""
-        return self.patiently(lambda: self._database.connect(fenced_by(self)))
+        """Another connection, which commits nothing once this hold has ended; it ends with it."""
+        self._others.append(self.patiently(lambda: self._database.connect(fenced_by(self))))
+        return self._others[-1]
 
     @contextlib.contextmanager
     def making_tables(self) -> Iterator[None]:
@@ -187,12 +216,13 @@ class Hold:
         import psycopg
 
         with contextlib.suppress(psycopg.Error):
-            if self._term >= 0 and not self._failed:
+            if self._term >= 0 and not self._failed and not self.leaves:
                 update = (
                     "UPDATE pennyweight_studies SET holder = NULL WHERE study = %s AND term = %s"
                 )
                 self._connection.execute(update, [self.study, self._term])
-        self._connection.close()
+        for connection in (self._connection, *self._others):
+            connection.close()
 
 
 def fenced_by(hold: Hold) -> type[psycopg.Connection[Any]]:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
-from pennyweight.arch.errors import UsageError
-from pennyweight.results.database import Database, reason
-from pennyweight.results.database_hold import Hold
+from pennyweight.arch.errors import RunError, UsageError
+from pennyweight.arch.limits import LARGEST_RECORDS, LARGEST_WEIGHTS, too_large
+from pennyweight.results.database import Database, reason, refusal
+from pennyweight.results.database_hold import POLL_S, Hold
 from pennyweight.results.records import decode_record, encode_record
 from pennyweight.results.store import OptunaDatabase, Store
 from pennyweight.train.door import Reading, distinct_readings, parse_readings, repeats
 
+T = TypeVar("T")
+
 _STUDY = "study = (SELECT study FROM pennyweight_studies WHERE name = %s)"
+# Null, and so not read, where they are larger than a file may be.
+_LINE = "CASE WHEN sum(octet_length(line)) OVER (ORDER BY number) <= %s THEN line END"
+_CONTENT = "CASE WHEN octet_length(content) <= %s THEN content END"
 
 
 class StudyInDatabase(Store):
@@ -38,9 +45,14 @@ class StudyInDatabase(Store):
         return self.database.flags
 
     def read_records(self) -> list[dict[str, Any]]:
-        query = f"SELECT line, number FROM pennyweight_records WHERE {_STUDY} ORDER BY number"
-        rows = self.query(query, self.name)
-        return [decode_record(line.encode(), self.where, number) for line, number in rows]
+        query = f"SELECT {_LINE}, number FROM pennyweight_records WHERE {_STUDY} ORDER BY number"
+        rows = self.query(query, LARGEST_RECORDS, self.name)
+        lines = _within([line for line, _ in rows], LARGEST_RECORDS, self.where)
+        numbers = [number for _, number in rows]
+        return [
+            decode_record(line.encode(), self.where, number)
+            for line, number in zip(lines, numbers, strict=True)
+        ]
 
     @contextlib.contextmanager
     def open_records(self) -> Iterator[DatabaseRecords]:
@@ -54,8 +66,9 @@ class StudyInDatabase(Store):
         )
 
     def optuna(self) -> OptunaDatabase:
+        shown = f"What Optuna keeps in {self.database}"
         return OptunaDatabase(
-            "postgresql+psycopg://", self.held.connect, self.where, self.held.making_tables
+            "postgresql+psycopg://", self.held.connect, shown, self.held.making_tables
         )
 
     @property
@@ -90,20 +103,45 @@ class StudyInDatabase(Store):
     def standing_by(self) -> contextlib.AbstractContextManager[None]:
         return self.locked()
 
-    def writing(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()  # what it refuses comes as one line anyway
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, RunError):
+            raise
+        except Exception as error:  # from Optuna's connection
+            if said := refusal(error):
+                raise UsageError(
+                    f"The database {self.database} refused ({said}): see to that, and the same "
+                    "command goes on; or choose another --storage."
+                ) from error
+            raise
+
+    def refusal(self, error: BaseException) -> str | None:
+        return refusal(error)
+
+    def look(self) -> None:
+        if self._hold:
+            self._hold.look()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        if self._hold:  # it was waited for already
-            yield
-            return
-        self._hold = Hold(self.database, self.name)
+        waited = self._hold  # for it already
+        hold = self._hold = waited or Hold(self.database, self.name)
+        if not waited:
+            hold.leaves = hold.was_left
         try:
             yield
+            hold.leaves = False
+        except UsageError:  # it was refused, and all is as it was
+            raise
+        except BaseException:
+            hold.leaves = True
+            raise
         finally:
-            self._hold.close()
-            self._hold = None
+            if not waited:
+                hold.close()
+                self._hold = None
 
     @property
     def held(self) -> Hold:
@@ -115,7 +153,7 @@ class StudyInDatabase(Store):
         """What is found; nothing where there are no tables yet."""
         if self._hold:
             return self._hold.rows(query, [*values])
-        return query_once(self.database, query, *values)
+        return self.database.query(query, *values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +164,16 @@ class DatabaseFile:
     name: str
 
     def exists(self) -> bool:
-        return bool(self._found("name"))
+        query = f"SELECT FROM pennyweight_files WHERE {_STUDY} AND name = %s"
+        return bool(self.store.query(query, self.store.name, self.name))
 
     def read_bytes(self) -> bytes:
-        found = self._found("content")
+        query = f"SELECT {_CONTENT} FROM pennyweight_files WHERE {_STUDY} AND name = %s"
+        found = self.store.query(query, LARGEST_WEIGHTS, self.store.name, self.name)
         if not found:
             raise FileNotFoundError(2, f"there is none in {self.store.where}", self.name)
-        return bytes(found[0][0])
+        what = f"{self.name} of {self.store.where}"
+        return bytes(*_within(found[0], LARGEST_WEIGHTS, what))
 
     def write(self, data: bytes) -> None:
         held = self.store.held
@@ -152,10 +193,6 @@ class DatabaseFile:
     def __str__(self) -> str:
         return self.name
 
-    def _found(self, column: LiteralString) -> list[tuple[Any, ...]]:
-        query = f"SELECT {column} FROM pennyweight_files WHERE {_STUDY} AND name = %s"
-        return self.store.query(query, self.store.name, self.name)
-
 
 class DatabaseRecords:
     """The writer of a study's records, after those up to number `last`."""
@@ -173,6 +210,9 @@ class DatabaseRecords:
         self._last += 1
 
 
+_READINGS = f"SELECT {_LINE} FROM pennyweight_readings WHERE {_STUDY} ORDER BY number"
+
+
 @dataclass(frozen=True)
 class DatabaseLedger:
     """The readings of the test set made for a study, which need no lock: they are only added."""
@@ -181,42 +221,46 @@ class DatabaseLedger:
     study: str
 
     def readings(self) -> list[Reading]:
-        query = f"SELECT line FROM pennyweight_readings WHERE {_STUDY} ORDER BY number"
-        lines = [line for (line,) in query_once(self.database, query, self.study)]
-        return parse_readings(lines, str(self))
+        return self._parsed(self.database.query(_READINGS, LARGEST_RECORDS, self.study))
 
     def add(self, reading: Reading) -> None:
         import psycopg
 
+        until = time.monotonic() + self.database.patience_s
+        while True:
+            try:
+                return self._add(reading)
+            except psycopg.Error as error:
+                gone = isinstance(error, psycopg.OperationalError) and time.monotonic() < until
+                if not gone:
+                    raise UsageError(
+                        "The test set is read only where the reading can be written down, but "
+                        f"{self.database} refused it ({reason(error)}): see to that."
+                    ) from None
+            time.sleep(POLL_S)
+
+    def _add(self, reading: Reading) -> None:
         query = "SELECT study FROM pennyweight_studies WHERE name = %s FOR UPDATE"
         insert = "INSERT INTO pennyweight_readings (study, line) VALUES (%s, %s)"
-        connection = self.database.opened(make=True)
-        assert connection is not None
-        try:
-            with connection, connection.transaction():
-                found = connection.execute(query, [self.study]).fetchone()
-                assert found, "a study with weights is there"
-                if repeats(reading, self.readings()):
-                    reading = reading | {"purpose": "verify"}
-                connection.execute(insert, [found[0], json.dumps(reading)])
-        except psycopg.Error as error:
-            raise UsageError(
-                "The test set is read only where the reading can be written down, but "
-                f"{self.database} refused it ({reason(error)}): see to that."
-            ) from None
+        with self.database.connect() as connection, connection.transaction():
+            found = connection.execute(query, [self.study]).fetchone()
+            assert found, "a study with weights is there"
+            rows = connection.execute(_READINGS, [LARGEST_RECORDS, self.study]).fetchall()
+            if repeats(reading, self._parsed(rows)):
+                reading = reading | {"purpose": "verify"}
+            connection.execute(insert, [found[0], json.dumps(reading)])
+
+    def _parsed(self, rows: list[tuple[Any, ...]]) -> list[Reading]:
+        lines = _within([line for (line,) in rows], LARGEST_RECORDS, str(self))
+        return parse_readings(lines, str(self))
 
     def __str__(self) -> str:
         return f"the readings of study {self.study} in {self.database}"
 
 
-def query_once(database: Database, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
-    """What is found through a connection of its own; nothing where there are no tables yet."""
-    import psycopg
-
-    if (connection := database.opened()) is None:
-        return []
-    try:
-        with connection:
-            return connection.execute(query, [*values]).fetchall()
-    except psycopg.Error as error:
-        raise UsageError(f"{database} cannot be read ({reason(error)}): see to that.") from None
+def _within(found: Sequence[T | None], most: int, what: str) -> list[T]:
+    """What was found; UsageError where it was not all read because it is too large."""
+    read = [each for each in found if each is not None]
+    if len(read) < len(found):
+        raise too_large(what, most)
+    return read

@@ -103,7 +103,7 @@ class StudyFolder(Store):
 
     @property
     def holder(self) -> Path:
-        """Who runs the study; still there after a coordinator was killed."""
+        """Who runs the study; still there after a coordinator was killed, or broke off."""
         return self.path / "holder.json"
 
     def was_left(self) -> bool:
@@ -111,6 +111,12 @@ class StudyFolder(Store):
 
     def standing_by(self) -> AbstractContextManager[None]:
         return nullcontext()  # nobody waits for a folder: `locked` refuses
+
+    def refusal(self, error: BaseException) -> str | None:
+        return refusal(error)
+
+    def look(self) -> None:
+        pass  # nobody takes the lock of a process that is alive
 
     def trials_with_states(self) -> set[int]:
         paths = (self.path / "states").glob("*-*.safetensors")
@@ -139,12 +145,18 @@ class StudyFolder(Store):
                 f"One coordinator at a time may run study {self.path.name}, and "
                 f"{_name(self.holder)} does: wait for it, stop it, or choose another --study."
             ) from None
+        left, leaves = self.was_left(), True
         try:
             me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
             self.holder.write_text(json.dumps(me))
             yield
+            leaves = False
+        except UsageError:  # it was refused, and all is as it was
+            leaves = left
+            raise
         finally:
-            self.holder.unlink(missing_ok=True)
+            if not leaves:
+                self.holder.unlink(missing_ok=True)
             lock.release()
 
     @contextlib.contextmanager
@@ -221,5 +233,5 @@ def _name(holder: Path) -> str:
     try:
         held = json.loads(holder.read_text())
         return f"process {held['pid']} on {held['host']} since {held['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

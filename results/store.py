@@ -118,7 +118,7 @@ class Store(ABC):
 
     @abstractmethod
     def was_left(self) -> bool:
-        """Whether the coordinator before was killed, so that Optuna may lack the last it did."""
+        """Whether the coordinator before was cut short, so that Optuna may lack the last it did."""
 
     @abstractmethod
     def standing_by(self) -> AbstractContextManager[None]:
@@ -129,8 +129,16 @@ class Store(ABC):
         """Make the place; what it refuses there and inside becomes a UsageError."""
 
     @abstractmethod
+    def refusal(self, error: BaseException) -> str | None:
+        """What the place said, where it is what `error` comes from; None for any other."""
+
+    @abstractmethod
     def locked(self) -> AbstractContextManager[None]:
         """Hold the study alone; the lock goes with the process, even a killed one."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """To be called every second while nothing is written: keep hold of the study."""
 
     def state(self, trial: int, epoch: int) -> StoredFile:
         """All that training goes on from; kept while the trial runs."""

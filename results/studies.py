@@ -11,6 +11,7 @@ from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.places import Place, store_in, study_names
 from pennyweight.results.record_form import check_fields
 from pennyweight.results.records import FIELDS
+from pennyweight.results.store import Store
 from pennyweight.results.study_records import (
     BaselineRun,
     CurvePoint,
@@ -30,7 +31,11 @@ def load_study(place: Place, name: str) -> StudyRecords:
     known = study_names(place)
     if name not in known:
         raise UsageError(f"There is no study {name!r} in {place}: {close_names(name, known)}")
-    store = store_in(place, name)
+    return read_study(store_in(place, name))
+
+
+def read_study(store: Store) -> StudyRecords:
+    """As `load_study`; who holds a `store` reads through it, and so waits for a restart."""
     try:
         with _no_garbage_collection():
             records, where = store.read_records(), store.where

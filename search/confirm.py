@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import find_trial
 from pennyweight.results.places import Place, store_in
 from pennyweight.results.store import Records, Store
-from pennyweight.results.studies import load_study
+from pennyweight.results.studies import load_study, read_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
 from pennyweight.search.device import CPU, Asked
 from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
@@ -88,34 +88,34 @@ class Confirmation:
         Raises UsageError for a study without a complete trial, and RunError where a training fails.
         """
         refuse_nested()
-        known = load_study(self.runs, self.study)
-        _check_repeatable(known)
-        entrants = self._entrants(known)
+        _check_repeatable(load_study(self.runs, self.study))
         engine = Engine.of(executor)
         where = engine.device(device)
         engine.check(workers, where)
-        if not self._pending(known, entrants):
-            return self._found(known, entrants)
         store = store_in(self.runs, self.study)
-        start = _start_of(known, store)
-        dataset = load_shown(known.data, known, show=progress)
-        warm = partial(
-            warm_up,
-            known.data,
-            known.settings["seed"],
-            len(entrants) == 1,
-            fingerprint=dataset.fingerprint,
-        )
-        total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
         with ExitStack() as stack:
+            stack.enter_context(store.standing_by())
+            known, entrants = self._entered(store)
+            if not self._pending(known, entrants):
+                return self._found(known, entrants)
             stack.enter_context(store.writing())
             stack.enter_context(store.locked())
+            known, entrants = self._entered(store)  # again, now that nobody else writes
+            start = _start_of(known, store)
+            dataset = load_shown(known.data, known, show=progress)
+            warm = partial(
+                warm_up,
+                known.data,
+                known.settings["seed"],
+                len(entrants) == 1,
+                fingerprint=dataset.fingerprint,
+            )
+            total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
             opened = engine.open(workers, warm=warm, device=where, show=progress)
             pool = stack.enter_context(opened)
             # A reading of the test set is written down first, by a process of this machine.
             door = pool if engine == LOCAL else stack.enter_context(LocalExecutor(1, device=CPU))
             records = stack.enter_context(store.open_records())
-            known = load_study(self.runs, self.study)  # again, now that nobody else writes
             shown = watching(total, 0, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
             started = time.monotonic()
@@ -124,7 +124,7 @@ class Confirmation:
             try:
                 while pending := self._pending(known, entrants):
                     _train(known, pending, start, pool, door, store, records, watch)
-                    known = load_study(self.runs, self.study)
+                    known = read_study(store)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
         return self._found(known, entrants)
@@ -134,6 +134,11 @@ class Confirmation:
         race = fresh_seeds(known, RACE_FROM, self.race)
         leader = _raced(known.fresh_runs, entrants, race)[1][0]
         return known, next(found for found in confirmed(known) if found.trial == leader)
+
+    def _entered(self, store: Store) -> tuple[StudyRecords, list[int]]:
+        """What is recorded by now, and who races by that."""
+        known = read_study(store)
+        return known, self._entrants(known)
 
     def _entrants(self, known: StudyRecords) -> list[int]:
         """The trials to race, the best first, each a candidate of its own."""
@@ -211,7 +216,7 @@ def _train(
         task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
-    for place, outcome in _as_completed(pool, tasks):
+    for place, outcome in _as_completed(pool, tasks, store.look):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
@@ -248,7 +253,9 @@ def _start_of(known: StudyRecords, store: Store) -> bytes | None:
         ) from error
 
 
-def _as_completed(pool: Pool, tasks: list[Task]) -> Iterator[tuple[int, Outcome]]:
+def _as_completed(
+    pool: Pool, tasks: list[Task], look: Callable[[], None]
+) -> Iterator[tuple[int, Outcome]]:
     """(place, outcome) of each task as it ends, at most one a worker handed out at a time."""
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
@@ -258,6 +265,7 @@ def _as_completed(pool: Pool, tasks: list[Task]) -> Iterator[tuple[int, Outcome]
             flying[pool.submit(train_rung, tasks[place])] = place
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         while not (done := wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
+            look()
             if waiting and pool.workers > len(flying):  # a cluster grew
                 break
         for future in done:

@@ -17,7 +17,7 @@ from pennyweight.arch.errors import UsageError
 from pennyweight.results.leaderboard import Row, arrange, rows
 from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.store import Records, Store
-from pennyweight.results.studies import find_study, fold_records, load_study
+from pennyweight.results.studies import fold_records, read_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.device import CPU, Asked, Device
 from pennyweight.search.earlier import best_genomes, refined
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pennyweight.results.examine import Part
     from pennyweight.results.export import Exported
     from pennyweight.results.predictions import Predictions
-    from pennyweight.train.data import DataInfo
+    from pennyweight.train.data import DataInfo, Dataset
 
 SHOWN = 20  # rows of a leaderboard, unless asked for more
 
@@ -257,7 +257,10 @@ class Plan:
     @property
     def settled(self) -> Settings:
         """The settings, those that stay as recorded where another coordinator began meanwhile."""
-        if (known := self.recorded) is None:
+        return self._settled(self.recorded)
+
+    def _settled(self, known: StudyRecords | None) -> Settings:
+        if known is None:
             return self.settings
         settings = self.settings.gone_on_with(known.settings)
         if self.group is None:
@@ -277,15 +280,14 @@ class Plan:
     @property
     def recorded(self) -> StudyRecords | None:
         """What the study's records say, None before it began."""
-        return find_study(self.runs, self.name)
+        return read_study(self.store) if self.store.has_begun() else None
 
     @property
     def known(self) -> StudyRecords | None:
         """The same; UsageError if the study's settings differ from these."""
-        return self._agreeing(self.settings)
+        return self._agreeing(self.settings, self.recorded)
 
-    def _agreeing(self, settings: Settings) -> StudyRecords | None:
-        known = self.recorded
+    def _agreeing(self, settings: Settings, known: StudyRecords | None) -> StudyRecords | None:
         if known is None:
             return None
         if differences := settings.differences(known.settings):
@@ -294,6 +296,11 @@ class Plan:
                 "repeat those, or choose another --study."
             )
         return known
+
+    def _agreed(self) -> tuple[Settings, StudyRecords | None]:
+        known = self.recorded
+        settings = self._settled(known)
+        return settings, self._agreeing(settings, known)
 
     def run(
         self,
@@ -314,14 +321,16 @@ class Plan:
             check_count("--workers", workers)
         self.engine.check(workers, self.device)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        settings, known = self._agreed()
+        if known is None or _unfinished(known, self.trials):
+            self._dataset(settings, known, progress)  # what a standby lacks is told as it begins
         with self.store.standing_by():
-            settings = self.settled
-            known = self._agreeing(settings)
-            # A killed coordinator may not have told Optuna of the last trial, though all have ended
-            killed = self.store.was_left()
-            if known is None or killed or _unfinished(known, self.trials):
+            settings, known = self._agreed()
+            # Who was cut short may not have told Optuna of the last trial, though all have ended.
+            cut_short = self.store.was_left()
+            if known is None or cut_short or _unfinished(known, self.trials):
                 self._run(settings, known, workers, deadline, rung_timeout_s, progress, track)
-        return Found(load_study(self.runs, self.name), self.runs, self.name)
+            return Found(read_study(self.store), self.runs, self.name)
 
     def _run(
         self,
@@ -333,14 +342,11 @@ class Plan:
         progress: bool,
         track: Sequence[str],
     ) -> None:
-        from pennyweight.search.sampling import make_sampler
         from pennyweight.search.side_by_side import check_device
         from pennyweight.search.study import Coordinator
         from pennyweight.train.rung import warm_up
 
-        make_sampler(settings.sampler, settings.seed, 0)  # refused here, before anything is written
-        # Decoded once, not by every worker.
-        dataset = load_shown(settings.data, known, show=progress)
+        dataset = self._dataset(settings, known, progress)
         warm = partial(warm_up, settings.data, settings.seed, fingerprint=dataset.fingerprint)
         with ExitStack() as stack:
             opened = self.engine.open(workers, warm=warm, device=self.device, show=progress)
@@ -351,7 +357,8 @@ class Plan:
             stack.enter_context(self.store.locked())
             records = stack.enter_context(self.store.open_records())
             # Read again, under the lock: another coordinator may have been at work meanwhile.
-            known = self._agreeing(settings) or self._begin(settings, records, dataset.fingerprint)
+            known = self._agreeing(settings, self.recorded)
+            known = known or self._begin(settings, records, dataset.fingerprint)
             ended = sum(trial.state != "running" for trial in known.trials.values())
             shown = watching(self.trials, ended, known=known, deadline=deadline, show=progress)
             with shown as watch, tracked(watch, track, self.name, known) as note:
@@ -367,6 +374,16 @@ class Plan:
                     side_by_side=self.device.accelerates,
                     rung_timeout_s=rung_timeout_s,
                 ).run(records, known, _session(executor.workers))
+
+    def _dataset(self, settings: Settings, known: StudyRecords | None, progress: bool) -> Dataset:
+        """What is learned, decoded once, not by every worker.
+
+        Refused here, before anything is written, where it changed, or the sampler lacks PyTorch.
+        """
+        from pennyweight.search.sampling import make_sampler
+
+        make_sampler(settings.sampler, settings.seed, 0)
+        return load_shown(settings.data, known, show=progress)
 
     def _begin(self, settings: Settings, records: Records, fingerprint: str) -> StudyRecords:
         from pennyweight.search.recording import study_record

@@ -17,7 +17,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pennyweight.arch.errors import RunError, UsageError
-from pennyweight.results.folder import refusal
 from pennyweight.results.store import Store
 from pennyweight.search.genome import Genome, Value, choices
 from pennyweight.search.settings import ETA, Sampler, Settings
@@ -54,7 +53,7 @@ def open_study(store: Store, settings: Settings) -> optuna.Study:
     except (UsageError, RunError):
         raise
     except Exception as error:  # SQLAlchemy's and Optuna's share no base
-        if refusal(error):
+        if store.refusal(error):
             raise
         reason = " ".join(str(error).split())[:100]
         raise UsageError(

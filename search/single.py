@@ -12,7 +12,7 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.models import load_data_of
 from pennyweight.results.places import Place, place_of, store_in
-from pennyweight.results.studies import find_study, load_study
+from pennyweight.results.studies import find_study, load_study, read_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.arguments import Named, first_given
 from pennyweight.search.launch import Found
@@ -155,7 +155,7 @@ class Training:
                     described = settings_of(self), dataset.fingerprint, self.command
                     records.append("study", **study_record(self.name, *described))
                 go_on(self, store, records, known, progress)
-        return load_study(self.runs, self.name)
+            return read_study(store)
 
     def _known(self) -> StudyRecords | None:
         """What was recorded, None before the first record; UsageError if of something else."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pennyweight.results.store import Records, Store
-from pennyweight.results.studies import load_study
+from pennyweight.results.studies import read_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.progress import Watcher, watching
 from pennyweight.search.recording import rung_record, versions
@@ -38,7 +38,7 @@ def go_on(
     diverged = trial is not None and bool(trial.rungs) and trial.rungs[-1].diverged
     if accuracies and not diverged and not store.state(0, len(accuracies)).exists():
         accuracies = []  # a lost state is trained again; what is recorded twice counts once
-    known = load_study(training.runs, training.name)  # with its trial
+    known = read_study(store)  # with its trial
     begun = len(accuracies)
     shown = watching(training.epochs, begun, unit="epochs", known=known, show=progress)
     try:

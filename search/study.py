@@ -118,6 +118,7 @@ class Coordinator:
         # A cluster may grow meanwhile.
         while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
             self._watchdog.look()
+            self.store.look()
             if self.slots() > len(self._flying) and self._has_more():
                 break
         return done

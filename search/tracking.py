@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.arch.errors import UsageError, close_names, in_a_line, shown
+from pennyweight.arch.errors import UsageError, close_names, in_a_line, shown, without_passwords
 from pennyweight.search.trackers import TRACKERS, Tracker
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class Follower:
 
     def _warn(self, why: str) -> None:
         self._over = True
+        asked = without_passwords(self._asked)
         print(
-            f"warning: --track {self._asked} ended ({why}); all else goes on, and is on record.",
+            f"warning: --track {asked} ended ({why}); all else goes on, and is on record.",
             file=sys.stderr,
             flush=True,
         )

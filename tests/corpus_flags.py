@@ -107,7 +107,12 @@ STORAGES = (
     "postgresql://localhost/db\n",
     "postgresql://\x1b[2J/db",
     "postgresql://127.0.0.1:1/" + "x" * 5_000,
+    "postgresql://localhost/%ff",
+    "postgresql://localhost/\udcff",
+    "postgresql://db..invalid/studies",
+    f"postgresql://{'x' * 100}.invalid/studies",
 )
+LONG_URL = f"postgresql://me:{SECRET}{'x' * 40}@db.example.org:5432/a-database-of-a-long-name"
 EXECUTORS = (
     "",
     "x",
@@ -230,6 +235,11 @@ def _urls() -> Iterator[Case]:
     for url in EXECUTORS:
         yield _case("search", "--executor", url)
     yield _case("search", "--executor", "dask:local:2", "--workers", "2")
+    for words in (("leaderboard", LONG_URL), ("report", "x", LONG_URL), (LONG_URL,)):
+        yield _case(*words)
+    for flag in ("--storag", "--executor", "--sampler", "--data", "--study", "--track", "--trials"):
+        yield _case("search", flag, LONG_URL)
+    yield _case("leaderboard", "x", "--runs", LONG_URL)
 
 
 def _case(*words: str) -> Case:

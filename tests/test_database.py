@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from command_line import pennyweight, said, start
 from postgres import PASSWORD, SECRETS, Server, running, until
+from searches import coordinate
 
 from pennyweight.results.database import Database
 from pennyweight.results.database_store import StudyInDatabase
+from pennyweight.results.leaderboard import rows
+from pennyweight.results.studies import load_study
 
 # In groups of 20, which compile once, 60 trials take a minute.
 FLAGS = ["--max-params", "60", "--max-epochs", "6", "--workers", "1", "--group", "20"]
@@ -158,6 +161,46 @@ def test_a_search_goes_on_after_its_database_was_restarted(mode: str, tmp_path: 
         assert first.returncode == 0, err
         assert "Traceback" not in err
         check_whole(server, 14)
+
+
+@pytest.mark.extended
+def test_who_stood_by_to_confirm_looks_at_the_study_anew(tmp_path: Path) -> None:
+    """What was the best as it began to wait is not, when the search has ended."""
+    with running() as server:
+        store = StudyInDatabase(Database(server.url), "shared")
+
+        def best() -> int:
+            ranked = rows(load_study(store.database, "shared"))
+            return next(row.trial for row in ranked if row.state == "complete")
+
+        with store.standing_by():
+            coordinate(store, 10)
+            before = best()
+            flags = ["--top", "1", "--seeds", "1", "--workers", "1", "--storage", server.url]
+            waiting = start("confirm", "shared", *flags, cwd=tmp_path)
+            assert waiting.stderr
+            assert any(line.startswith("waiting: ") for line in waiting.stderr)
+            for trials in range(20, 100, 10):
+                coordinate(store, trials)
+                if best() != before:
+                    break
+        _, err = waiting.communicate(timeout=200)
+        assert waiting.returncode == 0, err
+        tested = [record["trial"] for record in records(server) if record["kind"] == "fresh"]
+        assert tested == [best()] != [before]
+
+
+def test_what_a_standby_could_not_go_on_with_is_refused_as_it_begins(tmp_path: Path) -> None:
+    with running() as server:
+        store = StudyInDatabase(Database(server.url), "shared")
+        with store.standing_by():
+            coordinate(store, 1)
+            ran = pennyweight(
+                *("search", "--study", "shared", "--max-params", "501", "--max-epochs", "9"),
+                *("--storage", server.url),
+                cwd=tmp_path,
+            )
+        assert said(ran).startswith("Study shared exists with other settings (")
 
 
 @pytest.mark.extended

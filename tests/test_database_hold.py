@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from postgres import SECRETS, Server, running
+from postgres import SECRETS, Server, running, until
 
-from pennyweight.arch.errors import RunError
+from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.results.database import Database
 from pennyweight.results.database_hold import Hold
 
@@ -116,6 +116,43 @@ def test_what_the_server_refuses_is_told_in_a_line(server: Server, database: Dat
         hold.write(INSERT, [hold.study, "no"])
     hold.close()
     server.ask("ALTER TABLE pennyweight_files DROP CONSTRAINT pennyweight_files_name_check")
+
+
+def test_a_role_that_may_not_hold_a_study_is_told_so_before_it_begins(server: Server) -> None:
+    Hold(Database(server.url), "guarded").close()
+    server.ask("CREATE USER reader PASSWORD 'x'")
+    reader = Database(f"postgresql://reader:x@127.0.0.1:{server.port}/studies")
+    with pytest.raises(UsageError, match=r"studies cannot be read \(permission denied"):
+        reader.study_names()
+    server.ask("GRANT SELECT ON pennyweight_studies, pennyweight_records TO reader")
+    assert reader.study_names() == []
+    with pytest.raises(UsageError, match=r"refused \(permission denied.*: see to that, or choose"):
+        Hold(reader, "guarded")
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        ("[]", "another process"),
+        ("{torn", "another process"),
+        ('{"host": "\\u001b[2J", "pid": 1}', "\\x1b[2J, pid 1"),
+    ],
+)
+def test_whatever_is_noted_of_who_holds_a_study_is_told_in_a_line(
+    note: str, told: str, server: Server, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Hold(database, "noted")
+    server.ask("UPDATE pennyweight_studies SET holder = %s WHERE name = 'noted'", note)
+    taken: list[Hold] = []
+    waiting = threading.Thread(target=lambda: taken.append(Hold(database, "noted")))
+    waiting.start()
+    said: list[str] = []
+    until(lambda: said.append(capsys.readouterr().err) or "".join(said).endswith("\n"))
+    first.close()
+    waiting.join(timeout=20)
+    taken[0].close()
+    line = "waiting: study noted is run by {}; this takes over when it ends\n"
+    assert "".join(said) == line.format(told)
 
 
 HOLD = """

@@ -29,6 +29,7 @@ from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.arch.notation import parse
 from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle_reader import read_bundle, read_manifest
+from pennyweight.results.database import Database
 from pennyweight.results.leaderboard import rows
 from pennyweight.results.probe import read_probe
 from pennyweight.results.studies import load_study
@@ -37,6 +38,7 @@ from pennyweight.results.terminal import as_table, as_text
 from pennyweight.search import units
 from pennyweight.search.arguments import read_arch, read_recipe
 from pennyweight.search.cli import main
+from pennyweight.search.engine import Engine
 from pennyweight.search.recording import recorded_candidate
 from pennyweight.search.settings import Settings
 from pennyweight.train import state_file
@@ -55,14 +57,15 @@ NOTATIONS = [entry.architecture.notation for entry in ZOO.values()]
 BUNDLE_FILES = ("manifest.json", "architecture.json", "weights.safetensors", "probe.npz")
 
 
-def try_it(read: Callable[[], Any], refusals: Any = (UsageError, RunError)) -> None:
-    """Where `read` refuses, it says why in one line; it raises nothing else."""
+def try_it(read: Callable[[], Any], refusals: Any = (UsageError, RunError)) -> str:
+    """Where `read` refuses, it says why in one line, which is returned; it raises nothing else."""
     told = ""
     try:
         read()
     except refusals as refusal:
         told = str(refusal)
     assert told.isprintable()
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +257,44 @@ READERS = [
 @given(text=wrong_text(st.sampled_from(FLAGS)), read=st.sampled_from(READERS))
 def test_a_flags_value(text: str, read: Callable[[str], Any]) -> None:
     try_it(lambda: read(text), ValueError)  # the command line names the flag
+
+
+SECRET = "hunter2"
+SCHEMES = ["postgresql+psycopg", "postgresql", "mysql", "dask:tcp", "dask:tls", "dask:local:2"]
+PLACES = ["host:5432/db?sslmode=require", "[::1]/db", "/db?host=/nowhere", "gateway:8786"]
+PLACES += ["host/\udcff", "host/%ff", "a-host-of-a-long-name.example.org/and-a-database-of-one"]
+UNSPACED = st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Z", "C"]))
+
+
+@st.composite
+def secret_url(draw: st.DrawFn) -> str:
+    """Something like a URL with a password, which is wrong before it or after it."""
+    scheme = draw(st.sampled_from(SCHEMES) | wrong_text(st.sampled_from(SCHEMES)))
+    place = draw(st.sampled_from(PLACES) | wrong_text(st.sampled_from(PLACES)))
+    more = draw(UNSPACED)
+    if draw(st.booleans()):
+        return f"{scheme}://me@host/db?password={SECRET}{more}"
+    return f"{scheme}://me:{SECRET}{more}@{place}"
+
+
+@given(url=secret_url())
+def test_a_database_and_a_schedulers_address(url: str) -> None:
+    def read_storage() -> None:
+        database = Database(url)
+        assert SECRET not in f"{database} {database!r} {database.flags}"
+
+    assert SECRET not in try_it(read_storage)
+    assert SECRET not in try_it(lambda: Engine.of(url))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(url=secret_url(), before=st.sampled_from(["", "--runs=", "--storag=", "--top=", "x "]))
+def test_a_url_at_a_wrong_place_of_a_command(url: str, before: str, quiet: Path) -> None:
+    *first, flag = before.split(" ")
+    words = [*first, flag + url.replace("\0", "")]  # no system passes that on
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert _status(["leaderboard", *words]) in (0, 2), words
+    assert SECRET not in said.getvalue()
 
 
 WORDS = ["--input", "8x8x1", "--classes", "10", "--data", "digits", "--json", "--top", "c4 A d10"]

@@ -1,15 +1,18 @@
 """A study is the same, whatever keeps it: a folder or a PostgreSQL database."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import Server, running
-from searches import coordinate, story
+from postgres import Server, running, until
+from searches import Arithmetic, coordinate, story
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.database import Database
+from pennyweight.results.database_hold import Hold
 from pennyweight.results.database_store import DatabaseLedger
 from pennyweight.results.fetch import fetch
 from pennyweight.results.places import Place, store_in, study_names
@@ -98,6 +101,20 @@ def test_a_study_that_was_let_go_of_was_not_left(store: Store) -> None:
                 pass
 
 
+def test_a_study_whose_coordinator_broke_off_was_left_until_one_comes_to_its_end(
+    store: Store,
+) -> None:
+    """It may have recorded the end of its last trial, and not told Optuna: a disk was full."""
+    refused, broke_off = UsageError("other settings"), ZeroDivisionError()
+    for error, left in ((refused, False), (broke_off, True), (refused, True)):
+        with pytest.raises(type(error)), store.writing(), store.locked():
+            raise error
+        assert store.was_left() is left
+    with store.writing(), store.locked():
+        pass
+    assert not store.was_left()
+
+
 def test_a_search_is_the_same_in_both(store: Store, tmp_path: Path) -> None:
     coordinate(store, 10)
     coordinate(store, 14)  # gone on with
@@ -170,6 +187,103 @@ def test_a_row_is_the_line_that_a_file_would_have(server: Server, tmp_path: Path
     )
     (tmp_path / "records.jsonl").write_text("".join(f"{line}\n" for (line,) in rows))
     assert read_records(tmp_path / "records.jsonl") == store.read_records()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_may_have_another_encoding(encoding: str, server: Server) -> None:
+    collation = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    server.ask(f"CREATE DATABASE {encoding} OWNER penny {collation}")
+    database = Database(server.url.replace("/studies", f"/{encoding.lower()}"))
+    coordinate(store_in(database, "encoded"), 2)
+    assert study_names(database) == ["encoded"]
+    assert sorted(load_study(database, "encoded").trials) == [0, 1]
+
+
+def test_a_role_that_may_not_make_optunas_tables_is_not_told_to_delete_anything(
+    server: Server,
+) -> None:
+    server.ask("CREATE SCHEMA narrow AUTHORIZATION penny")
+    server.ask("CREATE USER guest PASSWORD 'x'")
+    owner = Database(f"{server.url}?options=-csearch_path%3Dnarrow")
+    guest = Database(owner.url.replace(owner.url.partition("@")[0], "postgresql://guest:x"))
+    with store_in(owner, "a").standing_by():
+        server.ask("GRANT USAGE ON SCHEMA narrow TO guest")
+        server.ask("GRANT ALL ON ALL TABLES IN SCHEMA narrow TO guest")
+    with pytest.raises(UsageError, match=r"refused \(permission denied.*\): see to") as caught:
+        coordinate(store_in(guest, "b"), 1)
+    assert "delete" not in str(caught.value)
+
+
+def test_a_reading_waits_for_a_database_that_is_restarted(server: Server) -> None:
+    store = store_in(database := Database(server.url), "restarted")
+    with store.standing_by():
+        pass
+    reading = {"purpose": "confirm", "data_fingerprint": "0", "model": "m"}
+    server.stop()
+    later = threading.Timer(2, server.start)
+    later.start()
+    try:
+        DatabaseLedger(database, "restarted").add(reading)
+    finally:
+        later.join()
+    assert readings(store.readings) == [reading]
+
+
+class Restarting(Arithmetic):
+    """As it trains first, its database restarts; it is done when somebody holds the study again."""
+
+    def __init__(self, server: Server, standby: threading.Thread) -> None:
+        self.server, self.standby = server, standby
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        trained = super().submit(fn, *args, **kwargs)
+        if self.standby.ident is not None:
+            return trained
+        self.standby.start()
+        tried = "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%%'"
+        until(lambda: self.server.ask(tried))
+        self.server.stop()
+        self.server.start()
+        late: Future[Any] = Future()
+
+        def end() -> None:
+            until(lambda: self.server.ask("SELECT FROM pg_locks WHERE locktype = 'advisory'"))
+            late.set_result(trained.result())
+
+        threading.Thread(target=end).start()
+        return late
+
+
+def test_a_coordinator_with_nothing_to_write_keeps_its_study_through_a_restart(
+    server: Server,
+) -> None:
+    """A standby, which tries every second, leaves it time to take its lock back."""
+    store = store_in(database := Database(server.url), "kept")
+    taken: list[Hold] = []
+    standby = threading.Thread(target=lambda: taken.append(Hold(database, "kept")))
+    coordinate(store, 2, executor=Restarting(server, standby))
+    standby.join(timeout=20)
+    assert [hold.was_left for hold in taken] == [False]
+    taken[0].close()
+
+
+@pytest.mark.extended
+def test_what_is_larger_than_a_file_may_be_is_not_read(server: Server) -> None:
+    store = store_in(Database(server.url), "large")
+    coordinate(store, 1)
+    server.ask("ALTER TABLE pennyweight_files ALTER content SET STORAGE EXTENDED")  # compressed
+    server.ask(
+        "UPDATE pennyweight_files AS f SET content = convert_to(repeat('x', 500000001), 'UTF8') "
+        "FROM pennyweight_studies AS s WHERE f.study = s.study AND s.name = 'large'"
+    )
+    with pytest.raises(UsageError, match=r"models/.* must have at most 500,000,000 bytes"):
+        store.model(0, 9).read_bytes()
+    server.ask(
+        "INSERT INTO pennyweight_records SELECT study, 1000 + n, repeat('x', 1000000) "
+        "FROM pennyweight_studies, generate_series(1, 500) AS n WHERE name = 'large'"
+    )
+    with pytest.raises(UsageError, match=r"study large in .* must have at most 500,000,000 bytes"):
+        store.read_records()
 
 
 def test_neither_database_nor_ledger_tells_its_password(server: Server) -> None:
