@@ -37,7 +37,7 @@ from pennyweight.search.study import Coordinator
 from pennyweight.train.data import describe, load_training_set
 from pennyweight.train.rung import Outcome, Task, train_rung
 
-BUDGET = Budget(max_params=2_000, max_epochs=3)
+BUDGET = Budget(max_params=8_000, max_epochs=15)
 EVERY = 500  # trials, at which seconds are noted
 
 app = App(help=__doc__, help_format="plaintext")
