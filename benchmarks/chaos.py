@@ -175,9 +175,12 @@ class Search:
                 time.sleep(0.02)
             self.left += left
             return self.start()
-        self.note(kind)
         victim = self.draw.choice(victims)
-        os.kill(victim, signal.SIGKILL if kind == KINDS[1] else signal.SIGSTOP)
+        try:
+            os.kill(victim, signal.SIGKILL if kind == KINDS[1] else signal.SIGSTOP)
+        except ProcessLookupError:  # it has just ended by itself
+            return self.disturb(process)
+        self.note(kind)
         self.stopped += [victim] if kind == KINDS[2] else []
         return process
 

@@ -4,8 +4,8 @@
 
 The search is the guide's first: the digits, under 8,000 parameters, at most 15 epochs; the cache
 is empty. Memory is the resident set of each process (RSS, from /proc), read every second: what it
-was around trial 200 is compared with what it was at the end. Asking and telling are from the study's
-own ledger, over the last trials. Expect 25 minutes on two cores; `--trials 400` takes five.
+was around trial 200 is compared with what it was at the end. Asking and telling are from the
+study's own ledger, over the last trials. Expect 20 minutes on two cores; `--trials 400` takes four.
 """
 
 from __future__ import annotations

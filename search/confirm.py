@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from pennyweight.results.studies import load_study, read_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
 from pennyweight.search.device import CPU, Asked
 from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
-from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.executors import MOST_ATTEMPTS, LocalExecutor, workers_lost
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
@@ -37,7 +38,8 @@ from pennyweight.search.recording import (
     task_again,
     versions,
 )
-from pennyweight.train.data import check_test_set
+from pennyweight.search.watchdog import Watchdog
+from pennyweight.train.data import check_test_set, describe
 from pennyweight.train.evaluate import Evaluation, measure_on_test
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
@@ -216,7 +218,8 @@ def _train(
         task_again(known, known.trials[trial], seed, whole=part == "test", start=start)
         for trial, seed, part in entries
     ]
-    for place, outcome in _as_completed(pool, tasks, store.look):
+    watchdog = Watchdog(pool, describe(known.data).train_examples)
+    for place, outcome in _as_completed(pool, tasks, watchdog, store.look):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
@@ -254,22 +257,36 @@ def _start_of(known: StudyRecords, store: Store) -> bytes | None:
 
 
 def _as_completed(
-    pool: Pool, tasks: list[Task], look: Callable[[], None]
+    pool: Pool, tasks: list[Task], watchdog: Watchdog, look: Callable[[], None]
 ) -> Iterator[tuple[int, Outcome]]:
-    """(place, outcome) of each task as it ends, at most one a worker handed out at a time."""
+    """(place, outcome) of each task as it ends, at most one a worker handed out at a time.
+
+    One whose worker was lost or hung is handed out again, as often as in a search.
+    """
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
+    lost: Counter[int] = Counter()  # workers, by place
     while waiting or flying:
         while waiting and len(flying) < pool.workers:
             place = waiting.pop()
-            flying[pool.submit(train_rung, tasks[place])] = place
+            future = pool.submit(train_rung, tasks[place])
+            watchdog.begin(future, [tasks[place]], lost[place] + 1)
+            flying[future] = place
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
-        while not (done := wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
+        while True:
+            done = wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done
+            watchdog.look()
             look()
-            if waiting and pool.workers > len(flying):  # a cluster grew
+            if done or (waiting and pool.workers > len(flying)):  # a cluster grew
                 break
         for future in done:
-            place = flying.pop(future)
+            place, error = flying.pop(future), future.exception()
+            watchdog.end(future)
+            if isinstance(error, BrokenExecutor):
+                lost[place] += workers_lost(error)
+                if lost[place] < MOST_ATTEMPTS:
+                    waiting.append(place)
+                    continue
             yield place, _result(future, tasks[place])
 
 

@@ -18,6 +18,7 @@ from distributed.versions import VersionMismatchWarning
 
 from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.search import guard
+from pennyweight.search.executors import MOST_ATTEMPTS
 
 _LOOPBACK = "127.0.0.1"
 _TLS = "distributed.comm.tls"
@@ -26,6 +27,7 @@ _LEANER = {
     "distributed.worker.profile.enabled": False,
     # To give memory back at once, and ask for it again, took a third of a short rung's CPU time.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    "distributed.scheduler.allowed-failures": MOST_ATTEMPTS - 1,  # as in the local executor
 }
 
 

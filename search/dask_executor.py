@@ -28,8 +28,9 @@ from distributed import KilledWorker
 
 from pennyweight.arch.errors import RunError, UsageError, in_a_line
 from pennyweight.search.dask_cluster import connect, start_here
-from pennyweight.search.dask_worker import CHECKED, Terms, admit
+from pennyweight.search.dask_worker import CALLS, CHECKED, Terms, admit
 from pennyweight.search.device import Device
+from pennyweight.search.executors import START_S, WorkersLost
 from pennyweight.train.cores import available_cores
 from pennyweight.train.sources import sources
 
@@ -38,14 +39,16 @@ T = TypeVar("T")
 
 _LOOK_EVERY_S = 0.5  # for workers that came or went; and 0.01 s more for each there is
 _PATIENCE_S = 2.0  # before it is said that there is no worker
+_END_S = 30.0  # a nanny has to end its worker, which takes one of Dask's 4 s if it is stopped
 
 
 class DaskExecutor(Executor):
     """Runs calls on the workers of a Dask cluster, as many at a time as it has just now.
 
-    A call whose worker is lost is run again by another, and ends in a RuntimeError where that
-    happens four times (Dask's `allowed-failures`); one that the scheduler lost gets
-    `BrokenExecutor`. Workers may come and go. Use it as a context manager.
+    A call whose worker is lost is run again by another, and gets `WorkersLost` where that happens
+    too often: three times in a cluster started here, and once more than Dask's `allowed-failures`
+    elsewhere. One that the scheduler lost gets it too. Workers may come and go; one that does not
+    start in time is started again. Use it as a context manager.
     """
 
     def __init__(
@@ -57,18 +60,22 @@ class DaskExecutor(Executor):
         warm: Callable[[], object],
         device: Device,
         show: bool = True,
+        start_s: float = START_S,
     ) -> None:
         """Connect to the scheduler at `address`, or start a cluster of `processes` here.
 
-        `warm` runs once in each worker process. `workers` is how many calls are handed out,
-        whatever the cluster has: an adaptive one grows to it. `show` says on stderr what is waited
-        for. Raises UsageError where nothing answers, or a worker that is there is not fit.
+        `warm` runs once in each worker process, and has `start_s` seconds. `workers` is how many
+        calls are handed out, whatever the cluster has: an adaptive one grows to it. `show` says on
+        stderr what is waited for. Raises UsageError where nothing answers, or a worker that is
+        there is not fit.
         """
-        self._workers, self._show = workers, show
-        self._ready = 0  # admitted workers
+        self._workers, self._show, self._start_s = workers, show, start_s
+        self._ready, self._was_ready = 0, False  # admitted workers; whether there ever were any
         self._asked: dict[str, asyncio.Task[None]] = {}  # workers that are being admitted
         self._refused: dict[str, str] = {}  # why, in a line
-        self._futures: set[Future[Any]] = set()
+        self._remotes: dict[Future[Any], Remote[Any]] = {}  # of calls that are on their way
+        self._running: dict[object, str] = {}  # keys of those that have begun, and where
+        self._stopped: set[Future[Any]] = set()  # by `stop`
         self._landed: list[Remote[Any]] = []  # whose results the workers still keep
         self._lock, self._closed = threading.Lock(), False
         cores = available_cores()
@@ -115,13 +122,28 @@ class DaskExecutor(Executor):
                 pure=False,
                 resources=self._terms.resources,
             )
-            self._futures.add(future)
+            self._remotes[future] = remote
             landed, self._landed = self._landed, []
             for each in landed:  # not when they landed: the next message would wait 10 ms for that
                 each.release()
         future.add_done_callback(partial(self._forget, remote))
         self._on_loop(self._relay(remote, future))
         return future
+
+    def runs(self, future: Future[Any]) -> bool:
+        """Whether a worker runs the call of `future` just now, as it said with its last heartbeat.
+
+        What waits in Dask's queue does not, nor what a lost worker ran.
+        """
+        remote = self._remotes.get(future)
+        return remote is not None and remote.key in self._running
+
+    def stop(self, future: Future[Any]) -> None:
+        """End the worker that runs the call of `future`, which then gets `BrokenExecutor`."""
+        remote = self._remotes.get(future)
+        if remote is not None and (address := self._running.get(remote.key)):
+            self._stopped.add(future)
+            self._on_loop(self._stop(remote, future, address))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Finish what was submitted, then leave the cluster, or end it if it was started here.
@@ -131,7 +153,7 @@ class DaskExecutor(Executor):
         with self._lock:
             if self._closed:
                 return
-            self._closed, left = True, list(self._futures)
+            self._closed, left = True, list(self._remotes)
         if cancel_futures:
             for future in left:
                 future.cancel()
@@ -160,7 +182,7 @@ class DaskExecutor(Executor):
                 f"The Dask scheduler at {self._address} is gone: start it again, then go on with "
                 "the study by the same command."
             )
-        if self._refused and not (self._ready or self._asked):
+        if self._refused and not (self._was_ready or self._asked):
             raise UsageError(next(iter(self._refused.values())))
 
     # On the client's event loop
@@ -174,13 +196,16 @@ class DaskExecutor(Executor):
         try:
             result = await remote
         except (asyncio.CancelledError, CancelledError):  # the latter is Dask's
-            error = BrokenExecutor("the scheduler was lost, and the call with it.")
+            if future in self._stopped:  # settled when its worker has ended
+                return
+            error = WorkersLost("the scheduler was lost, and the call with it.", 0)
         except KilledWorker as killed:
-            error = RuntimeError(f"its worker was lost {killed.allowed_failures + 1} times.")
+            times = killed.allowed_failures + 1
+            error = WorkersLost(f"its worker was lost {times} times.", times)
         except BaseException as raised:
             error = raised
         self._landed.append(remote)
-        if not future.set_running_or_notify_cancel():
+        if future.done() or not future.set_running_or_notify_cancel():
             return
         if error is None:
             future.set_result(result)
@@ -189,12 +214,36 @@ class DaskExecutor(Executor):
 
     def _forget(self, remote: Remote[Any], future: Future[Any]) -> None:
         with self._lock:
-            self._futures.discard(future)
+            self._remotes.pop(future, None)
+            self._stopped.discard(future)
         if future.cancelled() and self._client.status != "closed":
             self._on_loop(self._cancel(remote))
 
     async def _cancel(self, remote: Remote[Any]) -> None:
         await remote.cancel()
+
+    async def _stop(self, remote: Remote[Any], future: Future[Any], address: str) -> None:
+        """Take the call from its worker, end that, and only then hand out what became of it."""
+        if future.done():  # the heartbeat was older than its result
+            return
+        try:
+            await self._cancel(remote)  # or Dask would hand it to another
+            await self._restart(address)
+        finally:
+            if not future.done() and future.set_running_or_notify_cancel():
+                future.set_exception(BrokenExecutor("its worker was ended."))
+
+    async def _restart(self, address: str) -> None:
+        """End a worker, whatever it is doing; its nanny, if it has one, starts another."""
+        scheduler: Any = self._client.scheduler
+        with contextlib.suppress(OSError):  # it is gone, or the scheduler is
+            await scheduler.restart_workers(
+                workers=[address],
+                timeout=_END_S,
+                wait_for_workers=False,
+                on_error="return",
+                stimulus_id=f"pennyweight-{uuid4().hex}",
+            )
 
     async def _first_look(self) -> None:
         """Admit the workers that are there; UsageError where one of them is not fit."""
@@ -227,6 +276,12 @@ class DaskExecutor(Executor):
         workers = {f"{address} {each['local_directory']}": each for address, each in known.items()}
         fit = {key for key, each in workers.items() if self._terms.resource in each["resources"]}
         self._ready = len(fit)
+        self._was_ready = self._was_ready or bool(fit)
+        self._running = {
+            key: address
+            for address, each in known.items()
+            for key in each["metrics"].get(CALLS, ())
+        }
         self._refused = {key: line for key, line in self._refused.items() if key in workers}
         self._asked = {key: task for key, task in self._asked.items() if not task.done()}
         for key in workers.keys() - fit - self._refused.keys() - self._asked.keys():
@@ -238,21 +293,26 @@ class DaskExecutor(Executor):
         address = key.partition(" ")[0]
         scheduler: Any = self._client.scheduler
         ask = {"op": "versions", "packages": list(CHECKED)}
+        limit = asyncio.timeout(self._start_s)
         try:
-            answers = await scheduler.broadcast(msg=ask, workers=[address])
-            _check_versions(answers[address]["packages"])
-            await self._client.run(admit, self._terms, workers=[address])
+            async with limit:
+                answers = await scheduler.broadcast(msg=ask, workers=[address])
+                _check_versions(answers[address]["packages"])
+                await self._client.run(admit, self._terms, workers=[address])
         except UsageError as error:
             self._refuse(key, f"The Dask worker at {address} {error}")
-        except OSError:  # it left, and is asked again if it did not
-            return
+        except OSError:  # it left, and is asked again if it did not; or its time is over
+            if limit.expired():
+                late = f"took more than {self._start_s:g} s to start"
+                self._say(f"The Dask worker at {address} {late}: it is started again.")
+                await self._restart(address)
         except Exception as error:
             line = in_a_line(error).rstrip(".")
             self._refuse(key, f"The Dask worker at {address} must start, but: {line}: see to it.")
 
     def _refuse(self, key: str, line: str) -> None:
         self._refused[key] = line
-        if self._ready:  # without it, this is why the command ends
+        if self._was_ready:  # without it, this is why the command ends
             self._say(f"left out: {line}")
 
     def _say(self, line: str) -> None:

@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, in_a_line
 from pennyweight.search.device import Device, find_device
 from pennyweight.search.worker_main import choose_device
 from pennyweight.train.sources import sources
 
 CHECKED = ("pennyweight", "jax", "jaxlib", "flax", "optax", "numpy", "distributed")
 """The distributions of which coordinator and workers must have the same versions."""
+
+CALLS = "pennyweight-calls"
+"""What a worker tells the scheduler with each heartbeat: the keys of the calls that it runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,22 @@ async def admit(terms: Terms, dask_worker: Any = None) -> None:
     check_worker(terms, dask_worker.state.nthreads, dask_worker.state.total_resources)
     # In the thread that runs calls: this one answers the scheduler meanwhile.
     thread = dask_worker.executors["default"]
-    await asyncio.get_running_loop().run_in_executor(thread, make_ready, terms, dask_worker.name)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.run_in_executor(thread, make_ready, terms, dask_worker.name)
+    except OSError as error:  # as it is, the coordinator would take it for a lost connection
+        line = in_a_line(error).rstrip(".")
+        raise UsageError(f"must start, but: {line}: see to it.") from error
+    dask_worker.metrics[CALLS] = running_calls
     await dask_worker.set_resources(**{terms.resource: 1})
     # The scheduler looks at calls that nobody could run only when a worker begins to run.
     dask_worker.status = Status.paused
     dask_worker.status = Status.running
+
+
+def running_calls(dask_worker: Any) -> list[str]:
+    """Those that are in a thread; others may wait in the worker for it."""
+    return [str(key) for key in dask_worker.active_keys]
 
 
 def check_worker(terms: Terms, threads: int, resources: Mapping[str, float]) -> None:

@@ -2,9 +2,10 @@
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -20,6 +21,18 @@ from pennyweight.train.rung import out_of_memory
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MOST_ATTEMPTS = 3  # at one call, when workers die of it
+START_S = 600.0  # to import and to load the data takes seconds; minutes on a cluster's slow disk
+_LEAST_START_S = 60.0  # or ten times as long as another worker took, where that is more
+
+
+class WorkersLost(BrokenExecutor):
+    """What a call gets for which not one worker was lost, but `workers`."""
+
+    def __init__(self, message: str, workers: int) -> None:
+        super().__init__(message)
+        self.workers = workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +56,11 @@ class _Slot:
     thread: threading.Thread | None = None
 
 
+def workers_lost(error: BrokenExecutor) -> int:
+    """For how many attempts a call counts that got `error`."""
+    return error.workers if isinstance(error, WorkersLost) else 1
+
+
 class LocalExecutor(Executor):
     """Spawned worker processes on this machine, by default single-threaded, one per core.
 
@@ -51,7 +69,8 @@ class LocalExecutor(Executor):
     A call goes to the worker that was freed last, so that what it compiled is used again, and
     waits if none is free. If a worker is lost (killed, out of memory), the call it ran gets
     `BrokenProcessPool`, no other call is disturbed, and its place gets a new one with the next
-    call. No worker outlives the coordinator, even a killed one.
+    call. One that does not start in time is killed. No worker outlives the coordinator, even a
+    killed one.
 
     Use it as a context manager; left through an exception, it stops the workers at once.
     """
@@ -62,11 +81,14 @@ class LocalExecutor(Executor):
         *,
         warm: Callable[[], object] | None = None,
         device: Device | None = None,
+        start_s: float = START_S,
     ) -> None:
         """Start the processes; return when they are known to start.
 
         `warm` runs once in each new worker before its first call, from now on and in the
-        background: to import JAX, say. What it raises, the call that waits for it gets.
+        background: to import JAX, say. What it raises, the call that waits for it gets. Until the
+        worker takes calls, and then for `warm`, it has `start_s` seconds, or a minute once another
+        has started in a tenth of that.
 
         On `device` JAX runs there; where it is None, on what `JAX_PLATFORMS` names, or the CPU.
 
@@ -85,6 +107,7 @@ class LocalExecutor(Executor):
         places: list[int | None] = [*cores] if pinned else [None] * workers
         self._warm = warm
         self._device = device
+        self._start_s = start_s
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._free: list[_Slot] = []  # freed last, last
@@ -107,13 +130,13 @@ class LocalExecutor(Executor):
             slot.thread.start()
 
     def _wait_for_first(self) -> None:
-        """Return when a worker has started; where one was killed as it did, the next."""
+        """Return when a worker has started; where one was killed or hung as it did, the next."""
         slot = self._slots[0]
         with contextlib.suppress(BrokenProcessPool):
-            return slot.worker.wait_until_ready()
+            return slot.worker.wait_until_ready(self._start_s)
         slot.worker.close()
         slot.worker = Worker(slot.index, slot.core, self._device)
-        slot.worker.wait_until_ready()
+        slot.worker.wait_until_ready(self._start_s)
 
     @property
     def workers(self) -> int:
@@ -132,15 +155,15 @@ class LocalExecutor(Executor):
                 self._waiting.append(call)
         return call.future
 
-    def stop(self, future: Future[Any]) -> None:
-        """Kill the worker that runs the call of `future`, which gets `BrokenProcessPool`.
+    def runs(self, future: Future[Any]) -> bool:
+        """Whether a worker, which has started, runs the call of `future` just now."""
+        return any(slot.running is future and slot.warm for slot in self._slots)
 
-        Where none has begun with it, kill those that are still starting, which it may wait for.
-        """
+    def stop(self, future: Future[Any]) -> None:
+        """Kill the worker that runs the call of `future`, which gets `BrokenProcessPool`."""
         with self._lock:
-            begun = any(slot.running is future for slot in self._slots)
             for slot in self._slots:
-                if slot.running is future or not (begun or slot.warm):
+                if slot.running is future:
                     slot.worker.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -158,6 +181,7 @@ class LocalExecutor(Executor):
                 self._kill_workers()
                 cancelled.extend(self._waiting)
                 self._waiting.clear()
+            self._end_starting()
         for slot in free:
             slot.inbox.put(None)
         for call in cancelled:
@@ -180,6 +204,13 @@ class LocalExecutor(Executor):
         for slot in self._slots:
             slot.worker.kill()
 
+    def _end_starting(self) -> None:
+        """Kill, where nothing is left to do, the workers that would start for nothing; locked."""
+        if self._closed and not self._waiting:
+            for slot in self._slots:
+                if slot.running is None and not slot.warm:
+                    slot.worker.kill()
+
     def _serve(self, slot: _Slot) -> None:
         """Run one call after the other in the slot's worker, then end that."""
         with contextlib.suppress(Exception):  # the first call tries again, and gets the error
@@ -195,6 +226,7 @@ class LocalExecutor(Executor):
             with self._lock:
                 call = self._waiting.popleft() if self._waiting else None
                 if call is None and self._closed:
+                    self._end_starting()
                     return None
                 if call is None:
                     self._free.append(slot)
@@ -223,14 +255,20 @@ class LocalExecutor(Executor):
         if not slot.worker.alive():
             slot.worker.close()
             with self._lock:  # a shutdown either sees the new worker or prevents it
-                if self._killing:
+                unneeded = self._closed and slot.running is None and not self._waiting
+                if self._killing or unneeded:
                     raise BrokenProcessPool("the executor was shut down before this call ran.")
                 slot.worker = Worker(slot.index, slot.core, self._device)
                 slot.warm = False
-        slot.worker.wait_until_ready()
-        if not slot.warm and self._warm is not None:
-            slot.worker.call(self._warm, (), {})
+        if slot.warm:
+            return
+        began = time.monotonic()
+        slot.worker.wait_until_ready(self._start_s)
+        if self._warm is not None:
+            slot.worker.call(self._warm, (), {}, self._start_s)
         slot.warm = True
+        usual_s = max(_LEAST_START_S, 10 * (time.monotonic() - began))
+        self._start_s = min(self._start_s, usual_s)
 
 
 def check_workers(workers: int | None, device: Device) -> None:

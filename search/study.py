@@ -17,6 +17,7 @@ from pennyweight.results.store import Records, Store
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search import repair, sampling
 from pennyweight.search.asking import Asking
+from pennyweight.search.executors import MOST_ATTEMPTS, workers_lost
 from pennyweight.search.flights import Flight, Group, framed
 from pennyweight.search.recording import (
     identity,
@@ -32,7 +33,6 @@ from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Outcome, Task, out_of_memory, train_rungs
 
 MOST_SEEDS = 3  # one candidate is trained from: asked once more, the trial is a duplicate
-MOST_ATTEMPTS = 3  # at one rung, when workers die of it
 MOST_FAILURES = 5  # in a row, before the search stops
 _LEDGER_EVERY_S = 30.0  # so that a killed coordinator's seconds are not all lost
 
@@ -116,12 +116,12 @@ class Coordinator:
     def _wait(self) -> set[Future[list[Outcome]]]:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         # A cluster may grow meanwhile.
-        while not (done := wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done):
-            self._watchdog.look()
+        while True:
+            done = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done
+            self._watchdog.look()  # also where others come back sooner than that
             self.store.look()
-            if self.slots() > len(self._flying) and self._has_more():
-                break
-        return done
+            if done or (self.slots() > len(self._flying) and self._has_more()):
+                return done
 
     def _has_more(self) -> bool:
         """Whether there is something to hand out or to ask for, and time for it."""
@@ -290,16 +290,17 @@ class Coordinator:
     def _fails(self, flight: Flight, error: Exception, late_s: float | None) -> bool:
         """Whether its trial ends so: not where only the worker was lost, and not too often."""
         lost = isinstance(error, BrokenExecutor)
+        times = flight.attempt - 1 + (workers_lost(error) if lost else 1)
         if not lost and not out_of_memory(error):
             self._fail(flight, in_a_line(error))
-        elif flight.attempt < MOST_ATTEMPTS:
-            flight.attempt += 1
+        elif times < MOST_ATTEMPTS:
+            flight.attempt = times + 1
             return False
         elif late_s is not None:
-            self._fail(flight, f"a rung took more than {late_s:.0f} s, {MOST_ATTEMPTS} times")
+            self._fail(flight, f"a rung took more than {_brief(late_s)} s, {times} times")
         else:
             reason = "its worker died" if lost else in_a_line(error).rstrip(".")
-            self._fail(flight, f"{reason} {MOST_ATTEMPTS} times")
+            self._fail(flight, f"{reason} {times} times")
         return True
 
     def _record_rung(self, flight: Flight, outcome: Outcome) -> bool:
@@ -378,6 +379,11 @@ class Coordinator:
         seconds, self._seconds = dict(self._seconds), Counter()
         self._record("ledger", seconds=seconds, wall_s=now - self._ledger_from)
         self._ledger_from = now
+
+
+def _brief(number: float) -> str:
+    """`number` to two digits, or whole where it has more."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 @dataclass

@@ -22,17 +22,22 @@ _SLICE_S = 2.0  # of one look at most: the coordinator was stopped, or the machi
 
 @runtime_checkable
 class Stops(Protocol):
-    """An executor that can end the worker of a call, which then gets `BrokenExecutor`."""
+    """An executor that knows which calls run, and can end their workers."""
 
-    def stop(self, future: Future[Any]) -> None: ...
+    def runs(self, future: Future[Any]) -> bool:
+        """Whether a worker, which has started, runs the call just now."""
+        ...
+
+    def stop(self, future: Future[Any]) -> None:
+        """End the worker of the call, which then gets `BrokenExecutor`."""
+        ...
 
 
 @dataclass
 class _Call:
     work_s: float  # what it takes on the machine of `grouping.py`
     limit_s: float
-    awake_s: float = 0.0  # that it was seen running
-    began: float | None = None  # when that was seen first
+    ran_s: float = 0.0  # as far as it was seen, in one worker
     stopped: bool = False
 
 
@@ -41,17 +46,18 @@ class Watchdog:
     """Has an executor end the calls that take too long.
 
     Without a `limit_s` of the user's, a rung may take ten times as long as the slowest of the last
-    50, in proportion to its epochs and multiply-accumulates. Counted is the time in which the
-    coordinator was awake: nothing is ended because a terminal stopped the search or a clock jumped.
+    50, in proportion to its epochs and multiply-accumulates. Counted is the time in which a worker
+    has it and the coordinator was awake: nothing is ended because it waited for a worker, one had
+    to start, a terminal stopped the search or a clock jumped. How long a worker may take to start
+    is the executor's to say.
     """
 
-    executor: Executor
+    executor: Executor  # whose calls have no limit unless it is one that `Stops`
     examples: int  # pictures of an epoch
     limit_s: float | None = None
     _calls: dict[Future[Any], _Call] = field(default_factory=dict)
     _ratios: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _looked: float = field(default_factory=time.monotonic)
-    _idle_s: float = 0.0  # that calls waited and nothing came back
 
     def begin(self, future: Future[Any], tasks: Sequence[Task], attempt: int) -> None:
         """Watch what was just submitted, for the `attempt`-th time: each may take twice as long."""
@@ -62,34 +68,26 @@ class Watchdog:
     def end(self, future: Future[Any]) -> float | None:
         """It is done. The limit that it was stopped at; None where it was not stopped."""
         call = self._calls.pop(future)
-        self._idle_s = 0.0
         if call.stopped:
             return call.limit_s
-        if call.began is not None and future.exception() is None:
-            self._ratios.append((time.monotonic() - call.began) / call.work_s)
+        if call.ran_s and future.exception() is None:
+            self._ratios.append(call.ran_s / call.work_s)
         return None
 
     def look(self) -> None:
-        """Have ended what takes too long, or what keeps all workers from beginning."""
+        """Have ended what takes too long. To be called every half second, whatever comes back."""
         now = time.monotonic()
         awake_s, self._looked = min(now - self._looked, _SLICE_S), now
-        for future, call in self._calls.items():
-            if future.running():
-                call.began = call.began or now
-                call.awake_s += awake_s
-                if call.awake_s > call.limit_s and not call.stopped:
-                    call.stopped = self._stop(future)
-        waiting = [future for future in self._calls if not future.running()]
-        self._idle_s = self._idle_s + awake_s if len(waiting) == len(self._calls) else 0.0
-        if waiting and self._idle_s > self._calls[waiting[0]].limit_s:
-            self._idle_s = 0.0
-            self._stop(waiting[0])
-
-    def _stop(self, future: Future[Any]) -> bool:
         if not isinstance(self.executor, Stops):
-            return False
-        self.executor.stop(future)
-        return True
+            return
+        for future, call in self._calls.items():
+            if future.done():
+                continue
+            # Of a worker that was lost it may be handed to another, from its beginning.
+            call.ran_s = call.ran_s + awake_s if self.executor.runs(future) else 0.0
+            if call.ran_s > call.limit_s and not call.stopped:
+                call.stopped = True
+                self.executor.stop(future)
 
     def _work_s(self, task: Task) -> float:
         network = task.frame or task.candidate.architecture

@@ -46,16 +46,17 @@ class Worker:
         with far_end, _bequeathed(core):
             self._process.start()
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, limit_s: float | None = None) -> None:
         """Return when the process has imported the script and takes calls.
 
         Raises `MainGuardError` if the script started a search on being imported, and
-        `BrokenProcessPool` if the process ended for another reason.
+        `BrokenProcessPool` if the process ended for another reason, or was killed because that
+        took longer than `limit_s`.
         """
         if self._ready:
             return
         try:
-            self._pipe.recv_bytes()
+            self._receive(limit_s)
         except (EOFError, OSError):
             status = self._reap()
             if status == guard.REIMPORTED:
@@ -65,15 +66,21 @@ class Worker:
             ) from None
         self._ready = True
 
-    def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        limit_s: float | None = None,
+    ) -> Any:
         """What `fn(*args, **kwargs)` returns or raises there.
 
-        Raises `BrokenProcessPool` if the process is lost.
+        Raises `BrokenProcessPool` if the process is lost, or killed as for `wait_until_ready`.
         """
         request = pickle.dumps((fn, args, kwargs))
         try:
             self._pipe.send_bytes(request)
-            answer = self._pipe.recv_bytes()
+            answer = self._receive(limit_s)
         except (EOFError, OSError):
             raise BrokenProcessPool(
                 f"the worker process was lost in the middle of a call ({_ending(self._reap())})."
@@ -82,6 +89,13 @@ class Worker:
         if error is not None:
             raise error
         return result
+
+    def _receive(self, limit_s: float | None) -> bytes:
+        if limit_s is not None and not self._pipe.poll(limit_s):
+            self.kill()
+            self._reap()
+            raise BrokenProcessPool(f"a worker process took more than {limit_s:g} s to start.")
+        return self._pipe.recv_bytes()
 
     def alive(self) -> bool:
         # Unlike `Process.is_alive`, this cannot take the exit status from a thread that waits.

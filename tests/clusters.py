@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Cluster:
         folder = ["--local-directory", str(self.folder / "scratch")]
         self._start("worker", self.address, *own, *folder, *flags, path=path, **environment)
 
-    def kill_a_worker(self) -> int:
-        """Kill a worker process, which its nanny replaces; its id."""
+    def kill_a_worker(self, kind: signal.Signals = signal.SIGKILL) -> int:
+        """Kill a worker process, which its nanny replaces, or stop it; its id."""
         nannies = {process.pid for process in self.processes[1:]}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -59,7 +59,7 @@ class Cluster:
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
             if parent in nannies and "spawn_main" in command:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+                os.kill(int(stat.parent.name), kind)
                 return int(stat.parent.name)
         raise AssertionError("there is no worker to kill")
 
@@ -80,6 +80,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         self.processes.append(process)
         return process
@@ -105,6 +106,8 @@ def cluster(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):  # what it left: a worker that is stopped, say
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:

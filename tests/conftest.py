@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from started import end_all
 
 # A broadcast between ranks is a mistake here until it is written out. The like for dtypes cannot be
 # had for whole programs: optax's bias corrections and schedules mix floats with integer counts.
@@ -37,6 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
         cache = Path(tempfile.mkdtemp(prefix="pennyweight-tests-"))
         os.environ["PENNYWEIGHT_CACHE"] = str(cache)
         config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Ends what a test that failed has left: the next would be slow, or find the study locked."""
+    yield
+    end_all()
 
 
 @pytest.fixture

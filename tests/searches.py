@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 from optuna.trial import FrozenTrial
+from started import started
 
 from pennyweight.arch.budget import Budget
 from pennyweight.results.folder import StudyFolder
@@ -82,6 +83,7 @@ def coordinate(
     watch: Watcher = lambda kind, fields: None,
     deadline: float | None = None,
     side_by_side: bool = False,
+    rung_timeout_s: float | None = None,
 ) -> StudyRecords:
     """Go on with the study in `store`, or begin it, as a launch does but for the processes."""
     with store.writing(), store.locked(), store.open_records() as records:
@@ -105,6 +107,7 @@ def coordinate(
             watch=watch,
             deadline=deadline,
             side_by_side=side_by_side,
+            rung_timeout_s=rung_timeout_s,
         ).run(records, fold_records(store.read_records()))
     return fold_records(store.read_records())
 
@@ -196,13 +199,15 @@ def start_search(
     call = CALL.format(trials=trials, more=f"workers={workers}, {more}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "script.py").write_text(SCRIPT.format(call=call))
-    return subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+    return started(
+        subprocess.Popen(
+            [sys.executable, "script.py"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     )
 
 

@@ -4,31 +4,41 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
 from clusters import Cluster, cluster
 from test_executors import (
     COUNT,
+    Hangs,
     awaiting,
     count,
     executor_conformance,
     fail_unpicklably,
+    gone,
     jax_threads,
     until,
     wait_for,
 )
+from test_watchdog import looked, task
 
 from pennyweight.arch.errors import RunError, UsageError
 from pennyweight.search.dask_executor import DaskExecutor
 from pennyweight.search.device import CPU, anywhere
 from pennyweight.search.engine import Engine
+from pennyweight.search.executors import MOST_ATTEMPTS, WorkersLost
+from pennyweight.search.watchdog import Watchdog
 
 SOON_S = 60.0  # starting a worker takes seconds, many on a busy machine
 
 
 def nothing() -> None:
     """In place of the data and JAX."""
+
+
+def read_what_is_not_there() -> None:
+    Path("/proc/none").read_bytes()
 
 
 def die() -> None:
@@ -89,8 +99,58 @@ def test_the_call_of_a_killed_worker_is_run_by_another_and_lands_once(tmp_path: 
 def test_a_call_that_kills_every_worker_fails_in_the_end() -> None:
     with opened("dask:local:1") as executor:
         error = executor.submit(die).exception(120)
-        assert str(error) == "its worker was lost 4 times."
+        assert isinstance(error, WorkersLost)
+        assert error.workers == MOST_ATTEMPTS
         assert executor.submit(abs, -1).result(SOON_S) == 1
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_call_that_hangs_is_ended_with_its_worker_and_not_run_again(
+    stopped: bool, tmp_path: Path
+) -> None:
+    with opened("dask:local:2") as executor:
+        watchdog = Watchdog(executor, 1_000, limit_s=2.0)
+        hung = executor.submit(wait_for, tmp_path / "never")
+        watchdog.begin(hung, [task()], 1)
+        assert until(lambda: executor.runs(hung), SOON_S)
+        (mark,) = tmp_path.glob("never-awaited-by-*")
+        worker = int(mark.name.rpartition("-")[2])
+        if stopped:
+            os.kill(worker, signal.SIGSTOP)
+        watchdog.look()
+        assert not hung.done()
+        assert until(looked(watchdog, hung), SOON_S)
+        assert isinstance(hung.exception(), BrokenExecutor)
+        assert not isinstance(hung.exception(), WorkersLost)
+        assert watchdog.end(hung) == 2.0
+        assert gone(worker)
+        assert executor.submit(abs, -3).result(SOON_S) == 3
+        assert until(lambda: executor.workers == 2, SOON_S)
+        assert list(tmp_path.glob("never-awaited-by-*")) == [mark]
+
+
+@pytest.mark.extended
+def test_what_waits_in_dasks_queue_has_not_begun(tmp_path: Path) -> None:
+    with opened("dask:local:1") as executor:
+        first, second = (executor.submit(wait_for, tmp_path / name) for name in "ab")
+        assert until(lambda: executor.runs(first), SOON_S)
+        assert not until(lambda: executor.runs(second), 2)
+        (tmp_path / "a").touch()
+        assert until(lambda: executor.runs(second), SOON_S)
+        assert not executor.runs(first)
+        (tmp_path / "b").touch()
+        assert second.result(SOON_S)
+
+
+@pytest.mark.extended
+def test_a_worker_that_hangs_as_it_starts_is_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warm = Hangs(tmp_path, first=True)
+    with DaskExecutor(None, 1, warm=warm, device=CPU, start_s=10) as executor:
+        assert executor.submit(abs, -3).result(SOON_S) == 3
+    assert "took more than 10 s to start: it is started again." in capsys.readouterr().err
 
 
 @pytest.mark.extended
@@ -134,6 +194,13 @@ def test_workers_that_are_not_fit_are_refused_in_one_line(
             by_hand.start_worker(path=another_version("jax", "0.0.2", tmp_path))
             assert until(lambda: "left out: The Dask" in capsys.readouterr().err, SOON_S)
             assert executor.submit(abs, -2).result(SOON_S) == 2
+            # Those that were fit may come back: a search is not over because they are restarted.
+            for fit in by_hand.processes[2:4]:
+                fit.terminate()
+            assert until(lambda: "waiting" in capsys.readouterr().err, SOON_S)
+            assert executor.workers == 1
+            by_hand.start_worker()
+            assert executor.submit(abs, -3).result(SOON_S) == 3
 
 
 @pytest.mark.extended
@@ -148,9 +215,13 @@ def test_a_gpu_is_what_a_worker_was_started_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.extended
-def test_what_warming_raises_refuses_the_worker() -> None:
-    with pytest.raises(UsageError, match=r"must start, but: .*NeedsTwo"):
-        opened("dask:local:1", warm=fail_unpicklably)
+@pytest.mark.parametrize(
+    ("warm", "kind"),
+    [(fail_unpicklably, "NeedsTwo"), (read_what_is_not_there, "FileNotFoundError")],
+)
+def test_what_warming_raises_refuses_the_worker(warm: Callable[[], object], kind: str) -> None:
+    with pytest.raises(UsageError, match=rf"must start, but: .*{kind}"):
+        opened("dask:local:1", warm=warm)
 
 
 @pytest.mark.extended

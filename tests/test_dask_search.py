@@ -13,12 +13,14 @@ import pytest
 from clusters import cluster
 from command_line import SMALL, confirmed, copied, pennyweight, said, searched, start
 from searches import REAL, TRIALS, check_whole, real_study, start_search, story
+from started import started
 from test_dask_executor import SOON_S, another_version
 from test_executors import processes, until
 
 from pennyweight.results.folder import StudyFolder
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
+from pennyweight.search.dask_worker import CALLS
 from pennyweight.train.door import readings
 
 pytestmark = pytest.mark.extended
@@ -32,6 +34,12 @@ def rungs(folder: Path) -> int:
     """How many are on record."""
     file = folder / "runs" / "real" / "records.jsonl"
     return file.read_text().count('"kind":"rung"') if file.exists() else 0
+
+
+def running(client: Any) -> list[str]:
+    """The calls that workers have said they run."""
+    workers = client.sync(client.scheduler.identity)["workers"].values()
+    return [key for each in workers for key in each["metrics"].get(CALLS, ())]
 
 
 def finished(search: subprocess.Popen[str]) -> str:
@@ -70,6 +78,26 @@ def test_a_search_on_a_cluster_outlives_its_workers(tmp_path: Path) -> None:
     assert same > 0
 
 
+def test_a_worker_of_a_cluster_that_hangs_is_ended_and_its_rung_handed_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before Dask itself takes a worker that is silent for a lost one, in five minutes."""
+    from distributed import Client
+
+    # Where nothing is compiled yet, a rung that was told of is not over when its worker is stopped.
+    monkeypatch.setenv("PENNYWEIGHT_CACHE", str(tmp_path / "cache"))
+    with cluster(tmp_path / "cluster", workers=1) as by_hand:
+        more = f"executor='{by_hand.executor}', rung_timeout_s=30"
+        search = start_search(tmp_path, workers=None, more=more)
+        with Client(by_hand.address, set_as_default=False) as client:
+            assert until(lambda: running(client), 120)
+            hung = by_hand.kill_a_worker(signal.SIGSTOP)
+        finished(search)
+    check_whole(StudyFolder(tmp_path / "runs" / "real"), TRIALS, REAL)
+    known = study_of(tmp_path).trials.values()
+    assert len({hung} | {rung.worker for trial in known for rung in trial.rungs}) == 2
+
+
 def test_a_search_goes_on_when_the_scheduler_is_started_again(tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster", workers=1) as by_hand:
         search = start_search(tmp_path, workers=None, more=f"executor='{by_hand.executor}'")
@@ -88,7 +116,7 @@ def test_a_search_whose_scheduler_is_gone_stops_and_goes_on_anywhere(tmp_path: P
     flags += ["--study", "real"]
     with cluster(tmp_path / "cluster", workers=1) as by_hand:
         patience: dict[str, Any] = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
-        search = start(*flags, "--executor", by_hand.executor, cwd=tmp_path, **patience)
+        search = started(start(*flags, *on(by_hand.executor), cwd=tmp_path, **patience))
         assert until(lambda: rungs(tmp_path) >= 2, 120)
         by_hand.processes[0].kill()
         _, err = search.communicate(timeout=60)
@@ -198,20 +226,15 @@ def test_a_search_talks_tls_and_leaves_no_key_anywhere(tmp_path: Path) -> None:
 def test_a_cluster_started_here_listens_on_loopback_alone_and_ends_with_its_coordinator(
     tmp_path: Path,
 ) -> None:
-    search = start(
-        "search", *SMALL[:4], "--study", "real", "--trials", "200", *on("dask:local:2"),
-        cwd=tmp_path,
-    )  # fmt: skip
+    flags = ["search", *SMALL[:4], "--study", "real", "--trials", "200", *on("dask:local:2")]
+    search = started(start(*flags, cwd=tmp_path))
     assert until(lambda: rungs(tmp_path) >= 1, 120)
     assert set(listening(search.pid)) == {"127.0.0.1"}
     os.killpg(search.pid, signal.SIGINT)  # as Ctrl-C: all of them get it
     _, err = search.communicate(timeout=30)
     assert (search.returncode, "Traceback" in err) == (130, False), err
     assert until(lambda: not processes(search.pid), 10)
-    search = start(
-        "search", *SMALL[:4], "--study", "real", "--trials", "200", *on("dask:local:2"),
-        cwd=tmp_path,
-    )  # fmt: skip
+    search = started(start(*flags, cwd=tmp_path))
     before = rungs(tmp_path)
     assert until(lambda: rungs(tmp_path) > before, 120)
     search.kill()

@@ -408,6 +408,67 @@ def test_a_worker_that_is_killed_as_it_starts_is_replaced(start: Start, tmp_path
     assert (tmp_path / "killed").exists()
 
 
+def test_a_worker_that_hangs_as_it_imports_the_script_is_replaced(
+    start: Start, tmp_path: Path
+) -> None:
+    study = """
+        import os, signal
+        from pathlib import Path
+        from pennyweight.search.executors import LocalExecutor
+        if __name__ != "__main__" and not Path("hung").exists():
+            Path("hung").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if __name__ == "__main__":
+            with LocalExecutor(1, start_s=10) as executor:
+                print(executor.submit(abs, -3).result())
+    """
+    process = start(script(tmp_path, study))
+    assert process.communicate(timeout=60) == ("3\n", "")
+    assert (tmp_path / "hung").exists()
+
+
+class Hangs:
+    """A start that hangs the first time, or every time after that."""
+
+    def __init__(self, folder: Path, *, first: bool) -> None:
+        self.folder, self.first = folder, first
+
+    def __call__(self) -> None:
+        try:
+            (self.folder / "started").touch(exist_ok=False)
+        except FileExistsError:
+            hangs = not self.first
+        else:
+            hangs = self.first
+        if hangs:
+            (self.folder / f"hung-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_worker_that_hangs_as_it_is_warmed_is_replaced(tmp_path: Path) -> None:
+    with LocalExecutor(1, warm=Hangs(tmp_path, first=True), start_s=10) as executor:
+        assert executor.submit(abs, -3).result(60) == 3
+    assert len(list(tmp_path.glob("hung-*"))) == 1
+
+
+def test_where_no_worker_starts_in_time_a_call_says_so(tmp_path: Path) -> None:
+    (tmp_path / "started").touch()
+    with LocalExecutor(1, warm=Hangs(tmp_path, first=False), start_s=5) as executor:
+        error = executor.submit(abs, -3).exception(60)
+        assert isinstance(error, BrokenProcessPool)
+        assert str(error) == "a worker process took more than 5 s to start."
+
+
+def test_a_worker_that_hangs_as_it_starts_does_not_hold_back_the_end(tmp_path: Path) -> None:
+    with LocalExecutor(2, warm=Hangs(tmp_path, first=False)) as executor:
+        assert until(lambda: list(tmp_path.glob("hung-*")), 60)
+        assert executor.submit(abs, -3).result(60) == 3
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    (mark,) = tmp_path.glob("hung-*")
+    assert gone(int(mark.name.removeprefix("hung-")))
+
+
 def test_a_worker_that_ran_out_of_memory_says_so_and_is_replaced() -> None:
     with LocalExecutor(1) as executor:
         before = executor.submit(os.getpid).result(60)

@@ -16,7 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import copied, searched, start
 from searches import REAL, TRIALS, check_whole, real_study, start_search, story
+from started import started
 from test_executors import processes, until
 from test_kill import finish, recorded
 
@@ -93,6 +95,23 @@ def test_a_worker_that_hangs_is_ended_and_its_rung_handed_out_again(
     assert all_ended(search)
 
 
+def test_a_worker_that_is_killed_costs_a_confirmation_nothing(tmp_path: Path) -> None:
+    copied(searched()[0] / "runs", tmp_path / "runs")
+    flags = ["--top", "2", "--race", "3", "--seeds", "1", "--workers", "1"]
+    confirm = started(start("confirm", "small", *flags, cwd=tmp_path))
+    records = tmp_path / "runs" / "small" / "records.jsonl"
+    assert wait_for(confirm, lambda: '"kind":"fresh"' in records.read_text())
+    (first,) = workers(confirm)
+    os.kill(first, signal.SIGKILL)  # which may be idle just now; the next has a call
+    assert wait_for(confirm, lambda: set(workers(confirm)) - {first})
+    for worker in workers(confirm):
+        os.kill(worker, signal.SIGKILL)
+    _, err = confirm.communicate(timeout=200)
+    assert confirm.returncode == 0, err
+    known = load_study(tmp_path / "runs", "small").fresh_runs
+    assert len({run.worker for run in known if run.part == "validation"}) == 2
+
+
 def test_where_every_rung_takes_too_long_the_search_ends_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +120,7 @@ def test_where_every_rung_takes_too_long_the_search_ends_in_one_line(
     search = start_search(tmp_path, workers=1, more="rung_timeout_s=0.1")
     _, err = search.communicate(timeout=280)
     assert search.returncode == 1
-    assert "5 trials in a row failed, the last with a rung took more than 0 s, 3 times" in err
+    assert "5 trials in a row failed, the last with a rung took more than 0.1 s, 3 times" in err
     finish(start_search(tmp_path, workers=1))
     check_whole(StudyFolder(tmp_path / "runs" / "real"), TRIALS, REAL)
 

@@ -36,9 +36,10 @@ from pennyweight.results.folder import StudyFolder
 from pennyweight.results.records import read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
+from pennyweight.search.executors import MOST_ATTEMPTS, WorkersLost
 from pennyweight.search.genome import structural
 from pennyweight.search.proposals import Proposals
-from pennyweight.search.study import MOST_ATTEMPTS, MOST_FAILURES, MOST_SEEDS
+from pennyweight.search.study import MOST_FAILURES, MOST_SEEDS
 from pennyweight.train.rung import Outcome, Point, Task
 
 FIRST = dict(Proposals().first)  # what is asked first of small pictures under a small cap
@@ -273,6 +274,51 @@ def test_a_trial_that_kills_its_workers_fails_and_costs_no_other(
     assert study.trials[HERE].reason == f"its worker died {MOST_ATTEMPTS} times"
     assert study.trials[HERE + 1].state in ("complete", "pruned")
     check_whole(folder, END)
+
+
+@pytest.mark.parametrize(("workers", "state"), [(0, "complete"), (4, "failed")])
+def test_attempts_are_counted_by_the_workers_that_were_lost(
+    workers: int, state: str, tmp_path: Path
+) -> None:
+    """Dask hands a call on by itself; and a scheduler's end is no worker's."""
+    folder = StudyFolder(tmp_path / "study")
+    times = MOST_ATTEMPTS + 1 if workers == 0 else 1
+    executor = Failing(WorkersLost("lost", workers), times=times)
+    trial = coordinate(folder, 1, executor=executor).trials[0]
+    assert (executor.left, trial.state) == (0, state)
+    assert trial.reason == (f"its worker died {workers} times" if workers else None)
+
+
+class Hung(Arithmetic):
+    """Never answers its first call, until that is stopped."""
+
+    def __init__(self) -> None:
+        self.hung: Future[Any] | None = None
+        self.calls, self.calls_before = 0, 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        if self.hung is None:
+            self.hung = Future()
+            return self.hung
+        time.sleep(0.02)
+        return super().submit(fn, *args, **kwargs)
+
+    def runs(self, future: Future[Any]) -> bool:
+        return future is self.hung
+
+    def stop(self, future: Future[Any]) -> None:
+        self.calls_before = self.calls
+        future.set_exception(BrokenExecutor("stopped"))
+
+
+def test_a_worker_that_hangs_is_noticed_while_others_come_back_all_the_time(
+    tmp_path: Path,
+) -> None:
+    folder, executor = StudyFolder(tmp_path / "study"), Hung()
+    coordinate(folder, 40, executor=executor, slots=2, rung_timeout_s=0.1)
+    assert 0 < executor.calls_before < executor.calls / 2
+    check_whole(folder, 40)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

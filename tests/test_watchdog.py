@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from test_executors import awaiting, until, wait_for
+from test_executors import awaiting, gone, until, wait_for
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.notation import parse
@@ -69,40 +70,17 @@ def test_what_comes_back_in_time_was_not_stopped() -> None:
         assert watchdog.end(future) is None
 
 
-def test_a_worker_that_hangs_as_it_starts_is_replaced(tmp_path: Path) -> None:
-    """Only the first start waits for ever: a file tells the second one to go on."""
-    with LocalExecutor(1, warm=Once(tmp_path / "started")) as executor:
-        watchdog = Watchdog(executor, 1_000, limit_s=3.0)
-        future = executor.submit(abs, -3)
-        watchdog.begin(future, [task()], 1)
-        assert until(looked(watchdog, future), 60)
-        assert future.result() == 3
-
-
-class Once:
-    """A start that hangs the first time."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __call__(self) -> None:
-        if not self.mark.exists():
-            self.mark.touch()
-            os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def test_what_no_worker_can_begin_with_comes_back_broken() -> None:
-    with LocalExecutor(1, warm=stop_myself) as executor:
-        watchdog = Watchdog(executor, 1_000, limit_s=0.5)
-        future = executor.submit(abs, -3)
-        watchdog.begin(future, [task()], 1)
-        assert until(looked(watchdog, future), 60)
-        assert isinstance(future.exception(), BrokenProcessPool)
-        executor.shutdown(cancel_futures=True)
-
-
-def stop_myself() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+def test_the_time_that_workers_take_to_start_is_no_rungs() -> None:
+    """Neither at first, nor where the place of a lost one gets another with the next call."""
+    with LocalExecutor(1, warm=partial(time.sleep, 3)) as executor:
+        watchdog = Watchdog(executor, 1_000, limit_s=1.0)
+        for _ in range(2):
+            future = executor.submit(os.getpid)
+            watchdog.begin(future, [task()], 1)
+            assert until(looked(watchdog, future), 60)
+            assert watchdog.end(future) is None
+            os.kill(worker := future.result(), signal.SIGKILL)
+            assert until(lambda worker=worker: gone(worker))
 
 
 def limit_s(watchdog: Watchdog, tasks: list[Task], attempt: int = 1) -> float:
@@ -144,3 +122,17 @@ def test_time_in_which_the_search_itself_was_stopped_does_not_count(tmp_path: Pa
         assert not until(future.done, 0.5)
         (tmp_path / "gate").touch()
         assert future.result(60)
+        assert watchdog.end(future) is None
+
+
+def test_a_rung_took_no_longer_because_the_search_itself_was_stopped() -> None:
+    with LocalExecutor(1) as executor:
+        watchdog = Watchdog(executor, 60_000)
+        future = executor.submit(time.sleep, 5)
+        watchdog.begin(future, [task(LARGE)], 1)
+        assert until(lambda: executor.runs(future), 60)
+        watchdog.look()
+        future.result(60)  # nobody looked
+        watchdog.look()
+        watchdog.end(future)
+        assert limit_s(watchdog, [task(LARGE, epochs=1_000)]) / TIMES / 1_000 < 3
