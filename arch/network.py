@@ -86,7 +86,9 @@ def abstract(architecture: Architecture) -> tuple[nnx.GraphDef[Network], Tree, T
 def draw_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
     """(params, statistics) to start from, drawn by NumPy: nothing is compiled.
 
-    Kernels are normal with variance 2 / fan-in (He et al., arXiv:1502.01852).
+    Kernels are normal with variance 2 / fan-in (He et al., arXiv:1502.01852). Biases are 0, but 1
+    where a ReLU cuts the classes' own values: a class that is below 0 for all pictures, as half of
+    them would be at once, is never learned.
     """
     random = np.random.default_rng(seed)
     params: Tree = {}
@@ -95,7 +97,17 @@ def draw_weights(architecture: Architecture, seed: int) -> tuple[Tree, Tree]:
         for name, weight in placed.weights().items():
             tree = params if weight.trained else statistics
             tree.setdefault(placed.name, {})[name] = _draw(weight, random)
+    for name in _rectified(architecture):
+        params[name]["bias"] = np.ones_like(params[name]["bias"])
     return params, statistics
+
+
+def _rectified(architecture: Architecture) -> list[str]:
+    """The last layer with weights, if it has a bias and a ReLU cuts what it gives; or none."""
+    flat = list(architecture.flat())
+    last = max((i for i, placed in enumerate(flat) if placed.weights()), default=0)
+    cut = any(placed.layer.kind == "relu" for placed in flat[last:])
+    return [flat[last].name] if cut and flat[last].weights().keys() >= {"kernel", "bias"} else []
 
 
 def _draw(weight: Weight, random: np.random.Generator) -> np.ndarray:

@@ -273,3 +273,14 @@ def test_kernels_start_with_the_variance_of_he_and_the_rest_at_the_identity() ->
             "mean": {0},
             "var": {1},
         }
+
+
+@pytest.mark.parametrize(
+    ("text", "started"),
+    [("c8+r c10k1+r A", 1), ("F d10+r", 1), ("c8+r A d10+", 0), ("c8+r c10k1b A", 0)],
+)
+def test_no_class_that_a_relu_cuts_is_dead_at_first(text: str, started: int) -> None:
+    params, _ = draw_weights(parse(text, (8, 8, 1), 10), 0)
+    biases = [tree["bias"] for tree in params.values() if "kernel" in tree and "bias" in tree]
+    assert np.unique(biases[-1]).tolist() == [started]
+    assert all(not bias.any() for bias in biases[:-1])
