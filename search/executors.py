@@ -19,6 +19,8 @@ from pennyweight.search.worker import Worker
 from pennyweight.train.cores import available_cores, core_count
 from pennyweight.train.rung import out_of_memory
 
+MOST_CALLS = 1_000  # of one worker: in days, what libraries never give back would add up
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class _Slot:
     core: int | None
     worker: Worker
     warm: bool = False  # whether this worker has run the executor's `warm`
+    calls: int = 0  # that this worker has run
     running: Future[Any] | None = None  # of the call that it has
     inbox: SimpleQueue[_Call | None] = field(default_factory=SimpleQueue)  # None: no more calls
     thread: threading.Thread | None = None
@@ -249,6 +252,9 @@ class LocalExecutor(Executor):
         else:
             slot.running = None
             call.future.set_result(result)
+            slot.calls += 1
+            if slot.calls == MOST_CALLS:
+                slot.worker.close()
 
     def _prepare(self, slot: _Slot) -> None:
         """Make the slot's worker alive, ready and warm."""
@@ -259,7 +265,7 @@ class LocalExecutor(Executor):
                 if self._killing or unneeded:
                     raise BrokenProcessPool("the executor was shut down before this call ran.")
                 slot.worker = Worker(slot.index, slot.core, self._device)
-                slot.warm = False
+                slot.warm, slot.calls = False, 0
         if slot.warm:
             return
         began = time.monotonic()

@@ -21,7 +21,7 @@ import pytest
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.search.device import CPU, Device
-from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.executors import MOST_CALLS, LocalExecutor
 from pennyweight.train.lanes import device_name
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -395,7 +395,7 @@ def test_a_worker_that_is_killed_as_it_starts_is_replaced(start: Start, tmp_path
     study = """
         import os, signal
         from pathlib import Path
-        from pennyweight.search.executors import LocalExecutor
+        from pennyweight.search.executors import MOST_CALLS, LocalExecutor
         if __name__ != "__main__" and not Path("killed").exists():
             Path("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -414,7 +414,7 @@ def test_a_worker_that_hangs_as_it_imports_the_script_is_replaced(
     study = """
         import os, signal
         from pathlib import Path
-        from pennyweight.search.executors import LocalExecutor
+        from pennyweight.search.executors import MOST_CALLS, LocalExecutor
         if __name__ != "__main__" and not Path("hung").exists():
             Path("hung").touch()
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -478,6 +478,20 @@ def test_a_worker_that_ran_out_of_memory_says_so_and_is_replaced() -> None:
         assert gone(before)
 
 
+def test_after_a_thousand_calls_another_worker_takes_over() -> None:
+    with LocalExecutor(1) as executor:
+        first, *others = [executor.submit(os.getpid).result(60) for _ in range(MOST_CALLS)]
+        assert set(others) == {first}
+        assert executor.submit(os.getpid).result(60) != first
+        assert gone(first)
+
+
+def test_a_worker_leaves_the_cores_to_its_coordinator() -> None:
+    with LocalExecutor(1) as executor:
+        niceness = executor.submit(os.nice, 0).result(60)
+    assert niceness == min(os.nice(0) + 5, 19)
+
+
 def test_a_worker_is_single_threaded_and_deaf_to_interrupts() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with LocalExecutor(1) as executor:
@@ -493,7 +507,7 @@ def test_workers_are_quiet_but_for_errors_and_the_coordinator_needs_no_jax(
 ) -> None:
     study = """
         import sys
-        from pennyweight.search.executors import LocalExecutor
+        from pennyweight.search.executors import MOST_CALLS, LocalExecutor
         if __name__ == "__main__":
             with LocalExecutor(1) as executor:
                 import test_executors
@@ -556,7 +570,7 @@ def test_a_shutdown_without_waiting_still_finishes_what_was_submitted(tmp_path: 
 BUSY = """
     import time
     from pathlib import Path
-    from pennyweight.search.executors import LocalExecutor
+    from pennyweight.search.executors import MOST_CALLS, LocalExecutor
     import test_executors as tasks
 
     if __name__ == "__main__":
@@ -602,7 +616,7 @@ def test_a_coordinator_that_forgets_the_shutdown_still_ends_with_its_workers(
 ) -> None:
     study = """
         import time
-        from pennyweight.search.executors import LocalExecutor
+        from pennyweight.search.executors import MOST_CALLS, LocalExecutor
 
         if __name__ == "__main__":
             executor = LocalExecutor(2)
@@ -618,7 +632,7 @@ def test_a_coordinator_that_forgets_the_shutdown_still_ends_with_its_workers(
 # The main guard.
 
 UNGUARDED = """
-from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.executors import MOST_CALLS, LocalExecutor
 from pennyweight.search.guard import refuse_nested
 
 def study():
