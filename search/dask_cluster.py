@@ -16,9 +16,10 @@ from distributed import Client, LocalCluster, Security
 from distributed.comm.core import connect as connect_comm
 from distributed.versions import VersionMismatchWarning
 
-from pennyweight.arch.errors import RunError, UsageError
+from pennyweight.arch.errors import RunError, UsageError, in_a_line
 from pennyweight.search import guard
-from pennyweight.search.executors import MOST_ATTEMPTS
+from pennyweight.search.executors import MOST_ATTEMPTS, START_S
+from pennyweight.search.worker import Worker
 
 _LOOPBACK = "127.0.0.1"
 _TLS = "distributed.comm.tls"
@@ -60,8 +61,15 @@ def start_here(processes: int, stack: ExitStack) -> Client:
 
     It listens on the loopback interface alone, and talks TLS with certificates of its own: others
     on this machine can reach its ports, and whoever talks to a scheduler runs code.
+
+    Raises `MainGuardError` as the local executor does, and RunError where Dask cannot start it.
     """
     be_quiet()
+    probe = Worker(0, None)  # of a script without a main guard, Dask's own would print pages
+    try:
+        probe.wait_until_ready(START_S)
+    finally:
+        probe.close()
     guard.forget_stdin()
     # Ctrl-C is the coordinator's. The threads that start workers inherit this mask, and they do;
     # the tracker's start would unblock it.
@@ -81,9 +89,10 @@ def start_here(processes: int, stack: ExitStack) -> Client:
         stack.enter_context(cluster)
         return Client(cluster, set_as_default=False, direct_to_workers=True)
     except RuntimeError as error:
+        line = in_a_line(error).rstrip(".")
         raise RunError(
-            f"The local Dask cluster did not start ({error}): see to that; a script must start a "
-            'search under `if __name__ == "__main__":`.'
+            f"The local Dask cluster did not start ({line}): see to that, then give the same "
+            "command."
         ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -2,13 +2,15 @@
 
 import os
 import signal
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
 from clusters import Cluster, cluster
+from started import started
 from test_executors import (
     COUNT,
     Hangs,
@@ -18,6 +20,8 @@ from test_executors import (
     fail_unpicklably,
     gone,
     jax_threads,
+    processes,
+    script,
     until,
     wait_for,
 )
@@ -188,7 +192,7 @@ def test_workers_that_are_not_fit_are_refused_in_one_line(
         by_hand.start_worker()
         by_hand.start_worker()
         by_hand.processes[1].terminate()
-        time.sleep(1)
+        by_hand.processes[1].wait(SOON_S)
         with opened(by_hand.executor) as executor:
             assert executor.submit(abs, -1).result(SOON_S) == 1
             by_hand.start_worker(path=another_version("jax", "0.0.2", tmp_path))
@@ -201,6 +205,30 @@ def test_workers_that_are_not_fit_are_refused_in_one_line(
             assert executor.workers == 1
             by_hand.start_worker()
             assert executor.submit(abs, -3).result(SOON_S) == 3
+
+
+@pytest.mark.extended
+def test_a_script_without_a_main_guard_gets_one_line(tmp_path: Path) -> None:
+    text = """
+from pennyweight.search import search
+
+search("digits", max_params=60, trials=1, executor="dask:local:1", progress=False)
+"""
+    command = [sys.executable, script(tmp_path, text)]
+    process = started(
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1), err
+    assert '`if __name__ == "__main__":`' in err
+    assert until(lambda: not processes(process.pid), 10)
 
 
 @pytest.mark.extended

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,9 +103,8 @@ def test_a_search_goes_on_when_the_scheduler_is_started_again(tmp_path: Path) ->
         assert until(lambda: rungs(tmp_path) >= 2, 120)
         by_hand.processes[0].kill()
         by_hand.processes[0].wait()
-        time.sleep(1)
         by_hand.start_scheduler()
-        by_hand.start_worker()  # those of the scheduler before have ended with it
+        by_hand.start_worker()  # those of the scheduler before end with it
         finished(search)
     check_whole(StudyFolder(tmp_path / "runs" / "real"), TRIALS, REAL)
 

@@ -128,6 +128,7 @@ def test_where_every_rung_takes_too_long_the_search_ends_in_one_line(
 # Interrupted
 
 
+@pytest.mark.timeout(900)  # twenty starts, each of which compiles
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_at_every_rung_it_is_the_same_search(
     kind: signal.Signals,
