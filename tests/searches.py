@@ -84,7 +84,7 @@ def coordinate(
     side_by_side: bool = False,
 ) -> StudyRecords:
     """Go on with the study in `store`, or begin it, as a launch does but for the processes."""
-    with store.writing(), store.locked(), store.open_records() as records:
+    with store.writing(), store.locked(settles=True), store.open_records() as records:
         if not store.read_records():
             records.append(
                 "study",
