@@ -125,14 +125,14 @@ class StudyInDatabase(Store):
             self._hold.look()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, settles: bool = False) -> Iterator[None]:
         waited = self._hold  # for it already
         hold = self._hold = waited or Hold(self.database, self.name)
         if not waited:
             hold.leaves = hold.was_left
         try:
             yield
-            hold.leaves = False
+            hold.leaves = hold.leaves and not settles
         except UsageError:  # it was refused, and all is as it was
             raise
         except BaseException:

@@ -130,7 +130,7 @@ class StudyFolder(Store):
                     path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, settles: bool = False) -> Iterator[None]:
         """Hold the study alone; UsageError names who holds it already.
 
         The lock is the operating system's: it goes with the process, even a killed one.
@@ -150,7 +150,7 @@ class StudyFolder(Store):
             me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
             self.holder.write_text(json.dumps(me))
             yield
-            leaves = False
+            leaves = left and not settles
         except UsageError:  # it was refused, and all is as it was
             leaves = left
             raise

@@ -133,8 +133,11 @@ class Store(ABC):
         """What the place said, where it is what `error` comes from; None for any other."""
 
     @abstractmethod
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the study alone; the lock goes with the process, even a killed one."""
+    def locked(self, *, settles: bool = False) -> AbstractContextManager[None]:
+        """Hold the study alone; the lock goes with the process, even a killed one.
+
+        Who `settles` it makes up for what another left undone: `was_left` ends with that.
+        """
 
     @abstractmethod
     def look(self) -> None:

@@ -354,7 +354,7 @@ class Plan:
             if self.device.accelerates:
                 check_device(executor)  # before anything is written
             stack.enter_context(self.store.writing())
-            stack.enter_context(self.store.locked())
+            stack.enter_context(self.store.locked(settles=True))
             records = stack.enter_context(self.store.open_records())
             # Read again, under the lock: another coordinator may have been at work meanwhile.
             known = self._agreeing(settings, self.recorded)

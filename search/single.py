@@ -146,7 +146,7 @@ class Training:
                 f"{self.data_fingerprint} and has {dataset.fingerprint} here. Bring back the old "
                 "ones, or name --data to train on these."
             )
-        with store.writing(), store.locked():
+        with store.writing(), store.locked(settles=True):
             known = self._known()  # again: who held the lock before may have gone on
             with store.open_records() as records:
                 if known is None:

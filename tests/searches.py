@@ -86,7 +86,7 @@ def coordinate(
     rung_timeout_s: float | None = None,
 ) -> StudyRecords:
     """Go on with the study in `store`, or begin it, as a launch does but for the processes."""
-    with store.writing(), store.locked(), store.open_records() as records:
+    with store.writing(), store.locked(settles=True), store.open_records() as records:
         if not store.read_records():
             records.append(
                 "study",

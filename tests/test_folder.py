@@ -68,6 +68,9 @@ def test_the_lock_of_a_killed_process_is_free_at_once_and_its_mark_stays(
     assert json.loads(folder.holder.read_text())["pid"] == holder.pid
     with folder.locked():
         assert json.loads(folder.holder.read_text())["pid"] == os.getpid()
+    assert folder.was_left(), "nobody has made up for what it left undone"
+    with folder.locked(settles=True):
+        pass
     assert not folder.holder.exists()
 
 

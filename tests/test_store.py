@@ -110,7 +110,10 @@ def test_a_study_whose_coordinator_broke_off_was_left_until_one_comes_to_its_end
         with pytest.raises(type(error)), store.writing(), store.locked():
             raise error
         assert store.was_left() is left
-    with store.writing(), store.locked():
+    with store.standing_by(), store.writing(), store.locked():  # as to confirm it
+        pass
+    assert store.was_left()
+    with store.standing_by(), store.writing(), store.locked(settles=True):
         pass
     assert not store.was_left()
 
