@@ -19,6 +19,7 @@ from pennyweight.search import repair, sampling
 from pennyweight.search.asking import Asking
 from pennyweight.search.executors import MOST_ATTEMPTS, workers_lost
 from pennyweight.search.flights import Flight, Group, framed
+from pennyweight.search.interrupts import insisting
 from pennyweight.search.recording import (
     identity,
     recorded_candidate,
@@ -90,34 +91,39 @@ class Coordinator:
         if session is not None:
             records.append("session", **session)
         try:
-            self._take_over(known)
-            while True:
-                while len(self._flying) < self.slots() and self._has_more():
-                    if not self._ready:
-                        self._ask_group()
-                    if self._ready:
-                        self._hand_out(self._ready.popleft())
-                if not self._flying:
-                    break
-                # The workers are busy meanwhile. Alone, a trial is trained for longer than it is
-                # asked for, and the sampler is better asked when it knows more.
-                if self.settings.group > 1 and not self._ready and self._has_more():
-                    self._ask_group()
-                done = self._timed("wait", self._wait)
-                for future in done:
-                    group, late_s = self._flying.pop(future), self._watchdog.end(future)
-                    self._land(group, future, late_s)
-                if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
-                    self._write_ledger()
+            with insisting() as insist:
+                self._take_over(known)
+                self._go_on(insist)
         finally:
             sampling.close_study(self._study)
             self._write_ledger()
 
-    def _wait(self) -> set[Future[list[Outcome]]]:
+    def _go_on(self, insist: Callable[[], None]) -> None:
+        while True:
+            while len(self._flying) < self.slots() and self._has_more():
+                if not self._ready:
+                    self._ask_group()
+                if self._ready:
+                    self._hand_out(self._ready.popleft())
+            if not self._flying:
+                break
+            # The workers are busy meanwhile. Alone, a trial is trained for longer than it is
+            # asked for, and the sampler is better asked when it knows more.
+            if self.settings.group > 1 and not self._ready and self._has_more():
+                self._ask_group()
+            done = self._timed("wait", lambda: self._wait(insist))
+            for future in done:
+                group, late_s = self._flying.pop(future), self._watchdog.end(future)
+                self._land(group, future, late_s)
+            if time.monotonic() - self._ledger_from > _LEDGER_EVERY_S:
+                self._write_ledger()
+
+    def _wait(self, insist: Callable[[], None]) -> set[Future[list[Outcome]]]:
         # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
         # A cluster may grow meanwhile.
         while True:
             done = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done
+            insist()
             self._watchdog.look()  # also where others come back sooner than that
             self.store.look()
             if done or (self.slots() > len(self._flying) and self._has_more()):

@@ -1,0 +1,41 @@
+"""Ctrl-C where Python drops it: raised in a finaliser, it is only printed, and all goes on."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+
+@contextlib.contextmanager
+def insisting() -> Iterator[Callable[[], None]]:
+    """Gives a function that handles again the last SIGINT or SIGTERM that came meanwhile, if any.
+
+    To be called where none can have come but one that was dropped. Outside of the main thread, and
+    where a signal has no handler of Python's, nothing changes.
+    """
+    came: list[Callable[[], Any]] = []
+
+    def noting(handler: Callable[[int, FrameType | None], Any]) -> Callable[..., Any]:
+        def handle(number: int, frame: FrameType | None) -> Any:
+            came[:] = [lambda: handler(number, None)]
+            return handler(number, frame)
+
+        return handle
+
+    def insist() -> None:
+        if came:
+            came.pop()()
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                before[number] = signal.signal(number, noting(handler))
+    try:
+        yield insist
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
