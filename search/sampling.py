@@ -100,7 +100,7 @@ def make_sampler(
     # Coprime strides: no two (seed, number) of any real study give the same.
     seed = (seed * 1_000_003 + number * 7_919 + attempt * 15_485_863) % 2**32
     if kind == "tpe":
-        return Tpe(space, before, fixed, first, seed=seed, multivariate=True, constant_liar=True)
+        return Tpe(space, before, fixed, first, seed=seed, multivariate=True)
     if kind == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     if kind == "random":

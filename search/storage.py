@@ -33,6 +33,7 @@ class SoleWriter(InMemoryStorage):
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
+        self._space: dict[str, BaseDistribution] = {}  # of the trial that was last written
         self._genes: dict[tuple[str, BaseDistribution], BaseDistribution] = {}  # that were read
         for study in self._database.get_all_studies():
             if study.study_name != name:
@@ -64,7 +65,7 @@ class SoleWriter(InMemoryStorage):
     def flush(self) -> None:
         """Write the trials that were created, with what was set of them since.
 
-        Which genes were given to it stays in memory: who asks a trial anew gives them again.
+        Not which genes were given to it: who asks a trial anew gives them again.
         """
         for trial, study in list(self._new.items()):
             frozen = self.get_trial(trial)
@@ -72,6 +73,10 @@ class SoleWriter(InMemoryStorage):
             there = self._study_ids[study]
             self._trial_ids[trial] = self._database.create_new_trial(there, frozen)
             del self._new[trial]
+            # All have the same genes: one dictionary will do, of 2 kB.
+            if frozen.distributions == self._space:
+                frozen.distributions = self._space
+            self._space = frozen.distributions
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

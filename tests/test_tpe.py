@@ -17,7 +17,7 @@ SPACE: dict[str, BaseDistribution] = {
     "c": CategoricalDistribution(("x", "y", "z")),
     "fixed": CategoricalDistribution((3,)),
 }
-OPTIONS: dict[str, Any] = {"multivariate": True, "constant_liar": True}
+OPTIONS: dict[str, Any] = {"multivariate": True}
 
 
 def with_trials(count: int) -> optuna.Study:
@@ -56,7 +56,7 @@ def drawn(study: optuna.Study, sampler: BaseSampler, trial: Trial | None = None)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_it_draws_what_optunas_own_draws(count: int, seed: int) -> None:
     ours = drawn(with_trials(count), Tpe(SPACE, seed=seed, **OPTIONS))
-    assert ours == drawn(with_trials(count), TPESampler(seed=seed, **OPTIONS))
+    assert ours == drawn(with_trials(count), TPESampler(constant_liar=True, seed=seed, **OPTIONS))
 
 
 def test_further_attempts_at_one_trial_take_the_next_best_of_what_was_drawn() -> None:
@@ -67,7 +67,7 @@ def test_further_attempts_at_one_trial_take_the_next_best_of_what_was_drawn() ->
     for seed in range(count):
         sampler = Tpe(SPACE, sampler, seed=seed, **OPTIONS)
         attempts.append(drawn(study, sampler, trial))
-    assert attempts[0] == drawn(study, TPESampler(seed=0, **OPTIONS), trial)
+    assert attempts[0] == drawn(study, TPESampler(constant_liar=True, seed=0, **OPTIONS), trial)
     learned = Tpe(SPACE, seed=0, **OPTIONS)
     good, others = learned._learned(study, trial.number)
     candidates = good.sample(learned._rng.rng, count)
@@ -83,9 +83,9 @@ def test_what_was_known_of_one_trial_is_not_taken_for_another() -> None:
     study.add_trial(study.trials[0])
     ours = drawn(study, Tpe(SPACE, before, seed=1, **OPTIONS))
     other = with_trials(60)
-    drawn(other, TPESampler(seed=0, **OPTIONS))
+    drawn(other, TPESampler(constant_liar=True, seed=0, **OPTIONS))
     other.add_trial(other.trials[0])
-    assert ours == drawn(other, TPESampler(seed=1, **OPTIONS))
+    assert ours == drawn(other, TPESampler(constant_liar=True, seed=1, **OPTIONS))
 
 
 def test_a_question_looks_at_the_good_trials_and_the_newest() -> None:
