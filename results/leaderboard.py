@@ -153,7 +153,7 @@ def _row(trial: TrialRecord, rank: int, front: Container[tuple[int, float | None
         share=trial.share,
         seed=trial.seed,
         proposer=trial.proposer,
-        seconds=sum(trial.seconds_by_kind.values()),
+        seconds=sum(sum(rung.seconds.values()) for rung in trial.rungs),
     )
 
 

@@ -114,7 +114,7 @@ def _stopping(value: Any) -> bool:
 
 
 def _cost(value: Any) -> bool:
-    return isinstance(value, dict) and all(_count(value.get(name)) for name in COSTS)
+    return isinstance(value, dict) and all(map(_count, map(value.get, COSTS)))
 
 
 def _curve(value: Any) -> bool:

@@ -159,12 +159,23 @@ def encode_record(kind: str, fields: dict[str, object]) -> bytes:
     return content[:-1] + _SEAL % zlib.crc32(content) + b"\n"
 
 
+def _decoded(text: str) -> Any:
+    """As `json.loads`, which takes half as long again for what may stand around a line's object."""
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError
+    return value
+
+
+_DECODER = json.JSONDecoder()
+
+
 def decode_record(line: bytes, where: str, number: int) -> dict[str, Any]:
     """The record in a line, without its end; UsageError if it is damaged or of a newer version."""
     content = line[:-_SEAL_BYTES] + b"}"
     is_whole = line[-_SEAL_BYTES:] == _SEAL % zlib.crc32(content)
     try:
-        record = json.loads((content if is_whole else line).decode())  # of bytes, it would guess
+        record = _decoded((content if is_whole else line).decode())
         version = record.get("version", VERSION)
     except (ValueError, AttributeError, RecursionError):  # no JSON, or no object
         is_whole, record, version = False, {}, None

@@ -70,7 +70,7 @@ class TrialRecord:
         """Epochs trained so far."""
         return self.rungs[-1].epoch if self.rungs else 0
 
-    @property
+    @cached_property
     def kept(self) -> Rung | None:
         """The rung whose weights are the trial's; None before the first."""
         if not self.rungs:
@@ -232,8 +232,8 @@ class StudyRecords:
     @cached_property
     def worker_seconds(self) -> dict[str, float]:
         """Seconds by kind, summed over the workers, which run side by side."""
-        of_trials = [trial.seconds_by_kind for trial in self.trials.values()]
-        return sum_seconds([*of_trials, *(run.seconds for run in self.fresh_runs)])
+        rungs = (rung for trial in self.trials.values() for rung in trial.rungs)
+        return sum_seconds(spent.seconds for spent in (*rungs, *self.fresh_runs))
 
     @cached_property
     def coordinator_seconds(self) -> dict[str, float]:
