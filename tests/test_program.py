@@ -272,7 +272,7 @@ def test_a_diverged_epoch_is_a_loss_that_is_no_number() -> None:
 def test_a_tie_is_no_right_answer() -> None:
     """All logits of black pictures are 0, and stay 0: the network knows no class."""
     data = pictures(np.zeros((PIXELS, SIDE, SIDE, 1)), np.arange(PIXELS) % 3)
-    chosen = candidate("F d3+r", (SIDE, SIDE, 1), 3, batch_size=BATCH, **STILL)
+    chosen = candidate("F d3", (SIDE, SIDE, 1), 3, batch_size=BATCH, **STILL)
     program, state, traced = start(chosen, 1, PIXELS // BATCH)
     plan = plan_epoch(PIXELS, chosen.recipe, 0, 1)
     _, learned = steps_of(program)(state, traced, data, plan)
