@@ -29,6 +29,8 @@ _LEANER = {
     # To give memory back at once, and ask for it again, took a third of a short rung's CPU time.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.scheduler.allowed-failures": MOST_ATTEMPTS - 1,  # as in the local executor
+    # So long after a worker was lost its nanny would be closed, if its next one is lost just then.
+    "distributed.deploy.lost-worker-timeout": "365d",
 }
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -97,6 +98,19 @@ def test_the_call_of_a_killed_worker_is_run_by_another_and_lands_once(tmp_path: 
         assert future.result(SOON_S) != victim
         assert until(lambda: executor.workers == 2, SOON_S)  # its nanny started another
         assert landed == [future]
+
+
+@pytest.mark.extended
+def test_a_worker_lost_fifteen_seconds_after_another_is_replaced_as_well() -> None:
+    """Just then Dask itself would close the nanny, who is starting the next one."""
+    with opened("dask:local:1") as executor:
+        first = executor.submit(os.getpid).result(SOON_S)
+        lost_after = time.monotonic()
+        os.kill(first, signal.SIGKILL)
+        second = executor.submit(os.getpid).result(SOON_S)
+        assert until(lambda: time.monotonic() - lost_after > 14.8, SOON_S)
+        os.kill(second, signal.SIGKILL)
+        assert executor.submit(os.getpid).result(SOON_S) != second
 
 
 @pytest.mark.extended
