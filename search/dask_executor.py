@@ -74,6 +74,7 @@ class DaskExecutor(Executor):
         self._asked: dict[str, asyncio.Task[None]] = {}  # workers that are being admitted
         self._refused: dict[str, str] = {}  # why, in a line
         self._remotes: dict[Future[Any], Remote[Any]] = {}  # of calls that are on their way
+        self._relays: set[Future[None]] = set()  # that wait for one of them
         self._running: dict[object, str] = {}  # keys of those that have begun, and where
         self._stopped: set[Future[Any]] = set()  # by `stop`
         self._landed: list[Remote[Any]] = []  # whose results the workers still keep
@@ -127,7 +128,9 @@ class DaskExecutor(Executor):
             for each in landed:  # not when they landed: the next message would wait 10 ms for that
                 each.release()
         future.add_done_callback(partial(self._forget, remote))
-        self._on_loop(self._relay(remote, future))
+        relay = self._on_loop(self._relay(remote, future))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
         return future
 
     def runs(self, future: Future[Any]) -> bool:
@@ -169,7 +172,8 @@ class DaskExecutor(Executor):
 
     def _finish(self, left: list[Future[Any]]) -> None:
         wait(left)
-        self._watching.cancel()
+        for waiting in (self._watching, *list(self._relays)):  # or asyncio tells of each on stderr
+            waiting.cancel()
         self._stack.close()
 
     def _close_client(self) -> None:
