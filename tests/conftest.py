@@ -5,6 +5,7 @@ Everything goes through environment variables, so that the processes a test star
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from started import end_all
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # The golden numbers are a CPU's. JAX_PLATFORMS=cuda runs what does not search on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# A shell's background job is deaf to Ctrl-C, and so would be what it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a worker's XLA is told when it starts, this process's must be told before any test starts it.
 import pennyweight.train.compiled  # noqa: F401

@@ -101,7 +101,7 @@ def test_a_long_study_gone_on_with_asks_what_it_would_have_asked() -> None:
     """What one question leaves out changes nothing for those that come later."""
     study, draw, before = with_trials(NEWEST + 40), np.random.default_rng(1), None
     for number in range(100):
-        options = OPTIONS | {"seed": number}
+        options: dict[str, Any] = OPTIONS | {"seed": number}
         before = Tpe(SPACE, before, **options)
         genes = drawn(study, before)
         trial = Trial(study, len(study.get_trials(deepcopy=False)) - 1)
