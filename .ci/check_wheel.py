@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-OF_EXTRAS = {"starlette", "uvicorn"}
+OF_EXTRAS = {"dask", "distributed", "psycopg", "starlette", "uvicorn"}
 FOLDERS = ("arch", "train", "results", "search")
 
 
