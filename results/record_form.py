@@ -125,9 +125,9 @@ def _curve(value: Any) -> bool:
 def _point(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and value.keys() >= _LOSSES
+        and value.keys() >= _ALWAYS
         and _positive(value.get("epoch"))
-        and all(map(_measured, map(value.get, (*_LOSSES, "train_accuracy"))))
+        and all(map(_number_or_null, map(value.get, _MEASURES)))
     )
 
 
@@ -143,8 +143,9 @@ def _command(value: Any) -> bool:
     return isinstance(value, str) or _listed(_text)(value)
 
 
-_LOSSES = {"train_loss", "val_accuracy", "val_log_loss"}
-_measured = _or_null(_number)
+_ALWAYS = {"train_loss", "val_accuracy", "val_log_loss"}  # of a point of a curve
+_MEASURES = (*_ALWAYS, "train_accuracy")
+_number_or_null = _or_null(_number)
 _SECONDS = _named(_number)
 _MEASURED: dict[str, Rule] = {"correct": _count, "total": _positive, "seconds": _SECONDS}
 
@@ -188,8 +189,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "seed": _seed,
         "part": _one_of("validation", "test"),
         "epochs": _count,
-        "train_loss": _or_null(_number),
-        "log_loss": _or_null(_number),
+        "train_loss": _number_or_null,
+        "log_loss": _number_or_null,
         "worker": _worker,
         **_MEASURED,
     },

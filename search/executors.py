@@ -19,11 +19,10 @@ from pennyweight.search.worker import Worker
 from pennyweight.train.cores import available_cores, core_count
 from pennyweight.train.rung import out_of_memory
 
-MOST_CALLS = 1_000  # of one worker: in days, what libraries never give back would add up
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MOST_CALLS = 1_000  # of one worker: in days, what libraries never give back would add up
 MOST_ATTEMPTS = 3  # at one call, when workers die of it
 START_S = 600.0  # to import and to load the data takes seconds; minutes on a cluster's slow disk
 _LEAST_START_S = 60.0  # or ten times as long as another worker took, where that is more
@@ -72,8 +71,8 @@ class LocalExecutor(Executor):
     A call goes to the worker that was freed last, so that what it compiled is used again, and
     waits if none is free. If a worker is lost (killed, out of memory), the call it ran gets
     `BrokenProcessPool`, no other call is disturbed, and its place gets a new one with the next
-    call. One that does not start in time is killed. No worker outlives the coordinator, even a
-    killed one.
+    call. One that does not start in time is killed, and one that has run `MOST_CALLS` is replaced
+    too. No worker outlives the coordinator, even a killed one.
 
     Use it as a context manager; left through an exception, it stops the workers at once.
     """

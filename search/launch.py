@@ -245,21 +245,18 @@ class Plan:
         )
         usual = usual_group(settings.budget, plan.info, trials, where)
         settings = replace(settings, group=usual if group is None else group)
-        if plan.recorded is None:
+        known = plan.recorded
+        if known is None:
             if settings.after:
                 first = best_genomes(runs, settings.after, settings.data)
                 settings = replace(settings, first=first)
             elif settings.refine:
                 settings = refined(settings, runs, settings.refine)
         plan = replace(plan, settings=settings)
-        return replace(plan, settings=plan.settled)
+        return replace(plan, settings=plan.settled(known))
 
-    @property
-    def settled(self) -> Settings:
-        """The settings, those that stay as recorded where another coordinator began meanwhile."""
-        return self._settled(self.recorded)
-
-    def _settled(self, known: StudyRecords | None) -> Settings:
+    def settled(self, known: StudyRecords | None) -> Settings:
+        """The settings; those that stay as in what is `known`, which another may have begun."""
         if known is None:
             return self.settings
         settings = self.settings.gone_on_with(known.settings)
@@ -299,7 +296,7 @@ class Plan:
 
     def _agreed(self) -> tuple[Settings, StudyRecords | None]:
         known = self.recorded
-        settings = self._settled(known)
+        settings = self.settled(known)
         return settings, self._agreeing(settings, known)
 
     def run(

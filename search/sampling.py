@@ -91,7 +91,7 @@ def make_sampler(
     fixed: Container[str] = (),
     first: int | None = None,
 ) -> BaseSampler:
-    """The sampler for one trial, seeded by (study seed, trial number, its attempt to draw it).
+    """The sampler for one trial, seeded by (study seed, trial number, attempt to draw it).
 
     A sampler that goes on after a restart would draw its old points again, so each ask gets its
     own; the one `before` spares it work. TPE does not draw the genes that are `fixed`, and asks by

@@ -33,7 +33,7 @@ class SoleWriter(InMemoryStorage):
         self._study_ids: dict[int, int] = {}  # in the database, by those in memory
         self._trial_ids: dict[int, int] = {}
         self._new: dict[int, int] = {}  # trials not yet written: their studies
-        self._space: dict[str, BaseDistribution] = {}  # of the trial that was last written
+        self._space: dict[str, BaseDistribution] = {}  # of the last trial that was read or written
         self._genes: dict[tuple[str, BaseDistribution], BaseDistribution] = {}  # that were read
         for study in self._database.get_all_studies():
             if study.study_name != name:
@@ -52,10 +52,18 @@ class SoleWriter(InMemoryStorage):
         """
         own, trial.distributions = trial.distributions, {}
         here = super().create_new_trial(study, trial)
-        self._get_trial(here).distributions = {
+        taken = self._get_trial(here)
+        taken.distributions = {
             name: self._genes.setdefault((name, genes), genes) for name, genes in own.items()
         }
+        self._share(taken)
         return here
+
+    def _share(self, trial: FrozenTrial) -> None:
+        """Let `trial` have the dictionary of the one before: the genes are the same, of 2 kB."""
+        if trial.distributions == self._space:
+            trial.distributions = self._space
+        self._space = trial.distributions
 
     def close(self) -> None:
         """Close the database, so that it is one file again."""
@@ -73,10 +81,7 @@ class SoleWriter(InMemoryStorage):
             there = self._study_ids[study]
             self._trial_ids[trial] = self._database.create_new_trial(there, frozen)
             del self._new[trial]
-            # All have the same genes: one dictionary will do, of 2 kB.
-            if frozen.distributions == self._space:
-                frozen.distributions = self._space
-            self._space = frozen.distributions
+            self._share(frozen)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

@@ -1,21 +1,14 @@
 """What the guides to long searches and to clusters say was measured is on record."""
 
-import json
 import re
-from pathlib import Path
 from statistics import median
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from test_readme import ROOT, record
 
 
 def told(name: str) -> str:
     """A guide in one line."""
     return " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
-
-
-def record(name: str) -> Any:
-    return json.loads((ROOT / "benchmarks" / "records" / name).read_text(encoding="utf-8"))
 
 
 def test_what_a_long_search_took() -> None:

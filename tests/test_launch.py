@@ -358,8 +358,11 @@ def test_a_standby_goes_on_with_the_groups_that_were_begun_while_it_waited(tmp_p
     place: dict[str, Any] = {"study": "real", "trials": TRIALS, "runs": tmp_path / "runs"}
     plan = Plan(settings=replace(REAL, group=32), **place)
     asked = Plan(settings=replace(REAL, group=32), group=32, **place)
-    assert plan.settled.group == 32, "there is no study yet"
+    assert plan.settled(plan.recorded).group == 32, "there is no study yet"
     copied(real_study(), tmp_path / "runs")
-    assert plan.settled.group == 8
-    assert plan.settled.differences(load_study(tmp_path / "runs", "real").settings) == []
-    assert asked.settled.group == 32, "that is for the user to change"
+    assert plan.settled(plan.recorded).group == 8
+    assert (
+        plan.settled(plan.recorded).differences(load_study(tmp_path / "runs", "real").settings)
+        == []
+    )
+    assert asked.settled(asked.recorded).group == 32, "that is for the user to change"
