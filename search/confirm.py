@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from pennyweight.search.device import CPU, Asked
 from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
 from pennyweight.search.executors import MOST_ATTEMPTS, LocalExecutor, workers_lost
 from pennyweight.search.guard import refuse_nested
+from pennyweight.search.interrupts import insisting
 from pennyweight.search.progress import Watcher, load_shown, watching
 from pennyweight.search.recording import (
     fresh_record,
@@ -124,9 +125,10 @@ class Confirmation:
             session = {"started": time.time(), "workers": pool.workers, "pid": os.getpid()}
             records.append("session", **session, versions=versions())
             try:
-                while pending := self._pending(known, entrants):
-                    _train(known, pending, start, pool, door, store, records, watch)
-                    known = read_study(store)
+                with insisting() as insist:
+                    while pending := self._pending(known, entrants):
+                        _train(known, pending, start, pool, door, store, records, watch, insist)
+                        known = read_study(store)
             finally:
                 records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
         return self._found(known, entrants)
@@ -212,6 +214,7 @@ def _train(
     store: Store,
     records: Records,
     watch: Watcher,
+    insist: Callable[[], None],
 ) -> None:
     """Train candidates from fresh seeds, and write down each as soon as it is measured."""
     tasks = [
@@ -219,7 +222,7 @@ def _train(
         for trial, seed, part in entries
     ]
     watchdog = Watchdog(pool, describe(known.data).train_examples)
-    for place, outcome in _as_completed(pool, tasks, watchdog, store.look):
+    for place, outcome in _as_completed(pool, tasks, watchdog, insist, store.look):
         trial, seed, part = entries[place]
         last = outcome.curve[-1]
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
@@ -257,7 +260,7 @@ def _start_of(known: StudyRecords, store: Store) -> bytes | None:
 
 
 def _as_completed(
-    pool: Pool, tasks: list[Task], watchdog: Watchdog, look: Callable[[], None]
+    pool: Pool, tasks: list[Task], watchdog: Watchdog, *looks: Callable[[], None]
 ) -> Iterator[tuple[int, Outcome]]:
     """(place, outcome) of each task as it ends, at most one a worker handed out at a time.
 
@@ -266,20 +269,17 @@ def _as_completed(
     waiting = list(reversed(range(len(tasks))))
     flying: dict[Future[Outcome], int] = {}
     lost: Counter[int] = Counter()  # workers, by place
+
+    def more() -> bool:  # a cluster may grow meanwhile
+        return bool(waiting) and pool.workers > len(flying)
+
     while waiting or flying:
         while waiting and len(flying) < pool.workers:
             place = waiting.pop()
             future = pool.submit(train_rung, tasks[place])
             watchdog.begin(future, [tasks[place]], lost[place] + 1)
             flying[future] = place
-        # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
-        while True:
-            done = wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done
-            watchdog.look()
-            look()
-            if done or (waiting and pool.workers > len(flying)):  # a cluster grew
-                break
-        for future in done:
+        for future in watchdog.wait(*looks, more=more):
             place, error = flying.pop(future), future.exception()
             watchdog.end(future)
             if isinstance(error, BrokenExecutor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -119,15 +119,10 @@ class Coordinator:
                 self._write_ledger()
 
     def _wait(self, insist: Callable[[], None]) -> set[Future[list[Outcome]]]:
-        # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
-        # A cluster may grow meanwhile.
-        while True:
-            done = wait(self._flying, timeout=0.5, return_when=FIRST_COMPLETED).done
-            insist()
-            self._watchdog.look()  # also where others come back sooner than that
-            self.store.look()
-            if done or (self.slots() > len(self._flying) and self._has_more()):
-                return done
+        def more() -> bool:  # a cluster may grow meanwhile
+            return self.slots() > len(self._flying) and self._has_more()
+
+        return self._watchdog.wait(insist, self.store.look, more=more)
 
     def _has_more(self) -> bool:
         """Whether there is something to hand out or to ask for, and time for it."""

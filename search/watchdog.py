@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ LEAST_S = 60.0  # a limit that is measured is never shorter
 TIMES = 10  # as long as the slowest of the comparable rungs before
 RECENT = 50  # rungs that are compared with
 _FIRST = 10  # times as long as on the machine of `grouping.py`, until the first rung is back
+_LOOK_S = 0.5
 _SLICE_S = 2.0  # of one look at most: the coordinator was stopped, or the machine slept, if longer
 
 
@@ -73,6 +74,21 @@ class Watchdog:
         if call.ran_s and future.exception() is None:
             self._ratios.append(call.ran_s / call.work_s)
         return None
+
+    def wait(self, *looks: Callable[[], None], more: Callable[[], bool]) -> set[Future[Any]]:
+        """The calls that are done, once one is; none where, sooner, there is `more` to hand out.
+
+        Every half second, and where one is done, what takes too long is ended, and each of `looks`
+        is called.
+        """
+        while True:
+            # In slices: on some platforms an uninterruptible wait would hold back Ctrl-C.
+            done = wait(self._calls, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
+            self.look()
+            for look in looks:
+                look()
+            if done or more():
+                return done
 
     def look(self) -> None:
         """Have ended what takes too long. To be called every half second, whatever comes back."""
