@@ -35,7 +35,7 @@ from pennyweight.results.c_int8 import c_int8_files
 from pennyweight.results.c_program import STRICT, find_compiler, measure_c
 from pennyweight.results.c_source import c_files
 from pennyweight.results.quantise import quantise
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 PROGRAMS = ("model", "model_int8", "peer")
 MAIN = """\
@@ -110,7 +110,7 @@ def main(
     network = read.architecture
     deployed = deploy(network, read.params, read.statistics, told["mean"], told["std"])
     dataset = load_training_set(read.manifest["data"]["name"])
-    parts = split(dataset.labels, read.manifest["training"]["split_seed"])
+    parts = dataset.split(read.manifest["training"]["split_seed"])
     quantised = quantise(deployed, dataset.images[parts.train])
     about: dict[str, Any] = {
         "notation": network.notation,

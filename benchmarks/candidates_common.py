@@ -14,8 +14,9 @@ import numpy as np
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.notation import parse
-from pennyweight.train.data import Split, load_training_set, normalisation, split
+from pennyweight.train.data import load_training_set, normalisation
 from pennyweight.train.recipe import Recipe
+from pennyweight.train.splits import Split, split
 
 DATA, SHAPE, CLASSES = "mnist", (28, 28, 1), 10
 SEED = 0  # of the draw and of the split

@@ -5,13 +5,15 @@
 Its maker found a global maximum better than a global average, dropout and BatchNorm good, and L1
 and L2 penalties, 0.01 among them, bad. Here small networks differ in that alone: the same data,
 split, recipe, epochs and seeds, the last epoch's weights, and no test picture. What the record at
-`--out` holds is not trained again. Expect half an hour on one core.
+`--out` holds is not trained again, and must be of the same settings. Expect half an hour on one
+core.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from machine import origin
 
 from pennyweight.arch.cost import cost
 from pennyweight.arch.notation import parse
+from pennyweight.results.folder import write_whole
 from pennyweight.results.intervals import interval_of
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import UNCHANGED, Candidate, Recipe
@@ -69,18 +72,31 @@ def main(*, out: Path, data: str = "mnist", epochs: int = 5, seeds: int = 5) -> 
     """Train every variant from every seed, and compare."""
     os.environ["NPROC"] = "1"  # one thread, as in a search
     warm_up(data, SPLIT_SEED)
-    known = json.loads(out.read_text())["rows"] if out.exists() else []
-    found = {(row["variant"], row["seed"]): row for row in known}
+    found = {(row["variant"], row["seed"]): row for row in known_rows(out, data, epochs)}
     for name in VARIANTS:
         for seed in range(seeds):
             if (name, seed) not in found:
                 found[name, seed] = trained(data, epochs, name, seed)
                 print(f"{name}, seed {seed}: {found[name, seed]['val_accuracy']:.2%}", flush=True)
-                out.write_text(_record(data, epochs, list(found.values())))
+                write_whole(out, _record(data, epochs, list(found.values())).encode())
     for each in compared(list(found.values())):
         low, high = (100 * end for end in each["interval"])
         print(f"{each['one']} less {each['other']}: {100 * each['mean']:+.2f} points,", end=" ")
         print(f"95% interval {low:+.2f} to {high:+.2f}")
+
+
+def known_rows(out: Path, data: str, epochs: int) -> list[dict[str, Any]]:
+    """Those that the record at `out` has; SystemExit where they are of other settings."""
+    if not out.exists():
+        return []
+    known = json.loads(out.read_text())
+    here = _settings(data, epochs)
+    if {name: known[name] for name in here} != here:
+        sys.exit(f"{out} holds claims of other settings: move it away, or write elsewhere.")
+    rows: list[dict[str, Any]] = known["rows"]
+    if changed := [row for row in rows if row["notation"] != VARIANTS[row["variant"]].notation]:
+        sys.exit(f"{out} holds another network as {changed[0]['variant']!r}: move it away.")
+    return rows
 
 
 def trained(data: str, epochs: int, name: str, seed: int) -> dict[str, Any]:
@@ -125,12 +141,13 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return differences
 
 
+def _settings(data: str, epochs: int) -> dict[str, Any]:
+    return {"benchmark": "claims", "data": data, "epochs": epochs, "recipe": USUAL.to_json()}
+
+
 def _record(data: str, epochs: int, rows: list[dict[str, Any]]) -> str:
     record = {
-        "benchmark": "claims",
-        "data": data,
-        "epochs": epochs,
-        "recipe": USUAL.to_json(),
+        **_settings(data, epochs),
         "rows": rows,
         "differences": compared(rows),
         **origin(),

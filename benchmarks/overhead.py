@@ -28,7 +28,7 @@ from machine import cpu
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.recording import versions
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 training_benchmark: Any = import_module("training")  # of this folder; tests have one, too
 DATA, SIDE = "mnist", 28
@@ -46,7 +46,7 @@ def main(
 ) -> None:
     """Search, then time each network."""
     found = searched() if study is None else load_study(study.parent, study.name)
-    training = len(split(load_training_set(DATA).labels, found.settings["seed"]).train)
+    training = len(load_training_set(DATA).split(found.settings["seed"]).train)
     print(f"{'trial':>5}{'epochs':>8}{'pictures/s':>12}{'seconds':>9}  network")
     rows = [row(found, number, training, rounds) for number in sorted(found.trials)]
     training_s = sum(each["training_s"] for each in rows)

@@ -10,7 +10,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.loaded import LoadedModel
 from pennyweight.results.predictions import Predictions
 from pennyweight.train.corrections import plain_source
-from pennyweight.train.data import DataInfo, describe, load_training_set, split
+from pennyweight.train.data import DataInfo, describe, load_training_set, overlap
 from pennyweight.train.door import open_test_set
 
 Part = Literal["validation", "train", "test", "all"]
@@ -27,6 +27,11 @@ def examine(
     """
     source = model.data if data is None else data
     numbers = _numbers(model, describe(source))
+    if part == "test" and overlap(model.data, source):
+        raise UsageError(
+            f"{model.name} learned from {model.data}, which may have test pictures of {source}: "
+            "use another split, or its own data."
+        )
     pictures = load_training_set(source)
     if data is None and pictures.fingerprint != model.data_fingerprint:
         raise UsageError(
@@ -34,7 +39,7 @@ def examine(
             f"{model.data_fingerprint}, and here {pictures.fingerprint}): name --data to use them "
             "nevertheless."
         )
-    parts = split(pictures.labels, model.split_seed)
+    parts = pictures.split(model.split_seed)
     indices = {"validation": parts.validation, "train": parts.train}.get(part)
     if part == "test":
         pictures = open_test_set(
@@ -53,7 +58,9 @@ def examine(
 
 
 def learned_from(model: LoadedModel, data: str | None, part: Part) -> bool:
-    """Whether pictures of this part are among those that the model learned from."""
+    """Whether pictures of this part may be among those that the model learned from."""
+    if data is not None and overlap(model.data, data):
+        return True
     if part == "test" or (part == "validation" and not model.whole):
         return False
     if data is None or plain_source(data) == plain_source(model.data):

@@ -57,11 +57,11 @@ def load_trained(model: Model, name: str) -> LoadedModel:
     """The `model` of a study, under `name`; UsageError as of `load_model`."""
     from pennyweight.arch.architecture import Architecture
     from pennyweight.train.classifier import Classifier
-    from pennyweight.train.data import normalisation, split
+    from pennyweight.train.data import normalisation
 
     study = model.study
     dataset = load_data_of(study)
-    parts = split(dataset.labels, study.settings["seed"])
+    parts = dataset.split(study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
     architecture = Architecture.from_json(model.trial.architecture)
     content = model.read_weights()

@@ -145,11 +145,10 @@ def trained_model(model: Model, *, command: Sequence[str]) -> Trained:
     from pennyweight.arch.architecture import Architecture
     from pennyweight.results.trained import Trained
     from pennyweight.train import state_file
-    from pennyweight.train.data import split
 
     study, trial = model.study, model.trial
     dataset = load_data_of(study)
-    parts = split(dataset.labels, study.settings["seed"])
+    parts = dataset.split(study.settings["seed"])
     learned = dataset.images[parts.learned(whole=model.whole)]
     data, architecture = model.read_weights(), Architecture.from_json(trial.architecture)
     try:

@@ -89,13 +89,12 @@ def trained_bundle(folder: Path, *, command: Sequence[str]) -> Trained:
     It is checked on the validation split where its data are here, and on its probe otherwise;
     `command` is what asks for it. Raises UsageError for what is no bundle, or one that has neither.
     """
-    from pennyweight.train.data import split
 
     bundle = read_bundle(folder)
     facts = bundle.facts
     dataset = _data_of(facts)
     if dataset is not None:
-        parts = split(dataset.labels, facts.split_seed)
+        parts = dataset.split(facts.split_seed)
         learned = dataset.images[parts.learned(whole=facts.whole)]
         checked, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
     else:

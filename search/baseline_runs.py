@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pennyweight.results.places import store_in
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Record = dict[str, Any]
 
+_LONGEST_SLUG = 40
 _KEY = ("model", "examples", "seed", "epochs")
 
 
@@ -72,19 +74,18 @@ def classical(
 
 
 def network(
-    wanted: Baselines, model: str, parts: Split, store: Store, progress: bool
+    wanted: Baselines, model: str, training: Training, parts: Split, store: Store, progress: bool
 ) -> Iterator[Record]:
     """The records of a network, trained as `train` does, in a study of its own."""
     from pennyweight.train.evaluate import measure_on_test
 
     key = dict(zip(_KEY, wanted.key(model, parts), strict=True))
-    training = _training(wanted, model)
     if progress:
         print(f"{model}: trained as study {training.name}", file=sys.stderr, flush=True)
     study = training.run(progress=progress)
     trial, own = study.trials[0], store_in(wanted.runs, training.name)
     about = key | {
-        "about": trial.notation,
+        "about": trial.notation + ("" if trial.state == "complete" else f" ({trial.state})"),
         "identity": f"{trial.fingerprint} {trial.seed}",
         "numbers": trial.cost["params"],
         "trained": True,
@@ -100,15 +101,16 @@ def network(
         yield about | counts | {"part": "test", "seconds": {}}
 
 
-def _training(wanted: Baselines, model: str) -> Training:
+def training_of(wanted: Baselines, model: str, data_fingerprint: str) -> Training:
+    """How a network is trained, on these pictures alone; UsageError where that cannot be."""
     from pennyweight.search.arguments import read_arch
     from pennyweight.search.single import Training
 
     epochs = wanted.epochs(model)
     name = f"{slug(model)}-{slug(wanted.data)}-epochs{epochs}-seed{wanted.seed}"
     return Training.of(
-        read_arch(model),
-        data=wanted.data,
+        replace(read_arch(model), data=wanted.data, data_fingerprint=data_fingerprint),
+        data=None,
         recipe=None,
         max_epochs=epochs,
         seed=wanted.seed,
@@ -156,5 +158,9 @@ def say(record: Record, *, show: bool) -> None:
 
 
 def slug(text: str) -> str:
-    """`text` as a part of a study's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
+    """`text`, or of a long one its end, as a part of a study's name.
+
+    >>> slug("csv:~/rows/train.csv")
+    'csv-rows-train.csv'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[-_LONGEST_SLUG:].lstrip("-.")

@@ -17,12 +17,12 @@ from pennyweight.results.places import Place, place_of, store_in
 from pennyweight.results.studies import find_study, load_study
 from pennyweight.results.study_records import StudyRecords
 from pennyweight.search.baseline_models import chosen, is_network, zoo_name
-from pennyweight.search.baseline_runs import classical, network, say, slug
+from pennyweight.search.baseline_runs import classical, network, say, slug, training_of
 from pennyweight.search.progress import load_shown
 from pennyweight.search.recording import study_record
 from pennyweight.search.settings import DATA, check_name
 from pennyweight.train.data import check_test_set
-from pennyweight.train.splits import Split, split
+from pennyweight.train.splits import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Baselines:
         """Measure what is not recorded yet; what the study's records then say."""
         store, known = store_in(self.runs, self.name), self._known()
         dataset = load_shown(self.data, known, show=progress)
-        parts = split(dataset.labels, self.seed)
+        parts = dataset.split(self.seed)
         if (self.examples or 0) > len(parts.train):
             raise UsageError(
                 f"--examples must be at most {len(parts.train):,}, the training split of "
@@ -98,6 +98,11 @@ class Baselines:
             )
         if known is not None and not self._missing(known, parts):
             return known
+        trainings = {
+            model: training_of(self, model, dataset.fingerprint)
+            for model in self.models
+            if is_network(model)
+        }
         with store.writing(), store.locked(), store.open_records() as records:
             known = self._known()  # again: who held the lock before may have measured some
             if known is None:
@@ -106,7 +111,7 @@ class Baselines:
                 known = load_study(self.runs, self.name)
             for model in self._missing(known, parts):
                 if is_network(model):
-                    measured = network(self, model, parts, store, progress)
+                    measured = network(self, model, trainings[model], parts, store, progress)
                 else:
                     measured = classical(self, model, dataset, parts, store, progress)
                 for record in measured:

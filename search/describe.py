@@ -15,7 +15,7 @@ from pennyweight.arch.zoo import ZOO
 from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.pretrained import PREFIX, pretrained_folder, pretrained_names
 from pennyweight.search.progress import decoding
-from pennyweight.train.data import available, describe, load_training_set, split
+from pennyweight.train.data import available, describe, load_training_set
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -170,7 +170,7 @@ def describe_pictures(name: str) -> Shown:
     info = describe(name)
     with decoding(name) as decoded:
         dataset = load_training_set(name, progress=decoded)
-    parts = split(dataset.labels, 0)
+    parts = dataset.split(0)
     counts = [
         np.bincount(dataset.labels[part], minlength=info.classes).tolist()
         for part in (parts.train, parts.validation)

@@ -26,6 +26,7 @@ from pennyweight.search.tracking import check_trackers
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.splits import validation_size
 from pennyweight.train.stopping import Keep, Stopping
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ class Training:
                 f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the "
                 f"architecture takes {'x'.join(map(str, here[0]))} in {here[1]}: use other data."
             )
-        step = self.candidate.recipe.step_size
-        if info.train_examples * 4 // 5 < step:
+        step, learned = self.candidate.recipe.step_size, info.train_examples
+        learned -= 0 if self.whole else validation_size(learned)
+        if step > learned:
             times = " times `accumulation`" if self.candidate.recipe.accumulation > 1 else ""
             raise UsageError(
-                f"`batch_size`{times} of the recipe must be at most the training split of "
-                f"{self.data} (of {info.train_examples} pictures in all), but got {step}."
+                f"`batch_size`{times} of the recipe must be at most {learned}, the training "
+                f"pictures of {self.data}, but got {step}."
             )
         if self.whole and self.stopping:
             raise UsageError(
@@ -137,6 +139,12 @@ class Training:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
         store = store_in(self.runs, self.name)
         known = self._known()
+        if known is not None and self.data_fingerprint not in (None, known.data_fingerprint):
+            raise UsageError(
+                f"Study {self.name} learned from other pictures: {self.data} had the fingerprint "
+                f"{known.data_fingerprint} there, but {self.data_fingerprint} is asked for: move "
+                "its folder away, or choose other --runs."
+            )
         if known is not None and known.trials and known.trials[0].state != "running":
             return known
         dataset = load_shown(self.data, known, show=progress)

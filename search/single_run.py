@@ -77,10 +77,11 @@ def _train(
         accuracies.append(0.0 if diverged else last.val_accuracy)
         _clear(training, store, accuracies, running=True)
         reason = stopping.reason(accuracies)
+    early = reason if len(accuracies) < training.epochs else None
     end = {
         "trial": 0,
         "state": "diverged" if diverged else "complete",
-        "reason": "its loss was not finite" if diverged else reason,
+        "reason": "its loss was not finite" if diverged else early,
     }
     records.append("end", **end)
     watch("end", end)

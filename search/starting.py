@@ -93,13 +93,16 @@ def start_from(
 def for_few(recipe: Recipe, pictures: int) -> Recipe:
     """The recipe for so many training pictures: batches as for many make hardly a step an epoch.
 
-    >>> for_few(Recipe(batch_size=64), 100).batch_size
-    16
+    >>> few = for_few(Recipe(batch_size=64, accumulation=8), 100)
+    >>> few.batch_size, few.accumulation
+    (16, 1)
     """
-    batch = recipe.batch_size
+    batch, times = recipe.batch_size, recipe.accumulation
+    while times > 1 and pictures < STEPS * batch * times:
+        times //= 2
     while batch > SMALLEST_BATCH and pictures < STEPS * batch:
         batch //= 2
-    return replace(recipe, batch_size=batch)
+    return replace(recipe, batch_size=batch, accumulation=times)
 
 
 def _check_pictures(origin: Origin, data: str, seed: int, whole: bool) -> None:

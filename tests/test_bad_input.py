@@ -262,7 +262,9 @@ def test_a_bad_recipe_file_is_named(folder: Path, content: str, message: str) ->
 def test_more_pictures_in_a_batch_than_there_are_are_refused(folder: Path) -> None:
     (folder / "recipe.json").write_text('{"batch_size": 2000}')
     line = refused(folder, "train", NETWORK, "--recipe", "recipe.json")
-    assert "`batch_size` of the recipe must be at most the training split of digits" in line
+    assert (
+        "`batch_size` of the recipe must be at most 1149, the training pictures of digits" in line
+    )
 
 
 @pytest.mark.parametrize(

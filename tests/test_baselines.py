@@ -6,19 +6,23 @@ import json
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import copied, pennyweight, said, searched, start, tree
 
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.zoo import ZOO
 from pennyweight.results.baselines import baselines as rows_of
 from pennyweight.results.studies import load_study
+from pennyweight.search import train
 from pennyweight.search.baseline_models import chosen
 from pennyweight.search.baseline_runs import patiently
 from pennyweight.search.baselines import baselines
 from pennyweight.train.classical import CLASSICAL
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 from pennyweight.train.door import readings
 
 QUICK = ("svm", "neighbours")
@@ -26,7 +30,7 @@ QUICK = ("svm", "neighbours")
 
 def test_they_are_measured_on_the_validation_split_of_a_search(tmp_path: Path) -> None:
     study = baselines("digits", models=QUICK, runs=tmp_path, progress=False)
-    parts = split(load_training_set("digits").labels, 0)
+    parts = load_training_set("digits").split(0)
     assert [run.model for run in study.baselines] == list(QUICK)
     assert {run.part for run in study.baselines} == {"validation"}
     assert {run.total for run in study.baselines} == {len(parts.validation)}
@@ -77,6 +81,43 @@ def test_a_network_is_trained_as_a_study_of_its_own_and_told_of_in_both(tmp_path
     for name in ("baselines-digits", str(row.study)):
         ledger = readings(tmp_path / name / "test-readings.jsonl")
         assert [each["purpose"] for each in ledger] == ["baseline"], name
+
+
+def test_a_network_of_other_pictures_is_not_taken_for_one_of_these(tmp_path: Path) -> None:
+    digits = load_training_set("digits")
+    flags = {"models": ("zoo:mlp-32",), "max_epochs": 1, "runs": tmp_path, "progress": False}
+    path = tmp_path / "digits.npz"
+    np.savez(path, x=digits.images, y=digits.labels)
+    first = baselines(f"npz:{path}", study=None, **flags)
+    np.savez(path, x=digits.images, y=digits.labels[::-1])
+    with pytest.raises(UsageError):  # its data have changed
+        baselines(f"npz:{path}", test=True, **flags)
+    begun = train("F d10", f"npz:{path}", study="new", max_epochs=1, runs=tmp_path, progress=False)
+    with pytest.raises(UsageError, match=r"learned from other pictures: .* move its folder away"):
+        baselines(study=begun.study.study, test=True, **flags)
+    assert load_study(tmp_path, "new").baselines == ()
+    own = tmp_path / str(first.baselines[0].study)
+    assert not (own / "test-readings.jsonl").exists()
+
+
+def test_data_in_a_long_path_need_no_name(tmp_path: Path) -> None:
+    digits = load_training_set("digits")
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    np.savez(folder / "a.npz", x=digits.images, y=digits.labels)
+    flags = {"models": ("zoo:mlp-32",), "max_epochs": 1, "runs": tmp_path, "progress": False}
+    study = baselines(f"npz:{folder / 'a.npz'}", **flags)
+    assert study.study == f"baselines-ng{'long' * 8}-a.npz"
+
+
+def test_a_network_that_diverged_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wild = {**ZOO["mlp-32"].recipe, "optimiser": "sgd", "peak_learning_rate": 10.0, "l2": 1.0}
+    monkeypatch.setitem(ZOO, "mlp-32", replace(ZOO["mlp-32"], recipe=wild))
+    flags = {"models": ("zoo:mlp-32",), "max_epochs": 2, "runs": tmp_path, "progress": False}
+    (row,) = rows_of(baselines("digits", **flags))
+    assert row.about == "F d32+r d10+ (diverged)"
 
 
 def test_groups_stand_for_what_suits_the_data() -> None:
@@ -146,8 +187,9 @@ def test_bad_input_gets_one_line_and_changes_nothing(
 
 def test_ctrl_c_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path: Path) -> None:
     models = "neighbours,zoo:mlp-32"
-    process = start("baselines", "--models", models, "--max-epochs", "2000", cwd=tmp_path)
-    own = tmp_path / "runs/zoo-mlp-32-digits-epochs2000-seed0/records.jsonl"
+    flags = ["--models", models, "--max-epochs", "150"]
+    process = start("baselines", *flags, cwd=tmp_path)
+    own = tmp_path / "runs/zoo-mlp-32-digits-epochs150-seed0/records.jsonl"
     deadline = time.monotonic() + 120
     while not own.exists() or own.read_bytes().count(b'"kind":"rung"') < 3:
         assert time.monotonic() < deadline
@@ -158,8 +200,13 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path: P
     assert errors.strip().splitlines()[-1].endswith("the same command goes on from here.")
     study = load_study(tmp_path / "runs", "baselines-digits")
     assert [run.model for run in study.baselines] == ["neighbours"]
-    ran = pennyweight("baselines", "--models", "neighbours", "--json", cwd=tmp_path)
-    assert [row["model"] for row in json.loads(ran.out)["baselines"]] == ["neighbours"]
+    ran = pennyweight("baselines", *flags, "--json", cwd=tmp_path)
+    rows = {row["model"]: row for row in json.loads(ran.out)["baselines"]}
+    assert set(rows) == {"neighbours", "zoo:mlp-32"}
+    (trained,) = load_study(tmp_path / "runs", rows["zoo:mlp-32"]["study"]).trials.values()
+    assert [rung.epoch for rung in trained.rungs] == list(range(1, 151))
+    fitted = load_study(tmp_path / "runs", "baselines-digits").baselines
+    assert sorted(run.model for run in fitted) == ["neighbours", "zoo:mlp-32"]
 
 
 def test_what_fails_in_the_thread_fails_here() -> None:

@@ -13,7 +13,7 @@ from pennyweight.arch.notation import parse
 from pennyweight.results.c_program import run_c
 from pennyweight.results.c_source import c_files
 from pennyweight.results.loaded import load_model
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"
 
@@ -103,7 +103,7 @@ def test_every_validation_picture_of_mnist_has_the_class_that_the_network_gives_
 ) -> None:
     classifier = load_model(Path("runs"), str(MNIST)).classifier
     dataset = load_training_set(mnist)
-    images = dataset.images[split(dataset.labels, 0).validation]
+    images = dataset.images[dataset.split(0).validation]
     deployed = deploy(
         classifier.architecture,
         classifier.params,

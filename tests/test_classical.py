@@ -8,12 +8,12 @@ from threadpoolctl import threadpool_limits
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.train.classical import CLASSICAL, Classical, fit, rows_of
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 
 def fitted(name: str, examples: int = 400) -> tuple[Classical, float]:
     digits = load_training_set("digits")
-    parts = split(digits.labels, 0)
+    parts = digits.split(0)
     learned = parts.train[:examples]
     # One thread: several wait for one another at each split of each tree, long on a busy machine.
     with threadpool_limits(1):

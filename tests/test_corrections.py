@@ -40,6 +40,24 @@ def test_labels_of_training_pictures_change_and_nothing_else(tmp_path: Path) -> 
     assert describe(source) == describe("digits")
 
 
+def test_corrected_pictures_stay_in_the_part_that_they_were_in(tmp_path: Path) -> None:
+    plain = load_training_set("digits")
+    rows = [row(i, str((int(plain.labels[i]) + 1) % 10)) for i in range(0, 400, 4)]
+    found = load_training_set(relabelled("digits", corrected(tmp_path, "".join(rows))))
+    assert (found.labels != plain.labels).sum() == 100
+    for seed in range(5):
+        before, after = plain.split(seed), found.split(seed)
+        np.testing.assert_array_equal(before.validation, after.validation)
+        np.testing.assert_array_equal(before.train, after.train)
+
+
+def test_corrections_are_never_lost_to_others() -> None:
+    once = relabelled("digits", Path("one.csv"))
+    assert relabelled(once, None) == relabelled(once, Path("one.csv")) == once
+    with pytest.raises(UsageError, match=r"corrections in one\.csv: put all .* name --data digits"):
+        relabelled(once, Path("two.csv"))
+
+
 def test_the_test_set_is_never_corrected(tmp_path: Path) -> None:
     source = relabelled("digits", corrected(tmp_path, row(0, "9")))
     ledger = tmp_path / "readings.jsonl"
@@ -54,7 +72,6 @@ def test_corrections_hide_no_overlap() -> None:
     other = relabelled("digits", Path("fixes.csv"))
     assert overlap(other, "digits:fold3")
     assert not overlap(other, "digits")
-    assert relabelled(other, Path("new.csv")) == "digits relabelled by new.csv"
 
 
 def test_rows_that_nobody_filled_in_count_for_nothing(tmp_path: Path) -> None:
@@ -100,7 +117,7 @@ def test_a_bad_file_gets_one_line(tmp_path: Path, content: str, message: str) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "--relabel fixes.csv cannot be read: No such file or directory."),
+        (None, "The corrections fixes.csv cannot be read (No such file or directory): bring"),
         (b"\xff\xfe", "--relabel fixes.csv must be a CSV file, but it is no UTF-8 text."),
         (b"index,correction\n99999,2\n", "fixes.csv corrects picture 99999, but the training"),
     ],

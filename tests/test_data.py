@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pennyweight.arch.errors import UsageError
-from pennyweight.train.data import available, describe, load_training_set, normalisation, split
+from pennyweight.train.data import available, describe, load_training_set, normalisation
 from pennyweight.train.door import open_test_set
 
 
@@ -84,7 +84,7 @@ def test_mnist_is_the_published_one(mnist: str) -> None:
     assert np.bincount(train.labels).tolist() == published
     mean, deviation = normalisation(train.images)
     assert (mean[0], deviation[0]) == pytest.approx((0.1307, 0.3081), abs=5e-5)
-    assert len(split(train.labels, seed=0).validation) == 6_000
+    assert len(train.split(0).validation) == 6_000
 
 
 def test_mnist_is_decoded_once(mnist: str) -> None:

@@ -7,7 +7,7 @@ from training import STILL, candidate
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.network import draw_weights
 from pennyweight.train import state_file
-from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.data import Dataset, load_training_set, normalisation
 from pennyweight.train.evaluate import Evaluation, evaluate
 from pennyweight.train.rung import Outcome, Task, train_rung
 from pennyweight.train.score import CHUNK
@@ -27,6 +27,7 @@ def dataset(images: np.ndarray, labels: np.ndarray) -> Dataset:
         labels=labels.astype(np.int32),
         class_names=tuple("0123456789"),
         fingerprint="0" * 16,
+        strata=labels,
     )
 
 
@@ -73,7 +74,7 @@ def trained() -> Outcome:
 
 def test_the_validation_split_gives_what_training_said(trained: Outcome) -> None:
     training = load_training_set("digits")
-    parts = split(training.labels, 0)
+    parts = training.split(0)
     validation = dataset(training.images[parts.validation], training.labels[parts.validation])
     mean, std = normalisation(training.images[parts.train])
     architecture = candidate("m2 c4rb A d10+").architecture

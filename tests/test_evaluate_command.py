@@ -9,7 +9,7 @@ from command_line import copied, pennyweight, said, searched
 from PIL import Image
 from typeset import DIGITS, WAYS, digit, saved
 
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 MNIST = Path(__file__).parents[1] / "results" / "pretrained" / "mnist-8k"  # a bundle
 
@@ -50,7 +50,7 @@ def test_evaluate_writes_pictures_and_the_list_of_mistakes(folder: Path) -> None
         rows = list(csv.DictReader(file))
     assert len(rows) == len(found["mistakes"])
     dataset = load_training_set("digits")
-    validation = split(dataset.labels, 0).validation
+    validation = dataset.split(0).validation
     for row in rows:
         assert int(row["index"]) in validation
         assert dataset.class_names[dataset.labels[int(row["index"])]] == row["label"]
@@ -130,7 +130,7 @@ def test_predict_refuses_what_is_no_picture_in_one_line(folder: Path, tmp_path: 
 
 def test_predict_writes_a_submission_for_rows_without_labels(folder: Path) -> None:
     dataset = load_training_set("digits")
-    validation = split(dataset.labels, 0).validation
+    validation = dataset.split(0).validation
     rows = [",".join(map(str, image.ravel())) for image in dataset.images[validation]]
     header = ",".join(f"pixel{i}" for i in range(64))
     (folder / "test.csv").write_text("\n".join([header, *rows]))

@@ -10,7 +10,7 @@ from command_line import copied, searched, trained
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.examine import examine, learned_from
 from pennyweight.results.loaded import LoadedModel, load_model
-from pennyweight.train.data import describe, load_training_set, split
+from pennyweight.train.data import describe, load_training_set
 from pennyweight.train.door import distinct_readings, readings
 
 
@@ -22,7 +22,7 @@ def model(tmp_path: Path) -> LoadedModel:
 def test_validation_pictures_give_what_the_search_said(model: LoadedModel) -> None:
     found, images = examine(model)
     dataset = load_training_set("digits")
-    indices = split(dataset.labels, model.split_seed).validation
+    indices = dataset.split(model.split_seed).validation
     assert found.indices.tolist() == indices.tolist()
     np.testing.assert_array_equal(images, dataset.images[indices])
     row = searched()[1].json["rows"][0]
@@ -50,6 +50,14 @@ def test_nothing_but_the_test_part_opens_the_door(model: LoadedModel) -> None:
     examine(model, part="train")
     examine(model)
     assert readings(model.readings) == []
+
+
+def test_pictures_that_it_may_have_learned_from_are_no_test(model: LoadedModel) -> None:
+    with pytest.raises(UsageError, match="small learned from digits, which may have test pictures"):
+        examine(model, data="digits:fold3", part="test")
+    assert readings(model.readings) == []
+    assert learned_from(model, "digits:fold3", "validation")
+    assert not learned_from(model, "digits", "validation")
 
 
 def test_data_that_changed_are_refused_unless_named(model: LoadedModel) -> None:
@@ -100,4 +108,4 @@ def test_what_was_learned_from_is_known_by_its_pictures(model: LoadedModel) -> N
         assert not learned_from(model, data, "validation")
         assert learned_from(whole, data, "validation")
         assert not learned_from(whole, data, "test")
-    assert not learned_from(model, "digits:fold1", "train")
+    assert learned_from(model, "digits:fold1", "train")  # divided otherwise

@@ -26,7 +26,7 @@ from pennyweight.arch.notation import parse
 from pennyweight.results.bundle import Facts
 from pennyweight.results.export import export_bundle
 from pennyweight.results.proof import TOLERANCE, ExportError
-from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.data import Dataset, load_training_set, normalisation
 
 LINEAR = parse("F d10+", (8, 8, 1), 10)
 
@@ -46,7 +46,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     digits = load_training_set("digits")
-    parts = split(digits.labels, seed=0)
+    parts = digits.split(0)
     mean, std = normalisation(digits.images[parts.train])
     validation = dataclasses.replace(
         digits, images=digits.images[parts.validation], labels=digits.labels[parts.validation]

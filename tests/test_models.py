@@ -12,7 +12,7 @@ from pennyweight.results.leaderboard import rows
 from pennyweight.results.models import export_model, find_model
 from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import load_study
-from pennyweight.train.data import load_training_set, normalisation, split
+from pennyweight.train.data import load_training_set, normalisation
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_an_export_says_where_it_comes_from(runs: Path, tmp_path: Path) -> None:
     assert manifest["command"] == ["pennyweight", "export", "small"]
     assert manifest["class_names"] == [str(k) for k in range(10)]
     dataset = load_training_set("digits")
-    mean, std = normalisation(dataset.images[split(dataset.labels, 0).train])
+    mean, std = normalisation(dataset.images[dataset.split(0).train])
     assert manifest["normalisation"] == {"mean": list(mean), "std": list(std)}
     assert manifest["data"] == {"name": "digits", "fingerprint": dataset.fingerprint}
 

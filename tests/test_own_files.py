@@ -267,6 +267,7 @@ SPOILT_CSV: dict[str, tuple[str | bytes, str]] = {
     "no rows": (WHOLE.splitlines()[0], "a row for each picture, but has none"),
     "empty": ("", "square picture"),
     "few": ("\n".join(WHOLE.splitlines()[:9]), "at least 20 pictures, but has 8"),
+    "ids": ("label,p\n" + "".join(f"{n},0\n" for n in range(10_001)), "more than 10,000 diff"),
     "bytes": (b"label,\xff\xfe", "is no UTF-8 text"),
 }
 

@@ -12,7 +12,7 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import RunError
 from pennyweight.results import page_proof
 from pennyweight.results.page_proof import NoBrowserError, page_logits
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 from pennyweight.train.door import open_test_set
 
 
@@ -46,7 +46,7 @@ def test_the_page_takes_pictures_for_what_the_flax_model_takes_them_for(
     """200 validation pictures, and 200 test pictures."""
     model = mnist_model()
     learned = load_training_set(mnist)
-    chosen = split(learned.labels, model.split_seed).validation[:200]
+    chosen = learned.split(model.split_seed).validation[:200]
     tested = open_test_set(
         mnist,
         purpose="verify",

@@ -19,7 +19,7 @@ from pennyweight.results.bundle_reader import read_bundle
 from pennyweight.results.quantise import levels_of, quantise
 from pennyweight.results.quantised import Levels, sums_of
 from pennyweight.train import state_file
-from pennyweight.train.data import describe, load_training_set, normalisation, split
+from pennyweight.train.data import describe, load_training_set, normalisation
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung
 
@@ -145,7 +145,7 @@ def test_a_network_on_digits_hardly_loses_anything() -> None:
     model = train_rung(task).model
     params, statistics = (state_file.layers(model, part) for part in ("weights", "statistics"))
     dataset = load_training_set("digits")
-    learned = dataset.images[split(dataset.labels, 0).train]
+    learned = dataset.images[dataset.split(0).train]
     deployed = deploy(network, params, statistics, *normalisation(learned))
     before, after = correct(deployed, "digits")
     assert before > 0.85 * 288
@@ -155,7 +155,7 @@ def test_a_network_on_digits_hardly_loses_anything() -> None:
 def correct(deployed: Deployed, data: str) -> tuple[int, int]:
     """How many validation pictures are classified well, in float and in integers."""
     dataset = load_training_set(data)
-    parts = split(dataset.labels, 0)
+    parts = dataset.split(0)
     images, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
     quantised = quantise(deployed, dataset.images[parts.train])
     right = [(model.logits(images).argmax(1) == labels).sum() for model in (deployed, quantised)]

@@ -22,7 +22,7 @@ from pennyweight.results.report import (
     fate,
 )
 from pennyweight.results.studies import load_study
-from pennyweight.train.data import load_training_set, split
+from pennyweight.train.data import load_training_set
 
 
 def of_study(runs: Path, name: str) -> Report:
@@ -55,7 +55,7 @@ def test_it_is_examined_with_the_weights_that_the_leaderboard_scored(folder: Pat
     predictions, images = found.examined.predictions, found.examined.images
     assert predictions.correct == found.trial.val_correct
     dataset = load_training_set("digits")
-    parts = split(dataset.labels, 0)
+    parts = dataset.split(0)
     assert predictions.indices.tolist() == parts.validation.tolist()
     assert (images == dataset.images[parts.validation]).all()
 

@@ -110,8 +110,9 @@ def test_what_does_not_suit_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="digits has 8x8x1 pictures in 10 classes"):
         training(tmp_path, candidate=wide)
     large = dataclasses.replace(CANDIDATE, recipe=Recipe(batch_size=1_150))
-    with pytest.raises(UsageError, match="`batch_size` of the recipe must be at most"):
+    with pytest.raises(UsageError, match="`batch_size` of the recipe must be at most 1149"):
         training(tmp_path, candidate=large)
+    training(tmp_path, candidate=large, whole=True)
     with pytest.raises(UsageError, match="--max-epochs must be at least 1, but got 0"):
         training(tmp_path, epochs=0)
     with pytest.raises(UsageError, match="--precision cannot be 'bf16': did you mean bfloat16"):

@@ -156,6 +156,13 @@ def test_a_training_that_reaches_its_target_ends_there(tmp_path: Path) -> None:
     assert str(trial.reason).endswith("of the 15.00% aimed at")
 
 
+def test_who_trains_to_the_limit_did_not_end_early(tmp_path: Path) -> None:
+    found = train(
+        NETWORK, max_epochs=1, target_accuracy=0.01, runs=tmp_path, study="last", progress=False
+    )
+    assert (found.best.epochs, found.study.trials[0].reason) == (1, None)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -25,10 +25,20 @@ _BETWEEN = " relabelled by "
 def relabelled(source: str, path: Path | None) -> str:
     """The name of `source` with the corrections in `path`; with none, `source` itself.
 
+    Raises UsageError where it has others already, which would be lost.
+
     >>> relabelled("digits", Path("fixes.csv"))
     'digits relabelled by fixes.csv'
     """
-    return source if path is None else f"{plain_source(source)}{_BETWEEN}{path}"
+    plain, _, before = source.partition(_BETWEEN)
+    if path is None:
+        return source
+    if before not in ("", str(path)):
+        raise UsageError(
+            f"--relabel {path} would take the place of the corrections in {before}: put all of "
+            f"them into one file, and name --data {plain}."
+        )
+    return f"{plain}{_BETWEEN}{path}"
 
 
 def plain_source(source: str) -> str:
@@ -102,7 +112,10 @@ def read_corrections(path: Path) -> Corrections:
         content = read_plain(path, LARGEST_TABLE)
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"--relabel {path} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(
+            f"The corrections {path} cannot be read ({error.strerror or error}): bring the file "
+            "back, or run where its path leads to it."
+        ) from error
     except UnicodeDecodeError:
         raise UsageError(f"--relabel {path} must be a CSV file, but it is no UTF-8 text.") from None
     try:

@@ -14,6 +14,7 @@ import numpy as np
 from pennyweight.arch.errors import UsageError, shown
 
 LABEL = "label"
+_MOST_LABELS = 10_000
 _LONGEST_HEADER = 2_000_000  # characters
 
 
@@ -79,7 +80,8 @@ def _numbers(path: Path, file: TextIO, at: int | None, codes: dict[str, int]) ->
     """All fields as int16 (n, columns); labels, in column `at`, as what `codes` gets for them."""
 
     def code(label: str) -> int:
-        return codes.setdefault(label.strip(), len(codes))
+        # Of more, an int16 could not hold the code: it is refused below.
+        return min(codes.setdefault(label.strip(), len(codes)), _MOST_LABELS)
 
     try:
         with warnings.catch_warnings():
@@ -96,6 +98,11 @@ def _numbers(path: Path, file: TextIO, at: int | None, codes: dict[str, int]) ->
     except ValueError as error:
         reason = str(error).split(";")[0].removesuffix(".")
         raise UsageError(f"{path} must hold whole numbers in full rows, but: {reason}.") from None
+    if len(codes) > _MOST_LABELS:
+        raise UsageError(
+            f"{path} must have a class in its column `{LABEL}`, but that has more than "
+            f"{_MOST_LABELS:,} different ones: is it a number of the picture?"
+        )
     if not len(values):
         raise UsageError(f"{path} must have a row for each picture, but has none.")
     if "" in codes:

@@ -1,5 +1,7 @@
 """The data: described, loaded and divided. The test pictures are behind `door.py`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +26,6 @@ __all__ = [
     "load_training_set",
     "normalisation",
     "overlap",
-    "split",
 ]
 
 
@@ -37,6 +38,11 @@ class Dataset:
     labels: np.ndarray  # int32 (n,), from 0 to len(class_names) - 1
     class_names: tuple[str, ...]
     fingerprint: str  # 16 hexadecimal digits of SHA-256 over the images' and the labels' bytes
+    strata: np.ndarray  # the labels as they came: corrected ones move no picture to another part
+
+    def split(self, seed: int) -> Split:
+        """What is learned from and what is chosen by, of a training part."""
+        return split(self.strata, seed)
 
 
 def available() -> list[str]:
@@ -143,6 +149,7 @@ def _load_part(source: str, part: Part, progress: Progress | None) -> Dataset:
         source=source,
         images=arrays.images,
         labels=arrays.labels,
+        strata=arrays.labels,
         class_names=info.class_names,
         fingerprint=arrays.fingerprint,
     )

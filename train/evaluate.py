@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.data import Dataset, load_training_set, normalisation
 from pennyweight.train.door import Ledger, Purpose, open_test_set
 from pennyweight.train.rung import Task
 
@@ -58,7 +58,7 @@ def measure_on_test(
     from pennyweight.train.classifier import Classifier
 
     dataset = load_training_set(task.source)
-    learned = split(dataset.labels, task.split_seed).learned(whole=task.whole)
+    learned = dataset.split(task.split_seed).learned(whole=task.whole)
     normalised = normalisation(dataset.images[learned])
     classifier = Classifier.of_model(task.candidate.architecture, model, *normalised)
     pictures = open_test_set(task.source, purpose=purpose, model=classifier.identity, ledger=ledger)

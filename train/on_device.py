@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from pennyweight.train.data import Dataset, load_training_set, normalisation, split
+from pennyweight.train.data import Dataset, load_training_set, normalisation
 from pennyweight.train.program import CALIBRATION, Pictures
 from pennyweight.train.spread import put
 
@@ -25,7 +25,7 @@ class OnDevice(NamedTuple):
 def on_device(source: str, split_seed: int, whole: bool = False) -> OnDevice:
     """The pictures of `source`, split by `split_seed`, normalised by those that are trained on."""
     dataset = load_training_set(source)
-    parts = split(dataset.labels, split_seed)
+    parts = dataset.split(split_seed)
     learned = parts.learned(whole=whole)
     mean, std = normalisation(dataset.images[learned])
     shuffled = np.random.default_rng(0).permutation(learned)

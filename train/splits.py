@@ -27,9 +27,17 @@ def split(labels: np.ndarray, seed: int) -> Split:
     Validation gets a tenth, or a fifth where a tenth would be under 1,000 pictures (rounded up).
     The same labels and seed give the same split on every machine and with every NumPy.
     """
-    part = 10 if len(labels) >= 10 * SMALLEST_TENTH else 5
-    validation = stratified_sample(labels, _rounded_up(len(labels), part), seed)
+    validation = stratified_sample(labels, validation_size(len(labels)), seed)
     return Split(train=others(validation, len(labels)), validation=validation)
+
+
+def validation_size(total: int) -> int:
+    """How many of `total` pictures `split` keeps for validation.
+
+    >>> validation_size(60_000), validation_size(1_437)
+    (6000, 288)
+    """
+    return _rounded_up(total, 10 if total >= 10 * SMALLEST_TENTH else 5)
 
 
 def held_out_test(labels: np.ndarray, percent: int = TEST_PERCENT) -> np.ndarray:
