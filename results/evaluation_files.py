@@ -18,7 +18,7 @@ from pennyweight.results.figures import (
 )
 from pennyweight.results.folder import write_whole
 from pennyweight.results.predictions import Predictions
-from pennyweight.train.corrections import CORRECTION, INDEX, LABEL, SPLIT
+from pennyweight.train.corrections import CORRECTION, INDEX, LABEL, SPLIT, filled_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +44,15 @@ def write_figures(folder: Path, images: np.ndarray, found: Predictions) -> list[
     except OSError as error:
         raise _not_written(folder, error) from error
     return [folder / name for name in figures]
+
+
+def check_mistakes(path: Path) -> None:
+    """Raise UsageError where a file is there that is none of ours without corrections."""
+    if filled_in(path):
+        raise UsageError(
+            f"--mistakes {path} would be overwritten, and may hold corrections: name another file, "
+            "or move it away."
+        )
 
 
 def write_mistakes(path: Path, found: Predictions, split: str) -> None:

@@ -68,6 +68,15 @@ def learned_from(model: LoadedModel, data: str | None, part: Part) -> bool:
     return load_training_set(data).fingerprint == model.data_fingerprint
 
 
+def part_of(source: str, part: Part) -> str:
+    """What the pictures of a part are, in words."""
+    if part == "all":
+        some = "all but the test pictures" if describe(source).test_examples else "all pictures"
+    else:
+        some = f"the {'training' if part == 'train' else part} pictures"
+    return f"{some} of {source}"
+
+
 def _numbers(model: LoadedModel, info: DataInfo) -> np.ndarray:
     """For each class of the data, which of the model's it is; UsageError where there is none."""
     takes, has = model.classifier.architecture.input_shape, info.input_shape

@@ -76,7 +76,7 @@ def _curves(axes: Axes, report: Report) -> bool:
     if not axes.lines:
         return False
     axes.set_xlabel("epoch")
-    accuracy_axis(axes, "validation accuracy, %")
+    accuracy_axis(axes, "accuracy, %")
     axes.legend(frameon=False, fontsize="small")
     return True
 

@@ -74,7 +74,7 @@ def _curves(report: Report) -> Figure:
         return [], {}
     return traces, {
         "xaxis": _epochs(report.study),
-        "yaxis": accuracy_axis(traces, "validation accuracy, %"),
+        "yaxis": accuracy_axis(traces, "accuracy, %"),
     }
 
 

@@ -14,6 +14,8 @@ from pennyweight.results.study_records import StudyRecords
 
 PARETO_MARK = "◆"
 
+_OF_BASELINES = ["examples", "stored", "test_accuracy", "test_low", "test_high", "study"]
+
 _MARKDOWN_COLUMNS = {
     "rank": "---:",
     "Pareto": ":---:",
@@ -62,10 +64,11 @@ def as_json(study: StudyRecords, rows: Sequence[Row], *, test_readings: int | No
 def as_csv(rows: Sequence[Row], known: Sequence[Baseline] = ()) -> str:
     """A header and a line per row: the fields of the JSON's rows, empty where they are null.
 
-    Below them are the baselines, in the state "baseline"; what they do not have is empty.
+    Below them are the baselines, in the state "baseline"; what they do not have is empty, and what
+    they alone have is in the last columns.
     """
     text = io.StringIO()
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(Row)] + (_OF_BASELINES if known else [])
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     others = [

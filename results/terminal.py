@@ -134,6 +134,10 @@ def _stopped(study: StudyRecords) -> Iterator[str]:
     for trial in study.trials.values():
         if trial.state == "complete" and trial.reason:
             yield f"It ended early: {' '.join(trial.reason.split())}."
+        target = study.stopping.get("target_accuracy")
+        best = max((point.val_accuracy or 0.0 for point in trial.curve), default=0.0)
+        if trial.state == "complete" and target and best < target:
+            yield f"{target:.2%} was not reached: the best was {best:.2%}."
         if trial.keeps_best and trial.rungs:
             yield (
                 f"Its weights are those of epoch {trial.kept_epoch}, the best on these very "

@@ -80,11 +80,16 @@ def first_given(*values: T | None) -> T:
     return next(value for value in values if value is not None)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in a JSON file, or that of the record it is."""
+def read_recipe(path: Path, usual: Recipe | None = None) -> Recipe:
+    """The recipe in a JSON file, or that of the record it is.
+
+    What a file leaves out is as in the `usual` one; a record leaves out what it did not use.
+    """
     document = _json(path)
     if isinstance(document, dict) and "architecture" in document:
         document = document.get("recipe")
+    elif isinstance(document, dict) and usual is not None:
+        document = {**usual.to_json(), **document}
     with _naming(path):
         return Recipe.from_json(document)
 

@@ -154,7 +154,7 @@ class Baselines:
 def baselines(
     data: str | None = None,
     *,
-    models: Sequence[str] = ("classical",),
+    models: str | Sequence[str] = ("classical",),
     examples: int | None = None,
     max_epochs: int | None = None,
     seed: int | None = None,
@@ -171,7 +171,7 @@ def baselines(
     """
     wanted = Baselines.of(
         data=data,
-        models=models,
+        models=[models] if isinstance(models, str) else models,
         examples=examples,
         max_epochs=max_epochs,
         seed=seed,

@@ -209,8 +209,8 @@ def train(
     relabel
         A CSV file that corrects labels of training pictures, as for `search`.
     recipe
-        A JSON file with the training recipe, or a record whose recipe is meant; what it leaves out
-        keeps its default.
+        A JSON file with the training recipe, or a record whose recipe is meant. What a recipe
+        leaves out is as ARCH or MODEL has it, and otherwise as usual.
     max_epochs
         How long; 15 epochs if nothing says otherwise.
     seed
@@ -242,11 +242,13 @@ def train(
     from pennyweight.search.starting import what_to_train
 
     place = place_of(runs, storage)
+    named, start = what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=place)
     training = Training.of(
-        *what_to_train(arch, from_, data=data, seed=seed, whole=whole, runs=place),
+        named,
+        start,
         data=data,
         relabel=relabel,
-        recipe=read_recipe(recipe) if recipe else None,
+        recipe=read_recipe(recipe, named.recipe) if recipe else None,
         max_epochs=max_epochs,
         seed=seed,
         precision=precision,

@@ -160,12 +160,18 @@ def evaluate(
     json
         Print one JSON document.
     """
-    from pennyweight.results.evaluation_files import write_figures, write_mistakes
+    from pennyweight.results.evaluation_files import (
+        check_mistakes,
+        write_figures,
+        write_mistakes,
+    )
     from pennyweight.results.evaluation_table import EvaluationTable
-    from pennyweight.results.examine import examine, learned_from
+    from pennyweight.results.examine import examine, learned_from, part_of
     from pennyweight.results.loaded import load_model
 
     stay_on_cpu()
+    if mistakes:
+        check_mistakes(mistakes)
     with busy("classifying"):
         loaded = load_model(place_of(runs, storage), model)
         source = loaded.data if data is None else data
@@ -181,7 +187,7 @@ def evaluate(
         show(about | found.to_json())
         return
     of = ", which it learned from" if learned else ""
-    show(EvaluationTable(f"{model} on the {split} pictures of {source}{of}", found))
+    show(EvaluationTable(f"{model} on {part_of(source, split)}{of}", found))
     if split == "test":
         print(f"This look at the test set is written down in {loaded.readings}.")
     for path in written:

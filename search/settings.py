@@ -120,6 +120,8 @@ class Settings:
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """How these settings differ from `recorded` ones, a clause each."""
+        if "sampler" not in recorded:
+            return ["it is no search"]
         usual = {"precision": PRECISION, "after": "nothing", "refine": "nothing", "corrections": 0}
         usual |= dict.fromkeys(("corrections_file", "corrections_fingerprint"), "none")
         mine, theirs = (usual | _flat(settings) for settings in (self.to_json(), recorded))

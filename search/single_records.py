@@ -72,10 +72,14 @@ def differences_from(training: Training, known: StudyRecords) -> list[str]:
         there |= {"network": trial.notation}
         there |= asdict(Recipe.from_json(dict(trial.recipe)))
     return [
-        f"{name} is {there.get(name)} there and {here.get(name)} here"
+        f"{name} is {_given(there.get(name))} there and {_given(here.get(name))} here"
         for name in here | there
         if here.get(name) != there.get(name)
     ]
+
+
+def _given(value: object) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _told(start: Mapping[str, Any] | None) -> str:

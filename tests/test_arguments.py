@@ -1,6 +1,7 @@
 """What ARCH and --recipe mean, and what is said of files that hold something else."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,14 @@ def test_json_that_is_no_architecture_is_refused(
 def test_a_recipe_keeps_the_defaults_of_what_it_leaves_out(tmp_path: Path) -> None:
     path = write(tmp_path, {"peak_learning_rate": 0.5})
     assert read_recipe(Path(path)) == Recipe(peak_learning_rate=0.5)
+
+
+def test_a_recipe_leaves_the_rest_as_the_network_has_it(tmp_path: Path) -> None:
+    path = Path(write(tmp_path, {"l1": 0.5}))
+    usual = Recipe(peak_learning_rate=0.5, accumulation=4)
+    assert read_recipe(path, usual) == replace(usual, l1=0.5)
+    record = {"architecture": SMALL.to_json(), "recipe": {"l1": 0.5}}
+    assert read_recipe(Path(write(tmp_path, record)), usual) == Recipe(l1=0.5)
 
 
 def test_the_recipe_of_a_record_is_meant_where_a_record_is_named(tmp_path: Path) -> None:

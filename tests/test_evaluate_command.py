@@ -33,11 +33,25 @@ def test_evaluate_prints_classes_confusion_and_mistakes(folder: Path) -> None:
     ran = pennyweight("evaluate", "small", "--split", "train", cwd=folder)
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
-    assert lines[0] == "small on the train pictures of digits, which it learned from"
+    assert lines[0] == "small on the training pictures of digits, which it learned from"
     assert lines[1].startswith("accuracy ")
     assert any(line.split() == ["label", "\\", "predicted", *"0123456789"] for line in lines)
     assert any(line.startswith("most confused: ") for line in lines)
     assert any(line.startswith("surest mistakes of ") for line in lines)
+
+
+def test_evaluate_overwrites_no_corrections(folder: Path) -> None:
+    ask = ["evaluate", "small", "--mistakes", "wrong.csv"]
+    for _ in range(2):  # nobody filled in any
+        assert pennyweight(*ask, cwd=folder).status == 0
+    path = folder / "wrong.csv"
+    lines = path.read_text().splitlines()
+    for content in ("\n".join([*lines[:2], f"{lines[2]}7", *lines[3:]]), "shopping"):
+        path.write_text(content)
+        assert "--mistakes wrong.csv would be overwritten, and may" in said(
+            pennyweight(*ask, cwd=folder)
+        )
+        assert path.read_text() == content
 
 
 def test_evaluate_writes_pictures_and_the_list_of_mistakes(folder: Path) -> None:

@@ -156,6 +156,14 @@ def test_a_training_that_reaches_its_target_ends_there(tmp_path: Path) -> None:
     assert str(trial.reason).endswith("of the 15.00% aimed at")
 
 
+def test_a_target_that_was_not_reached_is_told(tmp_path: Path) -> None:
+    ran = pennyweight("train", NETWORK, "--max-epochs", "1", "--target-accuracy", "100%",
+                      "--study", "far", cwd=tmp_path)  # fmt: skip
+    best = trial_of(tmp_path, "far").val_accuracy or 0
+    assert f"100.00% was not reached: the best was {best:.2%}." in ran.out
+    assert "ended early" not in ran.out
+
+
 def test_who_trains_to_the_limit_did_not_end_early(tmp_path: Path) -> None:
     found = train(
         NETWORK, max_epochs=1, target_accuracy=0.01, runs=tmp_path, study="last", progress=False

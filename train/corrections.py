@@ -135,6 +135,18 @@ def read_corrections(path: Path) -> Corrections:
     return Corrections(path, tuple(rows), hashlib.sha256(content).hexdigest()[:16])
 
 
+def filled_in(path: Path) -> bool:
+    """Whether somebody may have filled in corrections there: unless it is a file without any."""
+    try:
+        text = read_plain(path, LARGEST_TABLE).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        return CORRECTION not in (reader.fieldnames or ()) or any(row[CORRECTION] for row in reader)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return True
+
+
 def _rows(path: Path, reader: csv.DictReader[str]) -> list[tuple[int, str | None, str]]:
     rows: dict[int, tuple[int, str | None, str]] = {}
     for row in reader:
