@@ -41,12 +41,12 @@ def go_on(
     known = read_study(store)  # with its trial
     begun = len(accuracies)
     shown = watching(training.epochs, begun, unit="epochs", known=known, show=progress)
-    try:
-        with shown as watch, tracked(watch, training.track, training.name, known) as note:
+    with shown as watch, tracked(watch, training.track, training.name, known) as note:
+        try:
             warm_up(training.data, training.candidate.seed, training.whole)
             _train(training, store, records, accuracies, diverged, note)
-    finally:
-        records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
+        finally:  # before the trackers are waited for, which is no time of training
+            records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
 
 def _accuracies(trial: TrialRecord | None) -> list[float]:

@@ -95,10 +95,12 @@ class MLflow:
 
     def __init__(self, place: str, study: str, key: str) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nobody asked for that
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take minutes
         from mlflow import MlflowClient
 
-        for name in ("mlflow", "alembic"):  # which tell how they make a database
-            logging.getLogger(name).setLevel(logging.WARNING)
+        # They tell how they make a database, and of each retry; what fails is raised too.
+        for name in ("mlflow", "alembic", "urllib3"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._key = key
         self._client = MlflowClient(tracking_uri=place)
         known = self._client.get_experiment_by_name(study)

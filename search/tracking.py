@@ -1,7 +1,7 @@
 """`--track KIND:PLACE`: a study told live to TensorBoard, MLflow or Weights & Biases.
 
-Each tracker has a thread of its own, so that a slow one holds nothing up. What fails in it is
-said once, on stderr, and ends the tracking alone: the records are elsewhere.
+Each tracker has a thread of its own, so that no training waits for a slow one. What fails in it
+is said once, on stderr, and ends the tracking alone: the records are elsewhere.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.util import find_spec
@@ -70,7 +71,10 @@ def tracked(
         yield tell
     finally:
         for follower in followers:
-            follower.close()
+            follower.finish()
+        deadline = time.monotonic() + LONGEST_S
+        for follower in followers:
+            follower.wait(deadline)
 
 
 class Follower:
@@ -88,10 +92,13 @@ class Follower:
         if not self._over:
             self._told.put((kind, fields))
 
-    def close(self) -> None:
-        """Tell the rest, for so long as is reasonable."""
+    def finish(self) -> None:
+        """Take in that nothing more comes; returns at once."""
         self._told.put(None)
-        self._thread.join(LONGEST_S)
+
+    def wait(self, deadline: float) -> None:
+        """Let the rest be told, until the `deadline` (of `time.monotonic`)."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._warn(f"it did not answer for {LONGEST_S:g} s")
 

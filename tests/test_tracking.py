@@ -285,6 +285,15 @@ def test_a_tracker_that_fails_is_told_once_and_stops_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.extended
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    track = ["--study", "one", "--max-epochs", "2", "--track", "mlflow:http://localhost:9"]
+    quiet = pennyweight("train", NETWORK, *track, cwd=tmp_path)
+    assert "--track mlflow:http://localhost:9 ended (" in warned(quiet)
+    assert "did not answer" not in warned(quiet)
+    assert "urllib3" not in quiet.err.replace(warned(quiet), "")
+
+
+@pytest.mark.extended
 def test_a_server_that_is_never_done_holds_a_training_up_for_half_a_minute_at_most(
     tmp_path: Path,
 ) -> None:
@@ -301,6 +310,8 @@ def test_a_server_that_is_never_done_holds_a_training_up_for_half_a_minute_at_mo
     ran = pennyweight("train", NETWORK, "--max-epochs", "2", "--track", track, cwd=tmp_path)
     assert time.monotonic() - began < 75
     assert "it did not answer for 30 s" in warned(ran)
+    (study,) = (tmp_path / "runs").iterdir()
+    assert load_study(tmp_path / "runs", study.name).wall_s < 30  # which is no time of training
 
 
 @pytest.mark.parametrize(
