@@ -12,7 +12,7 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.progress import Watcher, watching
 from pennyweight.search.recording import rung_record, versions
 from pennyweight.search.single_records import asked_of
-from pennyweight.search.tracking import tracked
+from pennyweight.search.tracking import say_finished, tracked
 from pennyweight.train.rung import Task, train_rung, warm_up
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def go_on(
     if trial is None:
         records.append("trial", **asked_of(training))
     elif trial.state != "running":
+        say_finished(training.track, training.name)
         return
     records.append("session", started=time.time(), workers=1, versions=versions(), pid=os.getpid())
     accuracies = _accuracies(trial)

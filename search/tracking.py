@@ -47,6 +47,13 @@ def check_trackers(track: Sequence[str]) -> None:
             raise UsageError(f"--track tensorboard: takes a folder, but {place} is a file.")
 
 
+def say_finished(track: Sequence[str], study: str) -> None:
+    """Say on stderr that nothing of the finished `study` is told to any of `track`."""
+    if track:
+        places = " and ".join(map(without_passwords, track))
+        print(f"{study} is finished: nothing is told to {places}.", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def tracked(
     watch: Watcher, track: Sequence[str], study: str, known: StudyRecords

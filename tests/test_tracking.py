@@ -7,14 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import NETWORK, SMALL, Ran, copied, pennyweight, said, tree
+from command_line import NETWORK, SMALL, Ran, copied, pennyweight, said, searched, tree
 from command_line import trained as once_trained
 
 from pennyweight.arch.errors import UsageError
@@ -312,6 +312,23 @@ def test_a_server_that_is_never_done_holds_a_training_up_for_half_a_minute_at_mo
     assert "it did not answer for 30 s" in warned(ran)
     (study,) = (tmp_path / "runs").iterdir()
     assert load_study(tmp_path / "runs", study.name).wall_s < 30  # which is no time of training
+
+
+@pytest.mark.parametrize(
+    ("made", "command"),
+    [
+        (once_trained, ["train", NETWORK, "--study", "one", "--max-epochs", "2"]),
+        (searched, ["search", *SMALL, "--trials", "3"]),
+    ],
+)
+def test_a_finished_study_is_told_nowhere_and_says_so(
+    tmp_path: Path, made: Callable[[], tuple[Path, Ran]], command: list[str]
+) -> None:
+    folder = copied(made()[0], tmp_path / "finished")
+    ran = pennyweight(*command, "--track", "tensorboard:logs", cwd=folder)
+    name = command[command.index("--study") + 1]
+    assert f"{name} is finished: nothing is told to tensorboard:logs.\n" in ran.err
+    assert not (folder / "logs").exists()
 
 
 @pytest.mark.parametrize(
