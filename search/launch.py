@@ -34,7 +34,7 @@ from pennyweight.search.settings import (
     Settings,
     check_name,
 )
-from pennyweight.search.tracking import check_trackers, tracked
+from pennyweight.search.tracking import check_trackers, say_finished, tracked
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision
 
@@ -327,6 +327,8 @@ class Plan:
             cut_short = self.store.was_left()
             if known is None or cut_short or _unfinished(known, self.trials):
                 self._run(settings, known, workers, deadline, rung_timeout_s, progress, track)
+            else:
+                say_finished(track, self.name)
             return Found(read_study(self.store), self.runs, self.name)
 
     def _run(

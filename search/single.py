@@ -22,7 +22,7 @@ from pennyweight.search.settings import DATA, MAX_EPOCHS, check_name
 from pennyweight.search.single_records import differences_from, settings_of
 from pennyweight.search.single_run import go_on
 from pennyweight.search.starting import Start, what_to_train
-from pennyweight.search.tracking import check_trackers
+from pennyweight.search.tracking import check_trackers, say_finished
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
@@ -146,6 +146,7 @@ class Training:
                 "its folder away, or choose other --runs."
             )
         if known is not None and known.trials and known.trials[0].state != "running":
+            say_finished(self.track, self.name)
             return known
         dataset = load_shown(self.data, known, show=progress)
         if self.data_fingerprint not in (None, dataset.fingerprint):

@@ -12,7 +12,7 @@ from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.progress import Watcher, watching
 from pennyweight.search.recording import rung_record, versions
 from pennyweight.search.single_records import asked_of
-from pennyweight.search.tracking import tracked
+from pennyweight.search.tracking import say_finished, tracked
 from pennyweight.train.rung import Task, train_rung, warm_up
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def go_on(
     if trial is None:
         records.append("trial", **asked_of(training))
     elif trial.state != "running":
+        say_finished(training.track, training.name)
         return
     records.append("session", started=time.time(), workers=1, versions=versions(), pid=os.getpid())
     accuracies = _accuracies(trial)
@@ -41,12 +42,12 @@ def go_on(
     known = read_study(store)  # with its trial
     begun = len(accuracies)
     shown = watching(training.epochs, begun, unit="epochs", known=known, show=progress)
-    try:
-        with shown as watch, tracked(watch, training.track, training.name, known) as note:
+    with shown as watch, tracked(watch, training.track, training.name, known) as note:
+        try:
             warm_up(training.data, training.candidate.seed, training.whole)
             _train(training, store, records, accuracies, diverged, note)
-    finally:
-        records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
+        finally:  # before the trackers are waited for, which is no time of training
+            records.append("ledger", seconds={}, wall_s=time.monotonic() - started)
 
 
 def _accuracies(trial: TrialRecord | None) -> list[float]:

@@ -7,19 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import NETWORK, SMALL, Ran, pennyweight, said, tree
+from command_line import NETWORK, SMALL, Ran, copied, pennyweight, said, searched, tree
+from command_line import trained as once_trained
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords
-from pennyweight.search.tracking import about, check_trackers
+from pennyweight.search.tracking import about, check_trackers, key
 
 MEASURED = ("train_loss", "train_accuracy", "val_accuracy", "val_log_loss")
 Curves = dict[int, dict[str, list[tuple[int, float]]]]  # by trial and name: (epoch, value)
@@ -59,6 +60,37 @@ def trained(folder: Path, track: str, *more: str, **environment: Any) -> StudyRe
     return load_study(folder / "runs", "one")
 
 
+TELL = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from pennyweight.results.studies import load_study
+from pennyweight.search.tracking import tracked
+
+track, epochs, created = sys.argv[1:]
+study = load_study(Path("runs"), "one")
+trial = study.trials[0]
+running = replace(trial, state="running", rungs=trial.rungs[:int(epochs)])
+known = replace(study, created=created or study.created, trials={0: running})
+with tracked(lambda kind, fields: None, [track], "one", known) as tell:
+    tell("end", {"trial": 0, "state": "complete"})
+"""
+
+
+def told(folder: Path, track: str, epochs: int = 2, created: str = "", **environment: str) -> None:
+    """The study `one` in `folder`, gone on with after so many epochs, in which nothing is left."""
+    code = [sys.executable, "-c", TELL, track, str(epochs), created]
+    env = {**os.environ, **environment}
+    ran = subprocess.run(code, cwd=folder, env=env, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+
+
+@pytest.fixture
+def untold(tmp_path: Path) -> Path:
+    """A folder with the study `one` of two epochs, which was told nowhere."""
+    return copied(once_trained()[0], tmp_path / "untold")
+
+
 # TensorBoard --------------------------------------------------------------------------------------
 
 
@@ -75,13 +107,34 @@ def from_tensorboard(folder: Path) -> Curves:
         }
         told = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         assert b"recipe.peak_learning_rate" in told
+        assert b"digits" in told  # its data
+        assert f"{folder.name}-{run.name.removeprefix('trial-')}".encode() in told  # its group
         assert "_hparams_/session_end_info" in events.Tags()["tensors"]
     return found
 
 
 def test_tensorboard_reads_every_epoch_of_a_training(tmp_path: Path) -> None:
     study = trained(tmp_path, "tensorboard:logs")
-    assert_same(from_tensorboard(tmp_path / "logs" / "one"), study)
+    (folder,) = (tmp_path / "logs").glob("one-*")
+    assert_same(from_tensorboard(folder), study)
+
+
+def test_tensorboard_has_each_epoch_once_that_is_told_again(untold: Path) -> None:
+    for epochs in (1, 2):
+        told(untold, "tensorboard:logs", epochs)
+        time.sleep(1)  # files are read in the order of their seconds
+    (folder,) = (untold / "logs").iterdir()
+    assert len(list(folder.glob("trial-0/*"))) == 2
+    assert_same(from_tensorboard(folder), load_study(untold / "runs", "one"))
+
+
+def test_tensorboard_keeps_studies_of_one_name_apart(untold: Path) -> None:
+    told(untold, "tensorboard:logs", created="earlier")
+    told(untold, "tensorboard:logs")
+    folders = list((untold / "logs").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        assert_same(from_tensorboard(folder), load_study(untold / "runs", "one"))
 
 
 @pytest.mark.extended
@@ -93,7 +146,8 @@ def test_tensorboard_reads_every_trial_of_a_search_that_was_gone_on_with(tmp_pat
         assert "warning" not in ran.err
     study = load_study(tmp_path / "runs", "small")
     assert len(study.trials) == 3
-    assert_same(from_tensorboard(tmp_path / "logs" / "small"), study)
+    (folder,) = (tmp_path / "logs").iterdir()
+    assert_same(from_tensorboard(folder), study)
 
 
 # MLflow -------------------------------------------------------------------------------------------
@@ -132,7 +186,7 @@ def test_mlflow_reads_every_epoch_and_what_was_trained(tmp_path: Path) -> None:
     (run,) = from_mlflow("sqlite:///told.db", "one", tmp_path)
     assert_same({0: run["curves"]}, study)
     assert (run["status"], run["tags"]["state"]) == ("FINISHED", "complete")
-    assert run["params"]["notation"] == NETWORK
+    assert (run["params"]["notation"], run["params"]["data"]) == (NETWORK, "digits")
     assert run["params"]["params"] == "86"
 
 
@@ -146,6 +200,19 @@ def test_a_training_that_goes_on_is_the_same_run_of_mlflow(tmp_path: Path) -> No
     assert trained(tmp_path, "mlflow:sqlite:///told.db").trials == study.trials
     (run,) = from_mlflow("sqlite:///told.db", "one", tmp_path)
     assert run["status"] == "FINISHED"
+
+
+@pytest.mark.extended
+def test_mlflow_is_told_what_it_lacks_of_a_training_and_keeps_studies_of_one_name_apart(
+    untold: Path,
+) -> None:
+    told(untold, "mlflow:sqlite:///told.db", created="earlier")
+    for epochs in (1, 2):
+        told(untold, "mlflow:sqlite:///told.db", epochs)
+    runs = from_mlflow("sqlite:///told.db", "one", untold)
+    assert len({run["tags"]["study"] for run in runs}) == len(runs) == 2
+    for run in runs:
+        assert_same({0: run["curves"]}, load_study(untold / "runs", "one"))
 
 
 # Weights & Biases ---------------------------------------------------------------------------------
@@ -169,13 +236,14 @@ def records_of_wandb(path: Path) -> Iterator[Any]:
             part = b""
 
 
-@pytest.mark.extended
-def test_an_offline_run_of_wandb_holds_every_epoch(tmp_path: Path) -> None:
-    study = trained(tmp_path, "wandb:digits", WANDB_MODE="offline")
-    (path,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+def assert_in_wandb(folder: Path, study: StudyRecords) -> None:
+    (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
     records = list(records_of_wandb(path))
     (begun,) = [record.run for record in records if record.HasField("run")]
-    assert (begun.project, begun.run_group, begun.run_id) == ("digits", "one", "one-0")
+    assert (begun.project, begun.run_group) == ("digits", "one")
+    assert begun.run_id == f"{key('one', study.created)}-0"
+    config = {item.key: json.loads(item.value_json) for item in begun.config.update}
+    assert (config["notation"], config["data"]) == (NETWORK, "digits")
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in MEASURED}
     for record in records:
         if record.HasField("history"):
@@ -184,6 +252,17 @@ def test_an_offline_run_of_wandb_holds_every_epoch(tmp_path: Path) -> None:
             for name in MEASURED:
                 curves[name].append((told["_step"], told[name]))
     assert_same({0: curves}, study)
+
+
+@pytest.mark.extended
+def test_an_offline_run_of_wandb_holds_every_epoch(tmp_path: Path) -> None:
+    assert_in_wandb(tmp_path, trained(tmp_path, "wandb:digits", WANDB_MODE="offline"))
+
+
+@pytest.mark.extended
+def test_wandb_is_told_the_epochs_before_a_training_was_tracked(untold: Path) -> None:
+    told(untold, "wandb:digits", WANDB_MODE="offline")
+    assert_in_wandb(untold, load_study(untold / "runs", "one"))
 
 
 # What fails ---------------------------------------------------------------------------------------
@@ -195,15 +274,23 @@ def warned(ran: Ran) -> str:
     return line
 
 
-def test_a_tracker_that_fails_in_the_middle_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
-    """What is to be its folder turns out to be a file."""
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "one").write_text("in the way")
-    flags = ["--study", "one", "--max-epochs", "3", "--track", "tensorboard:logs", "--json"]
+def test_a_tracker_that_fails_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    """What its folder is to be in turns out to be a file."""
+    (tmp_path / "logs").write_text("in the way")
+    flags = ["--study", "one", "--max-epochs", "3", "--track", "tensorboard:logs/a", "--json"]
     ran = pennyweight("train", NETWORK, *flags, cwd=tmp_path)
-    assert warned(ran).startswith("warning: --track tensorboard:logs ended (")
+    assert warned(ran).startswith("warning: --track tensorboard:logs/a ended (")
     assert warned(ran).endswith("); all else goes on, and is on record.")
     assert ran.json["epochs"] == 3
+
+
+@pytest.mark.extended
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    track = ["--study", "one", "--max-epochs", "2", "--track", "mlflow:http://localhost:9"]
+    quiet = pennyweight("train", NETWORK, *track, cwd=tmp_path)
+    assert "--track mlflow:http://localhost:9 ended (" in warned(quiet)
+    assert "did not answer" not in warned(quiet)
+    assert "urllib3" not in quiet.err.replace(warned(quiet), "")
 
 
 @pytest.mark.extended
@@ -223,6 +310,25 @@ def test_a_server_that_is_never_done_holds_a_training_up_for_half_a_minute_at_mo
     ran = pennyweight("train", NETWORK, "--max-epochs", "2", "--track", track, cwd=tmp_path)
     assert time.monotonic() - began < 75
     assert "it did not answer for 30 s" in warned(ran)
+    (study,) = (tmp_path / "runs").iterdir()
+    assert load_study(tmp_path / "runs", study.name).wall_s < 30  # which is no time of training
+
+
+@pytest.mark.parametrize(
+    ("made", "command"),
+    [
+        (once_trained, ["train", NETWORK, "--study", "one", "--max-epochs", "2"]),
+        (searched, ["search", *SMALL, "--trials", "3"]),
+    ],
+)
+def test_a_finished_study_is_told_nowhere_and_says_so(
+    tmp_path: Path, made: Callable[[], tuple[Path, Ran]], command: list[str]
+) -> None:
+    folder = copied(made()[0], tmp_path / "finished")
+    ran = pennyweight(*command, "--track", "tensorboard:logs", cwd=folder)
+    name = command[command.index("--study") + 1]
+    assert f"{name} is finished: nothing is told to tensorboard:logs.\n" in ran.err
+    assert not (folder / "logs").exists()
 
 
 @pytest.mark.parametrize(
@@ -269,8 +375,8 @@ def test_nothing_heavy_is_imported_to_check_what_was_asked() -> None:
 
 def test_what_a_trial_is_has_no_nesting() -> None:
     trial = {"notation": "A d10", "proposer": "user", "share": 1.0, "seed": 3, "cost": {"macs": 7}}
-    told = about(trial | {"recipe": {"schedule": "step"}, "genome": {"depth": 2}})
-    assert told["macs"] == 7
+    told = about(trial | {"recipe": {"schedule": "step"}, "genome": {"depth": 2}}, "digits")
+    assert (told["data"], told["macs"]) == ("digits", 7)
     assert (told["recipe.schedule"], told["genome.depth"]) == ("step", 2)
     with pytest.raises(UsageError, match="--track cannot be ''"):
         check_trackers([""])
