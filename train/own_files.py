@@ -14,7 +14,8 @@ import numpy as np
 
 from pennyweight.arch.errors import UsageError
 from pennyweight.train.cache import cache_folder
-from pennyweight.train.csv_file import LABEL, read_csv
+from pennyweight.train.csv_faults import LABEL
+from pennyweight.train.csv_file import read_csv
 from pennyweight.train.held_out import asked_test_part
 from pennyweight.train.idx_files import idx_files, read_idx
 from pennyweight.train.npz_file import read_npz
