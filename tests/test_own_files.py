@@ -360,6 +360,10 @@ def test_idx_files_come_in_pairs(gone: str, tmp_path: Path) -> None:
     ("arrays", "rule"),
     [
         ({"a": IMAGES}, "must hold the arrays x_train and y_train or .* but holds a"),
+        (
+            {"x": np.zeros((COUNT, 3, 28, 28), np.uint8), "y": LABELS},
+            r"with 1, 3 or 4 channels, but holds \(60, 3, 28, 28\): move the channels last",
+        ),
         ({"x": IMAGES / 255, "y": LABELS}, "whole levels from 0 to 255, but holds float64"),
         ({"x": IMAGES + np.int64(1), "y": LABELS}, "whole levels .* int64 from 1 to 256"),
         ({"x": IMAGES, "y": LABELS[:-1]}, "and a label for each"),
