@@ -182,6 +182,7 @@ FLAGS: list[tuple[str, str]] = [
     ("search --data csv:x.csv", "csv: takes a file, but there is none at 'x.csv'"),
     ("search --data npz:x.npz", "npz: takes a file, but there is none at 'x.npz'"),
     ("train c4|A|d10 --data idx:x", "idx: takes a folder, but there is none at 'x'"),
+    ("data show folder:", "folder: takes a folder with a folder of pictures for each class, such"),
     ("data show folder:x", "folder: takes a folder, but there is none at 'x'"),
 ]
 

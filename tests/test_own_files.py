@@ -418,8 +418,26 @@ def test_test_pictures_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_there_is_said(kind: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = "file" if kind in ("csv", "npz") else "folder"
-    for place in ("", str(tmp_path / "nothing")):
-        with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted}, but there is none at"):
+    with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted} with .* but nothing follows"):
+        describe(f"{kind}:")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place, path in (
+        (tmp_path / "nothing", tmp_path / "nothing"),
+        ("~/nothing", tmp_path / "nothing"),
+        ("~nobody.at.all/nothing", "~nobody.at.all/nothing"),
+    ):
+        with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted}, .* none at '{path}'"):
             describe(f"{kind}:{place}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_path_behind_the_colon_may_begin_at_home(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    source = WRITERS[kind](tmp_path, test=False)
+    assert describe(source.replace(str(tmp_path.parent), "~")) == describe(source)

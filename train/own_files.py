@@ -20,10 +20,15 @@ from pennyweight.train.held_out import asked_test_part
 from pennyweight.train.idx_files import idx_files, read_idx
 from pennyweight.train.npz_file import read_npz
 from pennyweight.train.picture_folder import parts_of, picture_files, read_pictures
-from pennyweight.train.source import Batch, DataInfo, Part, one_class
+from pennyweight.train.source import Batch, DataInfo, Part, one_class, path_of
 from pennyweight.train.splits import TEST_PERCENT, held_out_test, others
 
-KINDS = ("csv", "idx", "npz", "folder")
+KINDS = {  # and what each takes
+    "csv": "a file with a `label` column and one for each pixel, such as csv:train.csv",
+    "idx": "a folder with MNIST's four files, such as idx:mnist",
+    "npz": "a file with the arrays x_train and y_train, such as npz:mnist.npz",
+    "folder": "a folder with a folder of pictures for each class, such as folder:pictures",
+}
 _VERSION = 1  # of the readers: what an earlier one read is read again
 _FEWEST = 20  # pictures: with fewer there is nothing to hold out
 
@@ -55,12 +60,12 @@ class OwnFiles:
         """
         source, percent = asked_test_part(source)
         kind, _, place = source.partition(":")
-        path = Path(place).expanduser()
+        if not place:
+            raise UsageError(f"{kind}: takes {KINDS[kind]}, but nothing follows it.")
+        path = path_of(place)
         wanted = "file" if kind in ("csv", "npz") else "folder"
-        if not place or not (path.is_file() if wanted == "file" else path.is_dir()):
-            raise UsageError(
-                f"{kind}: takes a {wanted}, but there is none at {place or 'nothing'!r}."
-            )
+        if not (path.is_file() if wanted == "file" else path.is_dir()):
+            raise UsageError(f"{kind}: takes a {wanted}, but there is none at {str(path)!r}.")
         return cls(kind, path, percent)
 
     @property
