@@ -410,6 +410,35 @@ def test_a_class_that_only_the_test_part_has_is_named(tmp_path: Path) -> None:
         describe(f"npz:{tmp_path / 'a.npz'}")
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_class_with_too_few_pictures_for_each_part_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "data"
+    place.mkdir()
+    stray = LABELS.copy()
+    stray[[7, 9]] = 9
+    monkeypatch.setattr("test_own_files.LABELS", stray)
+    source = WRITERS[kind](place, test=False)
+    where = r" \(the first in line 9\)" if kind == "csv" else ""
+    with pytest.raises(UsageError, match=f"at least 3 pictures .* holds 2 of '9'{where}: correct"):
+        describe(source)
+    assert describe(f"{source}:test0").classes == 4
+    stray[9] = 0
+    WRITERS[kind](place, test=False)
+    (place / "9" / "009.png").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match=r"at least 2 pictures .* one to choose by, but holds 1 "):
+        describe(f"{source}:test0")
+
+
+def test_two_pictures_of_a_class_do_where_the_test_part_is_apart(tmp_path: Path) -> None:
+    stray = LABELS.copy()
+    stray[[7, 9]] = 9
+    test = {"x_test": TEST_IMAGES, "y_test": TEST_LABELS}
+    np.savez(tmp_path / "a.npz", x_train=IMAGES, y_train=stray, **test)
+    assert describe(f"npz:{tmp_path / 'a.npz'}").classes == 4
+
+
 def test_test_pictures_of_another_shape_are_refused(tmp_path: Path) -> None:
     arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, :3], "y_test": LABELS}
     np.savez(tmp_path / "a.npz", **arrays)

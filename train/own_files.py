@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.train.cache import cache_folder
-from pennyweight.train.csv_faults import LABEL
+from pennyweight.train.csv_faults import LABEL, line_of
 from pennyweight.train.csv_file import read_csv
 from pennyweight.train.held_out import asked_test_part
 from pennyweight.train.idx_files import idx_files, read_idx
@@ -29,7 +29,7 @@ KINDS = {  # and what each takes
     "npz": "a file with the arrays x_train and y_train, such as npz:mnist.npz",
     "folder": "a folder with a folder of pictures for each class, such as folder:pictures",
 }
-_VERSION = 1  # of the readers: what an earlier one read is read again
+_VERSION = 2  # of the readers: what an earlier one read is read again
 _FEWEST = 20  # pictures: with fewer there is nothing to hold out
 
 
@@ -162,17 +162,35 @@ class OwnFiles:
         if total < _FEWEST:
             raise UsageError(f"{self.path} must hold at least {_FEWEST} pictures, but has {total}.")
         numbers = self._numbers(contents)
-        test = len(self._held_out(numbers[0])) if contents.test is None else len(numbers[1])
+        apart = contents.test is not None
+        test = len(numbers[1]) if apart else len(self._held_out(numbers[0]))
         names = self._class_names(contents)
         if len(names) < 2:
             raise one_class(self._name)
+        self._check_counts(np.bincount(numbers[0]), names, parts=3 if test and not apart else 2)
         return DataInfo(
             name=self._name,
             input_shape=contents.train[0].shape[1:],
             classes=len(names),
             class_names=names,
-            train_examples=total - (test if contents.test is None else 0),
+            train_examples=total - (0 if apart else test),
             test_examples=test,
+        )
+
+    def _check_counts(self, counts: np.ndarray, names: tuple[str, ...], parts: int) -> None:
+        """Raise UsageError for a class with fewer pictures than they are divided into parts."""
+        rarest = int(counts.argmin())
+        if (count := counts[rarest]) >= parts:
+            return
+        line = line_of(self.path, names[rarest]) if self.kind == "csv" else None
+        where = f" (the first in line {line})" if line else ""
+        to_test = (
+            ", one to choose by and one to test with" if parts == 3 else " and one to choose by"
+        )
+        raise UsageError(
+            f"{self.path} must hold at least {parts} pictures of each class, one to learn from"
+            f"{to_test}, but holds {count} of {shown(names[rarest])}{where}: correct the label, "
+            "add pictures or leave it out."
         )
 
     def _class_names(self, contents: Contents) -> tuple[str, ...]:
