@@ -69,6 +69,12 @@ FLAGS: list[tuple[str, str]] = [
     ("evaluate x --split every", 'Invalid value "every" for --split. Choose from: "validation"'),
     ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
+    *(
+        (f"{command} zoo:notebook-cnn", "`pennyweight train zoo:notebook-cnn` first, and name its")
+        for command in ("evaluate", "export", "draw", "train --from")
+    ),
+    ("predict zoo:notebook-cnn a.png", "zoo:notebook-cnn has no weights yet: `pennyweight train "),
+    ("evaluate zoo:notebok-cnn", "The zoo has no network `notebok-cnn`: did you mean notebook-cnn"),
     ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
     (
         "predict pretrained:mnist-9k a.png",
