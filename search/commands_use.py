@@ -225,6 +225,10 @@ def predict(
         )
     if data is not None and images:
         raise UsageError("predict takes pictures or --data: give one of the two.")
+    if data is not None and show_seen:
+        raise UsageError(
+            "--show is for pictures, but --data has rows, taken as they are: leave --show out."
+        )
     if data is not None and submission is not None:
         from pennyweight.results.submission import write_submission
 

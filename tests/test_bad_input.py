@@ -69,6 +69,10 @@ FLAGS: list[tuple[str, str]] = [
     ("evaluate x --split every", 'Invalid value "every" for --split. Choose from: "validation"'),
     ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
+    (
+        "predict x --data csv:a.csv --submission b.csv --show seen",
+        "--show is for pictures, but --data has rows",
+    ),
     *(
         (f"{command} zoo:notebook-cnn", "`pennyweight train zoo:notebook-cnn` first, and name its")
         for command in ("evaluate", "export", "draw", "train --from")
