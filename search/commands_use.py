@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -254,5 +255,7 @@ def predict(
         likely = "  ".join(f"{name} {share:.1%}" for name, share in each.ranked[:3])
         print(f"{each.path}: {likely}")
     if refused:
-        others = f" ({len(refused) - 1} more were refused)" if len(refused) > 1 else ""
-        raise UsageError(f"{refused[0]}{others}")
+        *others, last = refused
+        for error in others:
+            print(f"pennyweight: {error}", file=sys.stderr)
+        raise last
