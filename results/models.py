@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.errors import UsageError, shown
+from pennyweight.arch.zoo import entry
 from pennyweight.results.confirmed import Confirmed, confirmed
 from pennyweight.results.leaderboard import rows, wilson_interval
-from pennyweight.results.places import Place, store_in
+from pennyweight.results.places import Place, store_in, study_names
 from pennyweight.results.store import Store, StoredFile
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import StudyRecords, TrialRecord
@@ -67,6 +68,11 @@ def find_model(runs: Place, name: str) -> Model:
     Raises UsageError for a study or trial that does not exist, or has no weights yet.
     """
     study_name, colon, number = name.partition(":")
+    if study_name == "zoo" and study_name not in study_names(runs):
+        entry(number)  # which there may not be
+        raise UsageError(
+            f"{name} has no weights yet: `pennyweight train {name}` first, and name its study."
+        )
     study = load_study(runs, study_name)
     known = confirmed(study)
     if colon:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -231,6 +232,10 @@ def predict(
         )
     if data is not None and images:
         raise UsageError("predict takes pictures or --data: give one of the two.")
+    if data is not None and show_seen:
+        raise UsageError(
+            "--show is for pictures, but --data has rows, taken as they are: leave --show out."
+        )
     if data is not None and submission is not None:
         from pennyweight.results.submission import write_submission
 
@@ -256,5 +261,7 @@ def predict(
         likely = "  ".join(f"{name} {share:.1%}" for name, share in each.ranked[:3])
         print(f"{each.path}: {likely}")
     if refused:
-        others = f" ({len(refused) - 1} more were refused)" if len(refused) > 1 else ""
-        raise UsageError(f"{refused[0]}{others}")
+        *others, last = refused
+        for error in others:
+            print(f"pennyweight: {error}", file=sys.stderr)
+        raise last

@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
     ("what", "message"),
     [
         ("no label", "and no column `label`"),
-        ("short row", "must hold whole numbers in full rows"),
-        ("too bright", "must hold levels from 0 to 255, but picture 3 has 256"),
+        ("short row", "must have a field for each of its 17 columns, but line 10 has 16"),
+        ("too bright", "must hold whole levels from 0 to 255, but line 4 has '256'"),
         ("not square", "each pixel of a square picture, such as 784 for 28x28, but has 15"),
         ("bytes", "is no UTF-8 text"),
     ],

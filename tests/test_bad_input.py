@@ -69,6 +69,16 @@ FLAGS: list[tuple[str, str]] = [
     ("evaluate x --split every", 'Invalid value "every" for --split. Choose from: "validation"'),
     ("predict x", "predict needs at least one picture after MODEL: PNG, JPEG or WebP"),
     ("predict x a.png", "There is no study 'x' in runs"),
+    (
+        "predict x --data csv:a.csv --submission b.csv --show seen",
+        "--show is for pictures, but --data has rows",
+    ),
+    *(
+        (f"{command} zoo:notebook-cnn", "`pennyweight train zoo:notebook-cnn` first, and name its")
+        for command in ("evaluate", "export", "draw", "train --from")
+    ),
+    ("predict zoo:notebook-cnn a.png", "zoo:notebook-cnn has no weights yet: `pennyweight train "),
+    ("evaluate zoo:notebok-cnn", "The zoo has no network `notebok-cnn`: did you mean notebook-cnn"),
     ("predict ./x a.png", "The bundle x lacks manifest.json (No such file or directory)"),
     (
         "predict pretrained:mnist-9k a.png",
@@ -182,6 +192,7 @@ FLAGS: list[tuple[str, str]] = [
     ("search --data csv:x.csv", "csv: takes a file, but there is none at 'x.csv'"),
     ("search --data npz:x.npz", "npz: takes a file, but there is none at 'x.npz'"),
     ("train c4|A|d10 --data idx:x", "idx: takes a folder, but there is none at 'x'"),
+    ("data show folder:", "folder: takes a folder with a folder of pictures for each class, such"),
     ("data show folder:x", "folder: takes a folder, but there is none at 'x'"),
 ]
 

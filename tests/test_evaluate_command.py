@@ -138,8 +138,9 @@ def test_predict_refuses_what_is_no_picture_in_one_line(folder: Path, tmp_path: 
     ran = pennyweight("predict", "small", *files, cwd=folder)
     assert ran.status == 2
     assert ran.out.startswith(f"{files[1]}: ")
-    assert "text.png is no picture" in ran.err
-    assert ran.err.endswith("(1 more were refused)\n")
+    first, second = ran.err.splitlines()
+    assert first.startswith(f"pennyweight: {files[0]} is no picture")
+    assert second.startswith(f"pennyweight: {files[2]} ")
 
 
 def test_predict_writes_a_submission_for_rows_without_labels(folder: Path) -> None:
@@ -160,5 +161,11 @@ def test_predict_writes_a_submission_for_rows_without_labels(folder: Path) -> No
     )
     assert right == searched()[1].json["rows"][0]["val_accuracy"]
     assert "go together" in said(pennyweight("predict", "small", *flags[:2], cwd=folder))
+    before = (folder / "test.csv").read_bytes()
+    (folder / "same.csv").symlink_to("test.csv")
+    for out in ("test.csv", folder / "test.csv", "same.csv"):
+        line = said(pennyweight("predict", "small", *flags[:3], out, cwd=folder))
+        assert line == f"--submission {out} would overwrite the rows to read: name another file."
+    assert (folder / "test.csv").read_bytes() == before
     flags[1] = "digits"
     assert "takes csv:FILE, but got" in said(pennyweight("predict", "small", *flags, cwd=folder))

@@ -239,33 +239,68 @@ def spoil(text: str, line: int, change: Callable[[list[str]], list[str]]) -> str
 
 WHOLE = csv_text(IMAGES, LABELS)
 SPOILT_CSV: dict[str, tuple[str | bytes, str]] = {
-    "no label": (spoil(WHOLE, 0, lambda f: ["digit", *f[1:]]), "square picture.*no column `label`"),
+    "no label": (
+        spoil(WHOLE, 0, lambda f: ["digit", *f[1:]]),
+        "square picture.*no column `label`: 'digit' is named like no pixel: leave it out, or ren",
+    ),
+    "a label in capitals": (
+        spoil(WHOLE, 0, lambda f: ["Label", *f[1:]]),
+        "square picture.*no column `label`: rename 'Label' to `label`",
+    ),
+    "an index": (
+        "\n".join(f"{line},{n or 'id'}" for n, line in enumerate(WHOLE.splitlines())),
+        "square picture.* but has 17: 'id' is named like no pixel: leave it out",
+    ),
+    "semicolons": (WHOLE.replace(",", ";"), "commas between its columns, but has semicolons"),
+    "tabs": (WHOLE.replace(",", "\t"), "must have commas between its columns, but has tabs"),
     "no header": (WHOLE.split("\n", 1)[1], "must begin with the columns' names"),
     "two labels": (spoil(WHOLE, 0, lambda f: ["label", "label", *f[2:]]), "one column `label`"),
     "short row": (
         spoil(WHOLE, 9, lambda f: f[:-1]),
-        "full rows, but: the number of columns changed",
+        "a field for each of its 17 columns, but line 10 has 16",
     ),
     "long row": (
         spoil(WHOLE, 9, lambda f: [*f, "1"]),
-        "full rows, but: the number of columns changed",
+        "a field for each of its 17 columns, but line 10 has 18",
+    ),
+    "all rows too long": (
+        "\n".join(line + ",1" * (n > 0) for n, line in enumerate(WHOLE.splitlines())),
+        "a field for each of its 17 columns, but line 2 has 18",
     ),
     "short rows": ("\n".join(line + ",1" for line in WHOLE.splitlines()[1:]), "columns' names"),
     "too bright": (
         spoil(WHOLE, 3, lambda f: [*f[:5], "256", *f[6:]]),
-        "picture 3 has 256 as pixel 5",
+        "levels from 0 to 255, but line 4 has '256' as 'pixel4'",
     ),
-    "negative": (spoil(WHOLE, 3, lambda f: [*f[:5], "-1", *f[6:]]), "picture 3 has -1 as pixel 5"),
-    "fraction": (spoil(WHOLE, 3, lambda f: [*f[:5], "0.5", *f[6:]]), "could not convert"),
-    "huge": (spoil(WHOLE, 3, lambda f: [*f[:5], "99999999", *f[6:]]), "could not convert"),
-    "word": (spoil(WHOLE, 3, lambda f: [*f[:5], "x", *f[6:]]), "could not convert"),
-    "unlabelled row": (spoil(WHOLE, 3, lambda f: ["", *f[1:]]), "a label in every row"),
+    "negative": (
+        spoil(WHOLE, 3, lambda f: [*f[:5], "-1", *f[6:]]),
+        "line 4 has '-1' as 'pixel4'",
+    ),
+    "fraction": (
+        spoil(WHOLE, 3, lambda f: [*f[:5], "0.5", *f[6:]]),
+        "line 4 has '0.5' as 'pixel4': multiply levels from 0 to 1 by 255, and round them",
+    ),
+    "huge": (spoil(WHOLE, 3, lambda f: [*f[:5], "99999999", *f[6:]]), "line 4 has '99999999' as"),
+    "word": (spoil(WHOLE, 3, lambda f: [*f[:5], "x", *f[6:]]), "line 4 has 'x' as 'pixel4'"),
+    "after blank lines and a break in a label": (
+        spoil(WHOLE, 3, lambda f: ['\n\n"\n0"', *f[1:5], "x", *f[6:]]),
+        "line 6 has 'x' as 'pixel4'",
+    ),
+    "a field without an end": (
+        spoil(WHOLE, 3, lambda f: [*f[:5], '"' + "7" * 200_000, *f[6:]]),
+        "must be a CSV file, but line 4: field larger than",
+    ),
+    "unlabelled row": (
+        spoil(WHOLE, 3, lambda f: ["", *f[1:]]),
+        "a label in every row, but line 4 has none",
+    ),
     "not square": (
         "\n".join(",".join(line.split(",")[:-1]) for line in WHOLE.splitlines()),
         "each pixel of a square picture, such as 784 for 28x28, but has 15",
     ),
     "no rows": (WHOLE.splitlines()[0], "a row for each picture, but has none"),
-    "empty": ("", "square picture"),
+    "empty": ("", "must begin with the columns' names, but it is empty"),
+    "a first line that is empty": (f"\n{WHOLE}", "but its first line is empty"),
     "few": ("\n".join(WHOLE.splitlines()[:9]), "at least 20 pictures, but has 8"),
     "ids": ("label,p\n" + "".join(f"{n},0\n" for n in range(10_001)), "more than 10,000 diff"),
     "bytes": (b"label,\xff\xfe", "is no UTF-8 text"),
@@ -280,13 +315,6 @@ def test_a_csv_that_is_not_right_is_refused(what: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rule) as refusal:
         describe(f"csv:{path}")
     assert str(path) in str(refusal.value)
-
-
-def test_rows_with_another_number_of_fields_than_the_header_are_refused(tmp_path: Path) -> None:
-    lines = WHOLE.splitlines()
-    (tmp_path / "a.csv").write_text("\n".join([lines[0], *(line + ",1" for line in lines[1:])]))
-    with pytest.raises(UsageError, match="each of its 17 columns, but its rows have 18"):
-        describe(f"csv:{tmp_path / 'a.csv'}")
 
 
 @pytest.mark.parametrize(
@@ -332,6 +360,10 @@ def test_idx_files_come_in_pairs(gone: str, tmp_path: Path) -> None:
     ("arrays", "rule"),
     [
         ({"a": IMAGES}, "must hold the arrays x_train and y_train or .* but holds a"),
+        (
+            {"x": np.zeros((COUNT, 3, 28, 28), np.uint8), "y": LABELS},
+            r"with 1, 3 or 4 channels, but holds \(60, 3, 28, 28\): move the channels last",
+        ),
         ({"x": IMAGES / 255, "y": LABELS}, "whole levels from 0 to 255, but holds float64"),
         ({"x": IMAGES + np.int64(1), "y": LABELS}, "whole levels .* int64 from 1 to 256"),
         ({"x": IMAGES, "y": LABELS[:-1]}, "and a label for each"),
@@ -378,6 +410,35 @@ def test_a_class_that_only_the_test_part_has_is_named(tmp_path: Path) -> None:
         describe(f"npz:{tmp_path / 'a.npz'}")
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_class_with_too_few_pictures_for_each_part_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "data"
+    place.mkdir()
+    stray = LABELS.copy()
+    stray[[7, 9]] = 9
+    monkeypatch.setattr("test_own_files.LABELS", stray)
+    source = WRITERS[kind](place, test=False)
+    where = r" \(the first in line 9\)" if kind == "csv" else ""
+    with pytest.raises(UsageError, match=f"at least 3 pictures .* holds 2 of '9'{where}: correct"):
+        describe(source)
+    assert describe(f"{source}:test0").classes == 4
+    stray[9] = 0
+    WRITERS[kind](place, test=False)
+    (place / "9" / "009.png").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match=r"at least 2 pictures .* one to choose by, but holds 1 "):
+        describe(f"{source}:test0")
+
+
+def test_two_pictures_of_a_class_do_where_the_test_part_is_apart(tmp_path: Path) -> None:
+    stray = LABELS.copy()
+    stray[[7, 9]] = 9
+    test = {"x_test": TEST_IMAGES, "y_test": TEST_LABELS}
+    np.savez(tmp_path / "a.npz", x_train=IMAGES, y_train=stray, **test)
+    assert describe(f"npz:{tmp_path / 'a.npz'}").classes == 4
+
+
 def test_test_pictures_of_another_shape_are_refused(tmp_path: Path) -> None:
     arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, :3], "y_test": LABELS}
     np.savez(tmp_path / "a.npz", **arrays)
@@ -386,8 +447,26 @@ def test_test_pictures_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_there_is_said(kind: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = "file" if kind in ("csv", "npz") else "folder"
-    for place in ("", str(tmp_path / "nothing")):
-        with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted}, but there is none at"):
+    with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted} with .* but nothing follows"):
+        describe(f"{kind}:")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place, path in (
+        (tmp_path / "nothing", tmp_path / "nothing"),
+        ("~/nothing", tmp_path / "nothing"),
+        ("~nobody.at.all/nothing", "~nobody.at.all/nothing"),
+    ):
+        with pytest.raises(UsageError, match=f"^{kind}: takes a {wanted}, .* none at '{path}'"):
             describe(f"{kind}:{place}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_path_behind_the_colon_may_begin_at_home(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    source = WRITERS[kind](tmp_path, test=False)
+    assert describe(source.replace(str(tmp_path.parent), "~")) == describe(source)

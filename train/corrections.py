@@ -17,6 +17,7 @@ import numpy as np
 
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.limits import LARGEST_TABLE, read_plain
+from pennyweight.train.source import path_of
 
 INDEX, LABEL, SPLIT, CORRECTION = "index", "label", "split", "correction"
 _BETWEEN = " relabelled by "
@@ -62,7 +63,7 @@ class Corrections:
     def of(cls, source: str) -> Corrections | None:
         """Those of a source, None of one without; UsageError for a file that is none."""
         path = source.partition(_BETWEEN)[2]
-        return read_corrections(Path(path).expanduser()) if path else None
+        return read_corrections(path_of(path)) if path else None
 
     def apply(self, labels: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
         """`labels` (n,), places in `class_names`, with the corrections made.

@@ -21,6 +21,7 @@ _TRAIN = (
     ("x", "y"),
 )
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
+_CHANNELS = (1, 3, 4)  # grey, or colours with or without transparency
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -83,6 +84,11 @@ def _checked(path: Path, images: np.ndarray, labels: np.ndarray) -> Part:
         raise UsageError(
             f"{path} must hold pictures (n, height, width) or (n, height, width, channels) and a "
             f"label for each, but holds {images.shape} and {labels.shape}."
+        )
+    if images.shape[3] not in _CHANNELS:
+        raise UsageError(
+            f"{path} must hold pictures (n, height, width, channels) with 1, 3 or 4 channels, but "
+            f"holds {images.shape}: move the channels last."
         )
     whole = images.dtype.kind in "iu"
     if not whole or images.min() < 0 or images.max() > 255:

@@ -12,18 +12,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pennyweight.arch.errors import UsageError
+from pennyweight.arch.errors import UsageError, shown
 from pennyweight.train.cache import cache_folder
-from pennyweight.train.csv_file import LABEL, read_csv
+from pennyweight.train.csv_faults import LABEL, line_of
+from pennyweight.train.csv_file import read_csv
 from pennyweight.train.held_out import asked_test_part
 from pennyweight.train.idx_files import idx_files, read_idx
 from pennyweight.train.npz_file import read_npz
 from pennyweight.train.picture_folder import parts_of, picture_files, read_pictures
-from pennyweight.train.source import Batch, DataInfo, Part, one_class
+from pennyweight.train.source import Batch, DataInfo, Part, one_class, path_of
 from pennyweight.train.splits import TEST_PERCENT, held_out_test, others
 
-KINDS = ("csv", "idx", "npz", "folder")
-_VERSION = 1  # of the readers: what an earlier one read is read again
+KINDS = {  # and what each takes
+    "csv": "a file with a `label` column and one for each pixel, such as csv:train.csv",
+    "idx": "a folder with MNIST's four files, such as idx:mnist",
+    "npz": "a file with the arrays x_train and y_train, such as npz:mnist.npz",
+    "folder": "a folder with a folder of pictures for each class, such as folder:pictures",
+}
+_VERSION = 2  # of the readers: what an earlier one read is read again
 _FEWEST = 20  # pictures: with fewer there is nothing to hold out
 
 
@@ -54,12 +60,12 @@ class OwnFiles:
         """
         source, percent = asked_test_part(source)
         kind, _, place = source.partition(":")
-        path = Path(place).expanduser()
+        if not place:
+            raise UsageError(f"{kind}: takes {KINDS[kind]}, but nothing follows it.")
+        path = path_of(place)
         wanted = "file" if kind in ("csv", "npz") else "folder"
-        if not place or not (path.is_file() if wanted == "file" else path.is_dir()):
-            raise UsageError(
-                f"{kind}: takes a {wanted}, but there is none at {place or 'nothing'!r}."
-            )
+        if not (path.is_file() if wanted == "file" else path.is_dir()):
+            raise UsageError(f"{kind}: takes a {wanted}, but there is none at {str(path)!r}.")
         return cls(kind, path, percent)
 
     @property
@@ -156,17 +162,35 @@ class OwnFiles:
         if total < _FEWEST:
             raise UsageError(f"{self.path} must hold at least {_FEWEST} pictures, but has {total}.")
         numbers = self._numbers(contents)
-        test = len(self._held_out(numbers[0])) if contents.test is None else len(numbers[1])
+        apart = contents.test is not None
+        test = len(numbers[1]) if apart else len(self._held_out(numbers[0]))
         names = self._class_names(contents)
         if len(names) < 2:
             raise one_class(self._name)
+        self._check_counts(np.bincount(numbers[0]), names, parts=3 if test and not apart else 2)
         return DataInfo(
             name=self._name,
             input_shape=contents.train[0].shape[1:],
             classes=len(names),
             class_names=names,
-            train_examples=total - (test if contents.test is None else 0),
+            train_examples=total - (0 if apart else test),
             test_examples=test,
+        )
+
+    def _check_counts(self, counts: np.ndarray, names: tuple[str, ...], parts: int) -> None:
+        """Raise UsageError for a class with fewer pictures than they are divided into parts."""
+        rarest = int(counts.argmin())
+        if (count := counts[rarest]) >= parts:
+            return
+        line = line_of(self.path, names[rarest]) if self.kind == "csv" else None
+        where = f" (the first in line {line})" if line else ""
+        to_test = (
+            ", one to choose by and one to test with" if parts == 3 else " and one to choose by"
+        )
+        raise UsageError(
+            f"{self.path} must hold at least {parts} pictures of each class, one to learn from"
+            f"{to_test}, but holds {count} of {shown(names[rarest])}{where}: correct the label, "
+            "add pictures or leave it out."
         )
 
     def _class_names(self, contents: Contents) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 Shapes: n pictures, h x w pixels, c channels.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -37,6 +39,11 @@ def one_class(source: str) -> UsageError:
         f"The training pictures of {source} are all of one class, and telling classes apart takes "
         "two: use other data."
     )
+
+
+def path_of(place: str) -> Path:
+    """Where the path within a source leads: behind a colon, the shell leaves `~` as it is."""
+    return Path(os.path.expanduser(place))  # `Path.expanduser` raises for a user whom nobody knows
 
 
 class Source(Protocol):
