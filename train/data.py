@@ -12,7 +12,7 @@ from pennyweight.train.corrections import Corrections, plain_source
 from pennyweight.train.digits import Digits
 from pennyweight.train.held_out import without_test_part
 from pennyweight.train.own_files import KINDS, OwnFiles
-from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class
+from pennyweight.train.source import Batch, DataInfo, Part, Source, one_class, path_of
 from pennyweight.train.splits import Split, split
 from pennyweight.train.tfds import find_prepared, prepared_names
 
@@ -73,16 +73,22 @@ def overlap(source: str, other: str) -> bool:
 
     >>> overlap("digits", "digits:fold3"), overlap("csv:a.csv", "csv:b.csv")
     (True, False)
-    >>> overlap("csv:a.csv", "csv:a.csv:test10")
-    True
+    >>> overlap("csv:a.csv", "csv:./a.csv:test10"), overlap("csv:a.csv", "csv:./a.csv")
+    (True, False)
     """
-    source, other = plain_source(source), plain_source(other)
-    return source != other and _undivided(source) == _undivided(other)
+    (here, divided), (there, otherwise) = map(_divided, (source, other))
+    return here == there and divided != otherwise
 
 
-def _undivided(source: str) -> str:
-    """The pictures of a source, however they are divided."""
-    return "digits" if source.startswith("digits:") else without_test_part(source)
+def _divided(source: str) -> tuple[str, str]:
+    """The pictures of a source, whatever path they are named by, and how they are divided."""
+    source = plain_source(source)
+    if source.startswith("digits:"):
+        return "digits", source
+    files = without_test_part(source)
+    kind, colon, place = files.partition(":")
+    named = f"{kind}:{path_of(place).resolve()}" if colon and kind in KINDS else files
+    return named, source.removeprefix(files)
 
 
 def load_training_set(source: str, *, progress: Progress | None = None) -> Dataset:
