@@ -54,6 +54,18 @@ def test_the_guide_tells_what_is_on_record(name: str) -> None:
     assert f"| `{name}` | {found['epochs']} | {told} |" in GUIDE
 
 
+def test_the_guide_tells_of_the_claims_what_is_on_record() -> None:
+    found = record("claims")
+    accuracy = {(row["variant"], row["seed"]): row["val_accuracy"] for row in found["rows"]}
+    assert len(accuracy) == 55
+    for each in found["differences"]:
+        paired = [accuracy[each["one"], s] - accuracy[each["other"], s] for s in range(5)]
+        mean, low, high = (100 * share for share in (np.mean(paired), *each["interval"]))
+        assert mean == pytest.approx(100 * each["mean"])
+        told = f"| {each['one']} less {each['other']} | {mean:+.2f} | {low:+.2f} to {high:+.2f} |"
+        assert told in GUIDE
+
+
 # Shortened: some thousand pictures, one epoch -----------------------------------------------------
 
 
