@@ -54,6 +54,16 @@ def test_the_guide_tells_what_is_on_record(name: str) -> None:
     assert f"| `{name}` | {found['epochs']} | {told} |" in GUIDE
 
 
+def test_classical_models_reached_on_the_csv_what_they_must() -> None:
+    found = {row["model"]: row for row in record("baselines-csv")["baselines"]}
+    for model, least in (("logistic", 91.0), ("svm", 97.3), ("trees", 97.0)):
+        row = found[model]
+        assert row["examples"] == 37_800
+        assert 100 * row["val_accuracy"] >= least
+        told = f"| `{model}` | {100 * row['val_accuracy']:.2f} | {row['params']:,}"
+        assert told in GUIDE
+
+
 def test_the_guide_tells_of_the_claims_what_is_on_record() -> None:
     found = record("claims")
     accuracy = {(row["variant"], row["seed"]): row["val_accuracy"] for row in found["rows"]}
