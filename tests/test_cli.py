@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -459,7 +460,7 @@ def test_a_record_is_trained_with_its_recipe_and_its_seed(tmp_path: Path) -> Non
     flags = ("--max-epochs", "1", "--seed", "0", "--recipe", "recipe.json", "--json")
     mine = pennyweight("train", "record.json", *flags, cwd=tmp_path).json
     assert mine["seed"] == 0
-    wanted = Recipe(weight_decay=0.5).to_json()
+    wanted = replace(recipe, weight_decay=0.5).to_json()
     assert load_study(tmp_path / "runs", mine["study"]).trials[0].recipe == wanted
 
 
