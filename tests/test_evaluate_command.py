@@ -41,14 +41,14 @@ def test_evaluate_prints_classes_confusion_and_mistakes(folder: Path) -> None:
 
 
 def test_evaluate_overwrites_no_corrections(folder: Path) -> None:
-    ask = ["evaluate", "small", "--mistakes", "wrong.csv"]
+    ask = ["evaluate", "small", "--mistakes", "doubtful.csv"]
     for _ in range(2):  # nobody filled in any
         assert pennyweight(*ask, cwd=folder).status == 0
-    path = folder / "wrong.csv"
+    path = folder / "doubtful.csv"
     lines = path.read_text().splitlines()
     for content in ("\n".join([*lines[:2], f"{lines[2]}7", *lines[3:]]), "shopping"):
         path.write_text(content)
-        assert "--mistakes wrong.csv would be overwritten, and may" in said(
+        assert "--mistakes doubtful.csv would be overwritten, and may" in said(
             pennyweight(*ask, cwd=folder)
         )
         assert path.read_text() == content
