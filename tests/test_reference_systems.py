@@ -98,7 +98,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("mlp-128", 2, 0.85),
         ("mlp-128-128", 2, 0.80),
         ("notebook-cnn", 2, 0.85),
-        ("budget-2", 1, 0.11),
+        ("budget-2", 2, 0.60),
         ("budget-3", 1, 0.40),
         ("budget-4", 1, 0.60),
     ],
