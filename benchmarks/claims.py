@@ -5,8 +5,8 @@
 Its maker found a global maximum better than a global average, dropout and BatchNorm good, and L1
 and L2 penalties, 0.01 among them, bad. Here small networks differ in that alone: the same data,
 split, recipe, epochs and seeds, the last epoch's weights, and no test picture. What the record at
-`--out` holds is not trained again, and must be of the same settings. Expect half an hour on one
-core.
+`--out` holds is not trained again, and must be of the same settings. Expect a quarter of an
+hour on one core.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def main(
     with LocalExecutor(warm=warm) as executor:
         trained = [outcome.model for outcome in executor.map(train_rung, tasks)]
     results = [
-        measure_on_test(task, weights, purpose="confirm", ledger=ledger)
+        measure_on_test(task, weights, ledger, purpose="confirm")
         for task, weights in zip(tasks, trained, strict=True)
     ]
     accuracies = [result.accuracy for result in results]

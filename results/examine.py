@@ -10,7 +10,7 @@ from pennyweight.arch.errors import UsageError, shown
 from pennyweight.results.loaded import LoadedModel
 from pennyweight.results.predictions import Predictions
 from pennyweight.train.corrections import plain_source
-from pennyweight.train.data import DataInfo, describe, load_training_set, overlap
+from pennyweight.train.data import DataInfo, check_unseen, describe, load_training_set, overlap
 from pennyweight.train.door import open_test_set
 
 Part = Literal["validation", "train", "test", "all"]
@@ -27,11 +27,8 @@ def examine(
     """
     source = model.data if data is None else data
     numbers = _numbers(model, describe(source))
-    if part == "test" and overlap(model.data, source):
-        raise UsageError(
-            f"{model.name} learned from {model.data}, which may have test pictures of {source}: "
-            "use another split, or its own data."
-        )
+    if part == "test":
+        check_unseen(model.name, model.data, source, "use another split, or its own data")
     pictures = load_training_set(source)
     if data is None and pictures.fingerprint != model.data_fingerprint:
         raise UsageError(

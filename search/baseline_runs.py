@@ -95,8 +95,8 @@ def network(
     yield about | counts | {"part": "validation", "seconds": trial.seconds_by_kind}
     if wanted.test:
         task, weights = task_again(study, trial, trial.seed), own.model(0, trial.kept_epoch)
-        for ledger in (own.readings, store.readings):  # both tell that the test set was read
-            found = measure_on_test(task, weights.read_bytes(), purpose="baseline", ledger=ledger)
+        ledgers = own.readings, store.readings  # both tell that the test set was read
+        found = measure_on_test(task, weights.read_bytes(), *ledgers, purpose="baseline")
         counts = {"correct": found.correct, "total": found.total}
         yield about | counts | {"part": "test", "seconds": {}}
 

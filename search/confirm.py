@@ -228,8 +228,8 @@ def _train(
         measured = Evaluation(last.val_correct, outcome.val_total, last.val_log_loss)
         if part == "test":
             store.fresh_model(trial, seed).write(outcome.model)
-            reading = {"purpose": "confirm", "ledger": store.readings}
-            test = door.submit(measure_on_test, tasks[place], outcome.model, **reading)
+            reading = tasks[place], outcome.model, store.readings
+            test = door.submit(measure_on_test, *reading, purpose="confirm")
             measured = _result(test, tasks[place])
         fields = fresh_record(trial, seed, part, outcome, measured)
         records.append("fresh", **fields)

@@ -69,8 +69,8 @@ class Training:
                 f"{self.data} has {wanted[0]} pictures in {wanted[1]} classes, but the "
                 f"architecture takes {'x'.join(map(str, here[0]))} in {here[1]}: use other data."
             )
-        step, learned = self.candidate.recipe.step_size, info.train_examples
-        learned -= 0 if self.whole else validation_size(learned)
+        step, total = self.candidate.recipe.step_size, info.train_examples
+        learned = total if self.whole else total - validation_size(total)
         if step > learned:
             times = " times `accumulation`" if self.candidate.recipe.accumulation > 1 else ""
             raise UsageError(
@@ -242,4 +242,4 @@ def measure_trained(runs: Place, name: str) -> Evaluation:
     trial = study.trials[0]
     task = task_again(study, trial, trial.seed, whole=study.whole)
     weights = store.model(0, trial.kept_epoch).read_bytes()
-    return measure_on_test(task, weights, purpose="evaluate", ledger=store.readings)
+    return measure_on_test(task, weights, store.readings, purpose="evaluate")

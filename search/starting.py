@@ -12,7 +12,7 @@ from pennyweight.results.places import Place
 from pennyweight.search.arguments import Named, first_given, read_arch
 from pennyweight.search.settings import DATA
 from pennyweight.train.corrections import plain_source
-from pennyweight.train.data import describe, overlap
+from pennyweight.train.data import check_unseen, describe
 from pennyweight.train.recipe import Recipe
 from pennyweight.train.transfer import kept_for, pack_start
 
@@ -106,11 +106,7 @@ def for_few(recipe: Recipe, pictures: int) -> Recipe:
 
 
 def _check_pictures(origin: Origin, data: str, seed: int, whole: bool) -> None:
-    if overlap(origin.data, data):
-        raise UsageError(
-            f"{origin.name} learned from {origin.data}, which may have test pictures of {data}: "
-            "start from another network."
-        )
+    check_unseen(origin.name, origin.data, data, "start from another network")
     learned = origin.whole or origin.split_seed != seed
     if learned and not whole and _same_pictures(origin, data):
         remedy = "" if origin.whole else f"use --seed {origin.split_seed}, or "

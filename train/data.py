@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "available",
     "check_test_set",
+    "check_unseen",
     "describe",
     "load_training_set",
     "normalisation",
@@ -78,6 +79,14 @@ def overlap(source: str, other: str) -> bool:
     """
     (here, divided), (there, otherwise) = map(_divided, (source, other))
     return here == there and divided != otherwise
+
+
+def check_unseen(name: str, theirs: str, source: str, remedy: str) -> None:
+    """Raise UsageError where what learned from `theirs` may know test pictures of `source`."""
+    if overlap(theirs, source):
+        raise UsageError(
+            f"{name} learned from {theirs}, which may have test pictures of {source}: {remedy}."
+        )
 
 
 def _divided(source: str) -> tuple[str, str]:

@@ -49,11 +49,12 @@ def evaluate(
 
 
 def measure_on_test(
-    task: Task, model: bytes, *, purpose: Purpose, ledger: Path | Ledger
+    task: Task, model: bytes, *ledgers: Path | Ledger, purpose: Purpose
 ) -> Evaluation:
     """The network of `task` with the weights `model` on the test set.
 
-    The reading is written into `ledger` before any picture is read. Raises as `open_test_set` does.
+    The one reading is written into each of `ledgers`, at least one, before any picture is read.
+    Raises as `open_test_set` does.
     """
     from pennyweight.train.classifier import Classifier
 
@@ -61,5 +62,8 @@ def measure_on_test(
     learned = dataset.split(task.split_seed).learned(whole=task.whole)
     normalised = normalisation(dataset.images[learned])
     classifier = Classifier.of_model(task.candidate.architecture, model, *normalised)
-    pictures = open_test_set(task.source, purpose=purpose, model=classifier.identity, ledger=ledger)
-    return evaluate(task.candidate.architecture, model, pictures, *normalised)
+    opened = [
+        open_test_set(task.source, purpose=purpose, model=classifier.identity, ledger=ledger)
+        for ledger in ledgers
+    ]
+    return evaluate(task.candidate.architecture, model, opened[0], *normalised)
