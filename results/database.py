@@ -26,7 +26,7 @@ _SESSION = {
     "tcp_keepalives_interval": _EVERY_S,
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": GONE_AFTER_S * 1_000,
-    # A coordinator that was stopped amid a transaction keeps the next from its term no longer.
+    # A process that was stopped amid a transaction keeps others from what it wrote no longer.
     "idle_in_transaction_session_timeout": 60_000,
 }
 _CONNECTION = {  # our side, for a server that vanished
@@ -122,12 +122,15 @@ class Database:
         runs = [] if self.folder == Path("runs") else ["--runs", str(self.folder)]
         return ["--storage", without_passwords(self.url), *runs]
 
-    def connect(self, kind: type[psycopg.Connection[Any]] | None = None) -> psycopg.Connection[Any]:
+    def connect(
+        self, kind: type[psycopg.Connection[Any]] | None = None, **parameters: str
+    ) -> psycopg.Connection[Any]:
         """A new connection; psycopg's OperationalError where the server does not answer."""
         import psycopg
 
+        told = {**self._parameters, **parameters}
         try:
-            return (kind or psycopg.Connection).connect(**self._parameters, autocommit=kind is None)
+            return (kind or psycopg.Connection).connect(**told, autocommit=kind is None)
         except UnicodeError:  # from Python's search for its address
             raise psycopg.OperationalError("its host has a name that no host has") from None
 

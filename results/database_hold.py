@@ -4,6 +4,7 @@ The lock belongs to a connection, so it goes with its coordinator, even a killed
 out within seconds that a machine has vanished. Who takes a lock begins a new term. Every write is a
 transaction that also reads the term, and keeps the next one from beginning before its end: so a
 coordinator that was stopped, or cut off, and woke up after another took over cannot write any more.
+Who takes over ends the connections that such a one left, which may be amid a transaction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from pennyweight.arch.errors import RunError, UsageError, visible
@@ -75,6 +77,7 @@ class Hold:
         """Whether the study was free, and is held now, in a new term."""
         if not self._try_lock():
             return False
+        self._end_connections_of_earlier_terms()
         me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
         ((self._term, before),) = self._connection.execute(
             "WITH before AS (SELECT holder FROM pennyweight_studies WHERE study = %s FOR UPDATE) "
@@ -84,6 +87,22 @@ class Hold:
         )
         self.was_left = before is not None
         return True
+
+    def _end_connections_of_earlier_terms(self) -> None:
+        self._connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s "
+            "AND datname = current_database() AND usename = current_user "
+            "AND pid <> pg_backend_pid()",
+            [self._application],
+        )
+        self._connection.execute(
+            "SELECT set_config('application_name', %s, false)", [self._application]
+        )
+
+    @property
+    def _application(self) -> str:
+        """What the connections of who holds the study are called."""
+        return f"pennyweight, holding study {self.study}"
 
     def _holder(self, connection: psycopg.Connection[Any]) -> str:
         query = "SELECT holder FROM pennyweight_studies WHERE study = %s"
@@ -185,10 +204,11 @@ class Hold:
         """Connect anew, with the lock where it was held, and only if nobody held it since."""
         import psycopg
 
-        self._connection = self._database.connect()
         if self._term < 0:
+            self._connection = self._database.connect()
             time.sleep(_GRACE_S)
             return
+        self._connection = self._database.connect(application_name=self._application)
         try:
             self.check_term(self._connection)
             if not self._try_lock():  # the old one's, which the server does not know to be dead
@@ -199,7 +219,9 @@ class Hold:
 
     def connect(self) -> psycopg.Connection[Any]:
         """Another connection, which commits nothing once this hold has ended; it ends with it."""
-        self._others.append(self.patiently(lambda: self._database.connect(fenced_by(self))))
+        kind, named = fenced_by(self), self._application
+        connect = partial(self._database.connect, kind, application_name=named)
+        self._others.append(self.patiently(connect))
         return self._others[-1]
 
     @contextlib.contextmanager
