@@ -124,6 +124,18 @@ def test_what_each_dimension_is_worth_is_in_its_record() -> None:
     assert set(re.findall(r"^\| `.*\|$", text, re.M)) == wanted
 
 
+def test_how_well_early_scores_tell_the_end_is_in_its_record() -> None:
+    found = record("scores-digits.json")
+    assert len(found["candidates"]) >= 40
+    lines = {}
+    for row in found["rows"]:
+        told = "{rho:.2f} [{low:.2f}, {high:.2f}]".format(**row)
+        lines.setdefault(row["epoch"], f"| epoch {row['epoch']} |")
+        lines[row["epoch"]] += f" {told} |"
+    text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| epoch .*\|$", text, re.M) == list(lines.values())
+
+
 def test_what_was_tried_by_hand_is_in_its_record() -> None:
     wanted = []
     for row in record("by-hand-mnist-3999.json")["rows"]:
