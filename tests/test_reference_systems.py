@@ -9,6 +9,7 @@ import pytest
 from command_line import pennyweight
 
 from pennyweight.arch.zoo import ZOO
+from pennyweight.results.intervals import Interval, interval_of, welch_interval
 from pennyweight.search.single import train
 from pennyweight.train.data import available, load_training_set
 from pennyweight.train.recipe import Recipe
@@ -52,6 +53,27 @@ def test_the_guide_tells_what_is_on_record(name: str) -> None:
     shares = found["curve"][-1]["train_accuracy"], found["val_accuracy"], found["test_accuracy"]
     told = " | ".join("" if share is None else f"{100 * share:.2f}" for share in shares)
     assert f"| `{name}` | {found['epochs']} | {told} |" in GUIDE
+
+
+def test_what_a_search_found_leads_what_was_made_by_hand() -> None:
+    """Must show: the 95% interval of the difference lies above 0."""
+    found = record("hand-made-budget-4")
+    winner = json.loads((ROOT / "results" / "records" / found["winner"]).read_text())["test"]
+    best = [correct / winner["total"] for correct in winner["correct"]]
+    for recipe in {row["recipe"] for row in found["rows"]}:
+        rows = [row for row in found["rows"] if row["recipe"] == recipe]
+        assert {row["seed"] for row in rows} <= set(winner["seeds"])
+        theirs = [row["correct"] / row["total"] for row in rows]
+        mean, apart = interval_of(theirs), welch_interval(best, theirs)
+        assert apart.low > 0
+        shares = _in_percent(mean, ".2f"), _in_percent(apart, "+.2f")
+        told = f"| {recipe} | {len(rows)} | {' | '.join(shares)} |"
+        assert told in GUIDE
+
+
+def _in_percent(found: Interval, form: str) -> str:
+    mean, low, high = (format(100 * part, form) for part in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def test_classical_models_reached_on_the_csv_what_they_must() -> None:
