@@ -4,10 +4,12 @@ import json
 import re
 import shlex
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+from typing import Any
 
 import pytest
 
+from pennyweight.results.intervals import interval_of
 from pennyweight.results.public_record import FORMAT
 from pennyweight.search.cli import app
 
@@ -134,6 +136,23 @@ def test_how_well_early_scores_tell_the_end_is_in_its_record() -> None:
         lines[row["epoch"]] += f" {told} |"
     text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| epoch .*\|$", text, re.M) == list(lines.values())
+
+
+def test_what_each_sampler_found_is_in_its_record() -> None:
+    found: dict[str, list[Any]] = {}
+    for row in record("samplers-digits.json")["rows"]:
+        found.setdefault(row["sampler"], []).append(row)
+    wanted = []
+    for name, rows in found.items():
+        told = [f"sampler `{name}`"]
+        told += [f"{mean([row[what] for row in rows]):.0f}" for what in ("trials", "complete")]
+        told += [f"{100 * mean([row[w] for row in rows]):.2f}" for w in ("val_accuracy", "fresh")]
+        pairs = zip(rows, found["random"], strict=True)
+        apart = interval_of([100 * (ours["fresh"] - theirs["fresh"]) for ours, theirs in pairs])
+        better = f"{apart.mean:+.2f} [{apart.low:+.2f}, {apart.high:+.2f}]"
+        wanted.append(f"| {' | '.join(told)} | {'' if name == 'random' else better} |")
+    text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| sampler .*\|$", text, re.M) == wanted
 
 
 def test_what_was_tried_by_hand_is_in_its_record() -> None:
