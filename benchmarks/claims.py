@@ -11,7 +11,6 @@ hour on one core.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App
-from machine import origin
+from growing import keep, known_rows
 
 from pennyweight.arch.cost import cost
 from pennyweight.arch.notation import parse
-from pennyweight.results.folder import write_whole
 from pennyweight.results.intervals import interval_of
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import UNCHANGED, Candidate, Recipe
@@ -72,28 +70,23 @@ def main(*, out: Path, data: str = "mnist", epochs: int = 5, seeds: int = 5) -> 
     """Train every variant from every seed, and compare."""
     os.environ["NPROC"] = "1"  # one thread, as in a search
     warm_up(data, SPLIT_SEED)
-    found = {(row["variant"], row["seed"]): row for row in known_rows(out, data, epochs)}
+    settings = {"benchmark": "claims", "data": data, "epochs": epochs, "recipe": USUAL.to_json()}
+    found = {(row["variant"], row["seed"]): row for row in _known(out, settings)}
     for name in VARIANTS:
         for seed in range(seeds):
             if (name, seed) not in found:
                 found[name, seed] = trained(data, epochs, name, seed)
                 print(f"{name}, seed {seed}: {found[name, seed]['val_accuracy']:.2%}", flush=True)
-                write_whole(out, _record(data, epochs, list(found.values())).encode())
+                rows = list(found.values())
+                keep(out, settings, rows, differences=compared(rows))
     for each in compared(list(found.values())):
         low, high = (100 * end for end in each["interval"])
         print(f"{each['one']} less {each['other']}: {100 * each['mean']:+.2f} points,", end=" ")
         print(f"95% interval {low:+.2f} to {high:+.2f}")
 
 
-def known_rows(out: Path, data: str, epochs: int) -> list[dict[str, Any]]:
-    """Those that the record at `out` has; SystemExit where they are of other settings."""
-    if not out.exists():
-        return []
-    known = json.loads(out.read_text())
-    here = _settings(data, epochs)
-    if {name: known[name] for name in here} != here:
-        sys.exit(f"{out} holds claims of other settings: move it away, or write elsewhere.")
-    rows: list[dict[str, Any]] = known["rows"]
+def _known(out: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = known_rows(out, settings)
     if changed := [row for row in rows if row["notation"] != VARIANTS[row["variant"]].notation]:
         sys.exit(f"{out} holds another network as {changed[0]['variant']!r}: move it away.")
     return rows
@@ -139,20 +132,6 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             | {"interval": [found.low, found.high]}
         )
     return differences
-
-
-def _settings(data: str, epochs: int) -> dict[str, Any]:
-    return {"benchmark": "claims", "data": data, "epochs": epochs, "recipe": USUAL.to_json()}
-
-
-def _record(data: str, epochs: int, rows: list[dict[str, Any]]) -> str:
-    record = {
-        **_settings(data, epochs),
-        "rows": rows,
-        "differences": compared(rows),
-        **origin(),
-    }
-    return json.dumps(record, indent=1) + "\n"
 
 
 if __name__ == "__main__":

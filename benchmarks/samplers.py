@@ -16,7 +16,6 @@ one with more --seeds adds to it. `gp` needs PyTorch. Expect an hour.
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Annotated, Any
 from unittest.mock import patch
 
 from cyclopts import App, Parameter
-from machine import origin
+from growing import keep, known_rows
 
 from pennyweight.results.intervals import interval_of
 from pennyweight.results.study_records import StudyRecords, TrialRecord
@@ -55,13 +54,8 @@ def main(
     """Search with every sampler from every seed."""
     proposals.FIRST.clear()
     budget = {"max_params": max_params, "max_epochs": max_epochs}
-    known: dict[str, Any] = {"benchmark": "samplers", "data": data, **budget, "cost": cost}
-    rows: list[dict[str, Any]] = []
-    if out.exists():
-        found = json.loads(out.read_text())
-        if any(found[key] != known[key] for key in known):
-            raise SystemExit(f"{out} is of another comparison: name another file.")
-        rows = found["rows"]
+    settings: dict[str, Any] = {"benchmark": "samplers", "data": data, **budget, "cost": cost}
+    rows = known_rows(out, settings)
     done = {(row["sampler"], row["seed"]) for row in rows}
     for seed in range(seeds):
         for sampler in samplers:  # in turn, so that all meet the same disturbances
@@ -69,7 +63,7 @@ def main(
                 continue
             study = _searched(data, budget, sampler, seed, cost, runs)
             rows.append(_row(sampler, seed, study, cost, fresh))
-            out.write_text(json.dumps(known | {"rows": rows} | origin(), indent=1) + "\n")
+            keep(out, settings, rows)
             print("{sampler}, seed {seed}: {fresh:.2%} {notation}".format(**rows[-1]), flush=True)
     _tell(rows, samplers)
 
