@@ -67,10 +67,10 @@ class Genome:
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
     dropout: float = _unit(0.0, structural=True)  # 0 to 0.1, before the head
 
-    optimiser: str = _choice("adamw", "sgd")
+    optimiser: str = _choice("adamw", "sgd", "muon")
     schedule: str = _choice("one_cycle", "cosine", "step")
     batch_size: int = _choice(64, 32, 128)
-    learning_rate: float = _unit(0.65)  # 0.02 with AdamW
+    learning_rate: float = _unit(0.65)  # 0.02, but 0.2 with SGD
     weight_decay: float = _unit(0.4)
     label_smoothing: float = _unit(0.0)
     averaging: float = _unit(0.5)

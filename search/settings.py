@@ -22,7 +22,7 @@ TRIALS = 30
 
 Sampler = Literal["tpe", "nsga2", "gp", "random"]
 ETA = 3  # of successive halving: a rung lets one in three go on
-SPACE = 3  # version of the genome and its decoder: raised when a genome would decode differently
+SPACE = 4  # version of the genome and its decoder: raised when either has changed
 
 
 @dataclass(frozen=True, kw_only=True)

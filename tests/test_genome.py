@@ -112,7 +112,7 @@ def test_the_names_and_ranges_are_those_of_version_3() -> None:
         "activation": ("relu", "prelu"),
         "head": ("average", "max", "flatten", "window"),
         "classifier": ("dense", "conv"),
-        "optimiser": ("adamw", "sgd"),
+        "optimiser": ("adamw", "sgd", "muon"),
         "schedule": ("one_cycle", "cosine", "step"),
         "batch_size": (64, 32, 128),
         "augmented": (True, False),

@@ -84,7 +84,7 @@ def test_a_count_is_a_whole_number(name: str, value: Any) -> None:
     ("name", "value", "remedy"),
     [
         ("optimiser", "adam", "did you mean adamw?"),
-        ("optimiser", None, "there is adamw, sgd."),
+        ("optimiser", None, "there is adamw, sgd, muon."),
         ("schedule", "onecycle", "did you mean one_cycle?"),
         ("schedule", ["step"], "did you mean step?"),
     ],

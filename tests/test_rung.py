@@ -197,7 +197,7 @@ def test_a_batch_larger_than_the_training_split_is_refused() -> None:
 def test_every_optimiser_learns_under_every_schedule(
     optimiser: Optimiser, schedule: Schedule
 ) -> None:
-    rate = {"adamw": 0.03, "sgd": 0.2}[optimiser]
+    rate = {"adamw": 0.03, "sgd": 0.2, "muon": 0.03}[optimiser]
     chosen = candidate(
         "m2 F d10+", optimiser=optimiser, schedule=schedule, peak_learning_rate=rate, **STILL
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import flax.struct
 import jax
@@ -23,6 +23,7 @@ from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
 from pennyweight.train.augment import warp
+from pennyweight.train.muon import Matrices
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.plan import Plan
 from pennyweight.train.precision import PRECISION, Precision
@@ -110,6 +111,7 @@ class Frame:
     graph: nnx.GraphDef[Network]
     unravel: Callable[[jax.Array], Tree]
     decayed: np.ndarray  # by place in the vector: 1 for a kernel, 0 otherwise
+    matrices: Matrices  # of convolutions
     no_statistics: Tree  # zeros
 
     @classmethod
@@ -119,7 +121,25 @@ class Frame:
         decayed = [np.full(leaf.size, path[-1].key == "kernel") for path, leaf in leaves]
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), params))
         zeros = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), statistics)
-        return cls(graph, unravel, np.concatenate(decayed).astype(np.float32), zeros)
+        return cls(
+            graph,
+            unravel,
+            np.concatenate(decayed).astype(np.float32),
+            _matrices(program.architecture, leaves),
+            zeros,
+        )
+
+
+def _matrices(architecture: Architecture, leaves: list[tuple[Any, Any]]) -> Matrices:
+    """Where a vector of all `leaves` holds the kernels of convolutions that mix channels."""
+    mixing = {placed.name for placed in architecture.flat() if placed.layer.kind == "conv"}
+    ends = np.cumsum([leaf.size for _, leaf in leaves])
+    kernels = [
+        np.arange(end - leaf.size, end).reshape(leaf.shape)
+        for ((layer, weight), leaf), end in zip(leaves, ends, strict=True)
+        if layer.key in mixing and weight.key == "kernel"
+    ]
+    return Matrices.of(kernels, int(ends[-1]))
 
 
 def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
@@ -128,7 +148,7 @@ def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
     vector = np.concatenate([np.ravel(leaf) for leaf in leaves])
     transform = optimiser(program.optimiser, program.schedule, 1, hypers, 0)
     shapes = jax.eval_shape(transform.init, vector)
-    # Both optimisers start from zeros; their own `init` would compile a program for each shape.
+    # All optimisers start from zeros; their own `init` would compile a program for each shape.
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     return State(vector, vector, zeros, np.zeros((), np.int32))  # type: ignore[arg-type]
 
@@ -167,7 +187,12 @@ def train_steps(
     steps = len(plan.order_sb) // program.accumulation
     frame = Frame.of(program)
     transform = optimiser(
-        program.optimiser, program.schedule, program.epochs * steps, hypers, frame.decayed
+        program.optimiser,
+        program.schedule,
+        program.epochs * steps,
+        hypers,
+        frame.decayed,
+        frame.matrices,
     )
 
     def step(state: State, plan: Plan) -> tuple[State, Learned]:

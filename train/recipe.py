@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError, close_names, shown
 
-Optimiser = Literal["adamw", "sgd"]
+Optimiser = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one_cycle", "cosine", "step", "constant"]
 
 
@@ -25,7 +25,7 @@ class Recipe:
     40% and 80%; "constant" stays.
     """
 
-    optimiser: Optimiser = "adamw"  # "sgd" has Nesterov momentum 0.9
+    optimiser: Optimiser = "adamw"  # "sgd" has Nesterov momentum 0.9; "muon": `train/muon.py`
     schedule: Schedule = "one_cycle"
     peak_learning_rate: float = 0.01
     weight_decay: float = 1e-4  # of kernels only, decoupled
