@@ -41,7 +41,7 @@ app = App(help=__doc__, help_format="plaintext")
 def main(
     *,
     data: str = "digits",
-    base: str = "deep",
+    base: str = "shared",
     max_params: int = 999,
     epochs: int = 30,
     seeds: int = 5,
