@@ -5,13 +5,14 @@ import re
 import shlex
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from pennyweight.results.intervals import interval_of
+from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.public_record import FORMAT
 from pennyweight.search.cli import app
+from pennyweight.train.recipe import Optimiser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -124,6 +125,28 @@ def test_what_each_dimension_is_worth_is_in_its_record() -> None:
     }
     text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `.*\|$", text, re.M)) == wanted
+
+
+def test_what_each_optimiser_learns_is_in_its_record() -> None:
+    text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (adamw|muon|sgd) \| (\S+) \| (.*)\|$", text, re.M)
+    assert {name for name, _, _ in told} == set(get_args(Optimiser))
+    rows = record("optimisers-digits.json")["rows"]
+
+    def of(name: str, rate: str, measure: str) -> list[float]:
+        return [r[measure] for r in rows if (r["optimiser"], f"{r['rate']:g}") == (name, rate)]
+
+    best = of(*told[0][:2], "log_loss")
+    for name, rate, shown in told:
+        loss, log_loss, accuracy = (
+            mean(of(name, rate, measure)) for measure in ("train_loss", "log_loss", "accuracy")
+        )
+        wanted = f"{loss:.4f} | {log_loss:.4f} | {100 * accuracy:.2f} | "
+        apart = welch_interval(of(name, rate, "log_loss"), best)
+        if (name, rate) != told[0][:2]:
+            wanted += f"{apart.mean:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}] "
+        assert shown == wanted
+    assert told[0][0] == "adamw"
 
 
 def test_how_well_early_scores_tell_the_end_is_in_its_record() -> None:
