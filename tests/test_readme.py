@@ -136,17 +136,18 @@ def test_what_each_optimiser_learns_is_in_its_record() -> None:
     def of(name: str, rate: str, measure: str) -> list[float]:
         return [r[measure] for r in rows if (r["optimiser"], f"{r['rate']:g}") == (name, rate)]
 
-    best = of(*told[0][:2], "log_loss")
-    for name, rate, shown in told:
+    first, its_rate, _ = told[0]
+    best = of(first, its_rate, "log_loss")
+    for name, rate, line in told:
         loss, log_loss, accuracy = (
             mean(of(name, rate, measure)) for measure in ("train_loss", "log_loss", "accuracy")
         )
         wanted = f"{loss:.4f} | {log_loss:.4f} | {100 * accuracy:.2f} | "
         apart = welch_interval(of(name, rate, "log_loss"), best)
-        if (name, rate) != told[0][:2]:
+        if (name, rate) != (first, its_rate):
             wanted += f"{apart.mean:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}] "
-        assert shown == wanted
-    assert told[0][0] == "adamw"
+        assert line == wanted
+    assert first == "adamw"
 
 
 def test_how_well_early_scores_tell_the_end_is_in_its_record() -> None:

@@ -54,13 +54,13 @@ def muon(matrices: Matrices | None) -> optax.GradientTransformation:
     """The direction of steps of a weight vector with those `matrices`; None suffices to begin."""
     adam, momentum = optax.scale_by_adam(), optax.trace(MOMENTUM, nesterov=True)
 
-    def init(weights: Any) -> Any:
-        return adam.init(weights), momentum.init(weights)
+    def init(params: Any) -> Any:
+        return adam.init(params), momentum.init(params)
 
-    def update(gradient: Any, state: Any, weights: Any = None) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         assert matrices is not None
-        others, adams = adam.update(gradient, state[0], weights)
-        moved, momenta = momentum.update(gradient, state[1], weights)
+        others, adams = adam.update(updates, state[0], params)
+        moved, momenta = momentum.update(updates, state[1], params)
         steps = _stepped(matrices, cast(jax.Array, moved))
         inside = matrices.places < matrices.weights.size
         return jnp.where(inside, steps, cast(jax.Array, others)), (adams, momenta)
