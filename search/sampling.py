@@ -119,8 +119,11 @@ class WithinShare(BasePruner):
     """Successive halving among trials of equal share (Li et al., arXiv:1810.05934).
 
     A network of an eighth of the budget loses to one of the whole budget, but may still be the
-    best of its size. That a trial goes on is noted at it: a coordinator that takes it over from a
-    killed one asks again, and gets the same answer though other trials have come further since.
+    best of its size. Not so one that is right less than a third as often as the best of any size:
+    it has learned nothing, and as the first of its size would be trained to the end.
+
+    That a trial goes on is noted at it: a coordinator that takes it over from a killed one asks
+    again, and gets the same answer though other trials have come further since.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -138,10 +141,16 @@ class WithinShare(BasePruner):
         noted = dict(trial.system_attrs)
         fresh = copy.copy(trial)
         fresh.system_attrs = {key: noted[key] for key in noted if key != compared}
-        pruned = self._halving.prune(_Rivals(study, trial), fresh)
+        pruned = self._halving.prune(_Rivals(study, trial), fresh) or _hopeless(study, trial, epoch)
         if not pruned:
             study._storage.set_trial_system_attr(trial._trial_id, went_on(epoch), True)
         return pruned and went_on(epoch) not in noted
+
+
+def _hopeless(study: optuna.Study, trial: FrozenTrial, epoch: int) -> bool:
+    others = study.get_trials(deepcopy=False)
+    best = max(other.intermediate_values.get(epoch, 0.0) for other in others)
+    return trial.intermediate_values[epoch] < best / ETA
 
 
 def went_on(epoch: int) -> str:

@@ -330,7 +330,7 @@ class Coordinator:
         elif flight.epoch == self.settings.budget.max_epochs:
             self._end(flight, "complete", None)
         elif self._timed("tell", flight.trial.should_prune) and not self._spared(flight):
-            self._end(flight, "pruned", f"not in the best third after {flight.epoch} epochs")
+            self._end(flight, "pruned", f"too far behind after {flight.epoch} epochs")
         else:
             self.store.clear(flight.number, keep=flight.epoch, running=True)
             return True

@@ -156,10 +156,19 @@ def test_the_best_third_goes_on(study: optuna.Study) -> None:
 def test_a_trial_is_compared_with_those_of_its_share_alone(study: optuna.Study) -> None:
     for _ in range(3):
         reports(study, 1.0, 0.9)
-    assert not reports(study, 0.125, 0.2)
-    assert reports(study, 0.125, 0.1)
+    assert not reports(study, 0.125, 0.4)
+    assert reports(study, 0.125, 0.35)
     assert reports(study, 1.0, 0.5)
     assert not reports(study, 0.5, 0.4)
+
+
+def test_a_network_that_learned_nothing_is_pruned_though_it_is_the_first_of_its_share(
+    study: optuna.Study,
+) -> None:
+    assert not reports(study, 0.125, 0.1)  # where nobody has learned yet, it may be slow
+    reports(study, 1.0, 0.9)
+    assert reports(study, 0.5, 0.29)
+    assert not reports(study, 0.25, 0.31)
 
 
 def test_a_later_rung_is_compared_with_that_rung(study: optuna.Study) -> None:

@@ -153,7 +153,7 @@ def test_some_trials_are_pruned_and_only_at_a_rung(ended: StudyFolder) -> None:
     for trial in loaded(ended).trials.values():
         if trial.state == "pruned":
             assert trial.epochs in RUNGS[:-1]
-            assert trial.reason == f"not in the best third after {trial.epochs} epochs"
+            assert trial.reason == f"too far behind after {trial.epochs} epochs"
 
 
 def test_what_is_asked_first_is_pruned_at_the_second_rung_at_the_earliest(
