@@ -1,7 +1,7 @@
 """What a step learns: from several batches, and with what a recipe's penalties add to the loss."""
 
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from training import STILL, candidate, in_double, normalised, quickly, random_la
 from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Learned, Pictures, State, train_steps
-from pennyweight.train.recipe import Candidate
+from pennyweight.train.recipe import Candidate, Optimiser
 
 SHAPE = (5, 5, 1)
 NETWORK = "c4+r m2 F d3+"  # without BatchNorm and dropout
@@ -35,7 +35,7 @@ def trained(notation: str = NETWORK, epochs: int = 2, **recipe: Any) -> tuple[St
         return jax.device_get(state), told
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimiser", get_args(Optimiser))
 @pytest.mark.parametrize("accumulation", [2, 4])
 def test_accumulated_batches_make_the_step_of_one_large_batch(
     accumulation: int, optimiser: str

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from training import candidate
 
-from pennyweight.train.muon import MOMENTUM, Matrices, muon, orthogonal
+from pennyweight.train.muon import MOMENTUM, matrices_of, muon, orthogonal
+from pennyweight.train.program import Frame, Program
 
 RANDOM = np.random.default_rng(0)
 
@@ -29,7 +31,7 @@ def test_orthogonal_matrices_of_nothing_are_nothing() -> None:
 
 def direction(kernels: list[np.ndarray], gradient: np.ndarray) -> np.ndarray:
     """The second of two steps with the same gradient."""
-    transform = muon(Matrices.of(kernels, len(gradient)))
+    transform = muon(matrices_of(kernels, len(gradient)))
     _, state = transform.update(jnp.asarray(gradient), transform.init(jnp.asarray(gradient)))
     found, _ = transform.update(jnp.asarray(gradient), state)
     return np.asarray(cast(jax.Array, found))
@@ -58,7 +60,7 @@ def test_each_kernel_moves_by_itself_and_what_is_in_none_as_with_adam() -> None:
 
 def test_the_momentum_is_nesterovs() -> None:
     one, two = RANDOM.normal(size=(2, 12)).astype(np.float32)
-    transform = muon(Matrices.of([numbers(0, 3, 4)], 12))
+    transform = muon(matrices_of([numbers(0, 3, 4)], 12))
     _, state = transform.update(jnp.asarray(one), transform.init(jnp.asarray(one)))
     found, _ = transform.update(jnp.asarray(two), state)
     along = two + MOMENTUM * (two + MOMENTUM * one)
@@ -70,6 +72,31 @@ def test_a_network_without_convolutions_learns_as_with_adam() -> None:
     gradient = RANDOM.normal(size=9).astype(np.float32)
     adam = optax.scale_by_adam()
     wanted, _ = adam.update(jnp.asarray(gradient), adam.init(jnp.asarray(gradient)))
-    transform = muon(Matrices.of([], 9))
+    transform = muon()
     found, _ = transform.update(jnp.asarray(gradient), transform.init(jnp.asarray(gradient)))
     np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("notation", "moved"),
+    [
+        ("c3b w c4k1b r F d3", {"conv1": (9, 3), "conv2": (3, 4)}),
+        ("c4k1b 2[w c4k1b] (c4) A d3+", {"conv1": (1, 4), "conv2": (4, 4), "conv3": (36, 4)}),
+        ("c5x2+ m2 c3k1+ A", {"conv1": (9, 5)}),  # what tells the classes moves as with Adam
+        ("F d5r d3", {}),
+    ],
+)
+def test_what_moves_so_are_the_kernels_that_mix_channels(
+    notation: str, moved: dict[str, tuple[int, int]]
+) -> None:
+    chosen = candidate(notation, (6, 6, 1), 3, optimiser="muon")
+    frame = Frame.of(Program.of(chosen, 1))
+    size = len(frame.decayed)
+    params = frame.unravel(jnp.arange(size))
+    wanted = [np.asarray(params[layer]["kernel"]).reshape(shape) for layer, shape in moved.items()]
+    assert len(frame.matrices_mrc) == len(wanted)
+    for matrix, indices in zip(frame.matrices_mrc, wanted, strict=True):
+        inside = matrix[(matrix < size).any(1)][:, (matrix < size).any(0)]
+        assert inside.tolist() in (indices.tolist(), indices.T.tolist())
+        assert inside.shape[0] <= inside.shape[1]
+        assert (matrix < size).sum() == indices.size

@@ -199,7 +199,7 @@ def test_every_optimiser_learns_under_every_schedule(
 ) -> None:
     rate = {"adamw": 0.03, "sgd": 0.2, "muon": 0.03}[optimiser]
     chosen = candidate(
-        "m2 F d10+", optimiser=optimiser, schedule=schedule, peak_learning_rate=rate, **STILL
+        "c3r m2 F d10+", optimiser=optimiser, schedule=schedule, peak_learning_rate=rate, **STILL
     )
     first, *_, last = rung(chosen).curve
     assert last.train_loss < 0.8 * first.train_loss

@@ -1,14 +1,13 @@
 """Muon: the matrices of convolutions move by orthogonal steps, all other weights as with Adam.
 
-A step along the momentum alone mostly moves the few directions in which it is largest. Made
-orthogonal, it moves all alike (Jordan et al., "Muon: An optimizer for hidden layers in neural
-networks", 2024), as far on average as Adam does (Liu et al., arXiv:2502.16982).
+A step along the momentum mostly moves the few directions in which it is largest. Made orthogonal,
+it moves all alike (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024),
+as far on average as Adam does (Liu et al., arXiv:2502.16982).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
@@ -19,63 +18,55 @@ import optax
 MOMENTUM = 0.95
 LENGTH = 0.2  # of a step, the root of its mean square: Adam's is about that
 
-# Five rounds take singular values from 0.002 on to between 0.7 and 1.2 (Jordan et al.).
+# Five rounds take singular values from 0.002 on to between 0.68 and 1.2 (Jordan et al.).
 _ROUNDS = 5
 _CUBIC = (3.4445, -4.7750, 2.0315)
 _LEAST = 1e-8
 
 
-@dataclass(frozen=True, eq=False)
-class Matrices:
-    """Where a weight vector holds the matrices of convolutions, from inputs to channels.
+def matrices_of(kernels: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Kernels of a vector of `size` weights as matrices (matrices, rows, columns) of its indices.
 
-    They are padded to one shape, the longer side last. A place without a weight has the index
-    after the last weight, and a weight without a place has that after the last place.
+    `kernels` are the indices of each, (..., channels). They become matrices from what goes in to
+    channels, or the other way round where that is wider, padded to one shape with `size`.
     """
-
-    weights: np.ndarray  # (matrices, rows, columns): by place, a weight's index
-    places: np.ndarray  # (weights,): by weight, the index of its place
-
-    @classmethod
-    def of(cls, kernels: Sequence[np.ndarray], size: int) -> Matrices:
-        """Of a vector of `size` weights: `kernels` are the indices of each, (..., channels)."""
-        flat = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
-        wide = [matrix if len(matrix) <= matrix.shape[1] else matrix.T for matrix in flat]
-        rows, columns = (max((m.shape[axis] for m in wide), default=0) for axis in (0, 1))
-        weights = np.full((len(wide), rows, columns), size, np.int32)
-        for filled, matrix in zip(weights, wide, strict=True):
-            filled[: len(matrix), : matrix.shape[1]] = matrix
-        places = np.full(size + 1, weights.size, np.int32)
-        places[weights] = np.arange(weights.size).reshape(weights.shape)
-        return cls(weights, places[:size])
+    flat = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
+    wide = [min(matrix, matrix.T, key=len) for matrix in flat]
+    rows, columns = (max((m.shape[axis] for m in wide), default=0) for axis in (0, 1))
+    padded = np.full((len(wide), rows, columns), size, np.int32)
+    for filled, matrix in zip(padded, wide, strict=True):
+        filled[: len(matrix), : matrix.shape[1]] = matrix
+    return padded
 
 
-def muon(matrices: Matrices | None) -> optax.GradientTransformation:
-    """The direction of steps of a weight vector with those `matrices`; None suffices to begin."""
+NO_MATRICES = matrices_of([], 0)
+
+
+def muon(matrices_mrc: np.ndarray = NO_MATRICES) -> optax.GradientTransformation:
+    """The direction of steps of a weight vector, which are those of Adam outside the matrices."""
     adam, momentum = optax.scale_by_adam(), optax.trace(MOMENTUM, nesterov=True)
 
     def init(params: Any) -> Any:
         return adam.init(params), momentum.init(params)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        assert matrices is not None
         others, adams = adam.update(updates, state[0], params)
         moved, momenta = momentum.update(updates, state[1], params)
-        steps = _stepped(matrices, cast(jax.Array, moved))
-        inside = matrices.places < matrices.weights.size
-        return jnp.where(inside, steps, cast(jax.Array, others)), (adams, momenta)
+        x_mrc = cast(jax.Array, moved).at[matrices_mrc].get(mode="fill", fill_value=0)
+        steps = cast(jax.Array, others).at[matrices_mrc].set(_steps(x_mrc), mode="drop")
+        return steps, (adams, momenta)
 
     return optax.GradientTransformation(init, update)
 
 
-def _stepped(matrices: Matrices, moved: jax.Array) -> jax.Array:
-    """The steps of the weights in `matrices` along `moved`, 0 for the others."""
-    x_mrc = jnp.append(moved, 0)[matrices.weights]
-    # As long for a padded matrix as for itself, whose rows and columns are those that learn.
+def _steps(x_mrc: jax.Array) -> jax.Array:
+    """Orthogonal steps along these matrices.
+
+    What never had a gradient, as the rows and columns that a frame pads with, does not count.
+    """
     rows, columns = ((x_mrc != 0).any(axis).sum(1) for axis in (2, 1))
-    length = LENGTH * jnp.sqrt(jnp.maximum(rows, columns).astype(moved.dtype))
-    steps = length[:, None, None] * orthogonal(x_mrc)
-    return jnp.append(steps.ravel(), 0)[matrices.places]
+    length = LENGTH * jnp.sqrt(jnp.maximum(rows, columns).astype(x_mrc.dtype))
+    return length[:, None, None] * orthogonal(x_mrc)
 
 
 def orthogonal(x_mrc: jax.Array) -> jax.Array:
@@ -94,5 +85,5 @@ def orthogonal(x_mrc: jax.Array) -> jax.Array:
 
 
 def _product(axes: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """In float32, whatever precision the network computes in."""
+    """In the weights' own precision, whatever the network computes in."""
     return jnp.einsum(axes, a, b, precision="highest")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 
-from pennyweight.train.muon import Matrices, muon
+from pennyweight.train.muon import NO_MATRICES, muon
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
 
@@ -43,18 +43,18 @@ def optimiser(
     total_steps: int,
     hypers: Hypers,
     decayed: np.ndarray | float,
-    matrices: Matrices | None = None,
+    matrices_mrc: np.ndarray = NO_MATRICES,
 ) -> optax.GradientTransformation:
     """The optimiser of a weight vector over `total_steps` steps; `hypers` may be traced.
 
-    `decayed` is 1 where a weight decays and 0 where it does not; `matrices` are for "muon", which
-    begins without them.
+    `decayed` is 1 where a weight decays and 0 where it does not. "muon" has a way of its own with
+    those in `matrices_mrc` (`muon.matrices_of`).
     """
     shape = _shape(schedule, total_steps)
     chain = {
         "adamw": optax.scale_by_adam(),
         "sgd": optax.trace(decay=0.9, nesterov=True),
-        "muon": muon(matrices),
+        "muon": muon(matrices_mrc),
     }
     return optax.chain(
         chain[name],

@@ -20,10 +20,11 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 
 from pennyweight.arch.architecture import Architecture
+from pennyweight.arch.convolution import Conv
 from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
 from pennyweight.train.augment import warp
-from pennyweight.train.muon import Matrices
+from pennyweight.train.muon import matrices_of
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.plan import Plan
 from pennyweight.train.precision import PRECISION, Precision
@@ -111,7 +112,7 @@ class Frame:
     graph: nnx.GraphDef[Network]
     unravel: Callable[[jax.Array], Tree]
     decayed: np.ndarray  # by place in the vector: 1 for a kernel, 0 otherwise
-    matrices: Matrices  # of convolutions
+    matrices_mrc: np.ndarray  # convolutions' kernels, as `matrices_of` has them
     no_statistics: Tree  # zeros
 
     @classmethod
@@ -130,16 +131,21 @@ class Frame:
         )
 
 
-def _matrices(architecture: Architecture, leaves: list[tuple[Any, Any]]) -> Matrices:
-    """Where a vector of all `leaves` holds the kernels of convolutions that mix channels."""
-    mixing = {placed.name for placed in architecture.flat() if placed.layer.kind == "conv"}
+def _matrices(architecture: Architecture, leaves: list[tuple[Any, Any]]) -> np.ndarray:
+    """The kernels of convolutions in a vector of all `leaves`, but for a last layer that is one.
+
+    A last layer, convolution or dense, moves as with Adam (Jordan et al.). So do other dense ones:
+    few networks have them, and where pictures go in, their matrices are larger than all others.
+    """
+    weighty = [placed for placed in architecture.flat() if placed.weights()]
+    mixing = {placed.name for placed in weighty[:-1] if isinstance(placed.layer, Conv)}
     ends = np.cumsum([leaf.size for _, leaf in leaves])
     kernels = [
         np.arange(end - leaf.size, end).reshape(leaf.shape)
         for ((layer, weight), leaf), end in zip(leaves, ends, strict=True)
         if layer.key in mixing and weight.key == "kernel"
     ]
-    return Matrices.of(kernels, int(ends[-1]))
+    return matrices_of(kernels, int(ends[-1]))
 
 
 def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
@@ -192,7 +198,7 @@ def train_steps(
         program.epochs * steps,
         hypers,
         frame.decayed,
-        frame.matrices,
+        frame.matrices_mrc,
     )
 
     def step(state: State, plan: Plan) -> tuple[State, Learned]:
