@@ -10,6 +10,7 @@ from test_decode import GENOMES
 
 from pennyweight.search.genome import SIGNIFICANT, Genome, choices
 from pennyweight.search.sampling import DISTRIBUTIONS
+from pennyweight.search.settings import SPACE
 from pennyweight.train.recipe import Optimiser, Recipe, Schedule
 
 ENDS = st.sampled_from([0.0, 1.0])
@@ -83,8 +84,9 @@ def test_every_kind_of_optimiser_and_schedule_can_be_drawn(gene: str, kinds: obj
     assert {*(choices()[gene] or ()), "constant"} == {*get_args(kinds), "constant"}
 
 
-def test_the_names_and_ranges_are_those_of_version_3() -> None:
+def test_the_names_and_ranges_are_those_of_version_4() -> None:
     """Old studies are gone on with by these: on a change raise `settings.SPACE`, and this text."""
+    assert SPACE == 4
     units = [name for name, options in choices().items() if options is None]
     assert units == [
         *("stem_width", "width1", "width2", "width3", "growth", "dropout"),

@@ -165,10 +165,18 @@ def test_a_trial_is_compared_with_those_of_its_share_alone(study: optuna.Study) 
 def test_a_network_that_learned_nothing_is_pruned_though_it_is_the_first_of_its_share(
     study: optuna.Study,
 ) -> None:
-    assert not reports(study, 0.125, 0.1)  # where nobody has learned yet, it may be slow
-    reports(study, 1.0, 0.9)
-    assert reports(study, 0.5, 0.29)
-    assert not reports(study, 0.25, 0.31)
+    assert not reports(study, 0.125, 0.1)  # before others have learned, it may be slow
+    for score in (0.6, 0.9, 0.9):
+        reports(study, 1.0, score)
+    assert reports(study, 0.5, 0.1)
+    assert not reports(study, 0.25, 0.3)
+
+
+def test_what_others_learned_later_says_nothing_of_the_first_rung(study: optuna.Study) -> None:
+    for _ in range(4):
+        reports(study, 1.0, 0.2, 0.9)
+    assert not reports(study, 0.5, 0.1)
+    assert reports(study, 0.25, 0.1, 0.1)
 
 
 def test_a_later_rung_is_compared_with_that_rung(study: optuna.Study) -> None:
@@ -177,11 +185,12 @@ def test_a_later_rung_is_compared_with_that_rung(study: optuna.Study) -> None:
     assert not reports(study, 1.0, 0.6, 0.9)
 
 
+@pytest.mark.parametrize("score", [0.5, 0.1])
 def test_a_trial_goes_on_though_others_overtook_it_while_its_coordinator_was_dead(
-    study: optuna.Study,
+    study: optuna.Study, score: float
 ) -> None:
     trial = asked(study)
-    trial.report(0.5, SETTINGS.first_rung)
+    trial.report(score, SETTINGS.first_rung)
     assert not trial.should_prune()
     for _ in range(6):
         reports(study, 1.0, 0.9)
