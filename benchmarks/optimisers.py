@@ -133,7 +133,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         (key for key in runs if not lost[key]), key=lambda key: mean(of(key, "log_loss"))
     )
     best = next((key for key in whole if key[0] == "adamw"), None)
-    lines = [HEAD]
+    lines: list[tuple[str, ...]] = [HEAD]
     for key in whole:
         apart = ""
         if best and key != best:
