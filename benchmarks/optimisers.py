@@ -16,12 +16,10 @@ an hour.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any, get_args
@@ -32,8 +30,8 @@ from growing import keep, known_rows
 from pennyweight.arch.budget import Budget
 from pennyweight.results.intervals import interval_of
 from pennyweight.search.decode import decode
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.proposals import FIRST
-from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate, Optimiser
 from pennyweight.train.rung import Task, train_rung, warm_up
@@ -56,7 +54,6 @@ def main(
     out: Annotated[Path, Parameter(help="The record, which is gone on with.")],
 ) -> None:
     """Train a first proposal with every optimiser at every rate from every seed."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
     info, recipe = describe(data), FIRST[base].recipe
     budget = Budget(max_params=max_params)
     network = decode(FIRST[base], budget, info.input_shape, info.classes)
@@ -82,10 +79,9 @@ def main(
         for name, rate, seed in missing
     ]
     task = partial(Task, source=data, split_seed=0, epochs=epochs, from_epoch=0, to_epoch=epochs)
-    pool = partial(ProcessPoolExecutor, len(available_cores()), get_context("spawn"), warm_up)
-    with pool((data, 0)) as workers:
+    with LocalExecutor(warm=partial(warm_up, data, 0)) as executor:
         started = {
-            workers.submit(train_rung, task(candidate=candidate)): each
+            executor.submit(train_rung, task(candidate=candidate)): each
             for each, candidate in zip(missing, candidates, strict=True)
         }
         for future in as_completed(started):
