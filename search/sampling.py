@@ -144,9 +144,8 @@ class WithinShare(BasePruner):
         noted = dict(trial.system_attrs)
         fresh = copy.copy(trial)
         fresh.system_attrs = {key: noted[key] for key in noted if key != compared}
-        pruned = self._halving.prune(_Rivals(study, trial), fresh) or _learned_nothing(
-            study, trial, epoch
-        )
+        halved = self._halving.prune(_Rivals(study, trial), fresh)
+        pruned = halved or _learned_nothing(study, trial, epoch)
         if not pruned:
             study._storage.set_trial_system_attr(trial._trial_id, went_on(epoch), True)
         return pruned and went_on(epoch) not in noted
