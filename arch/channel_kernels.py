@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.maps import Maps, Pending, Statistics
 from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import product_over_pixels
@@ -25,16 +25,17 @@ BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
     """The convolution of what is in `maps` with a kernel (kh, kw, 1, c), with its statistics."""
     kind = Kind(rows, columns, maps.relu)
-    return Maps(*cast(Result, _conv(kind, maps.values, maps.affine, kernel_hwio)))
+    return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
-    channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1)
+def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Result:
+    channels = x, pending.affine, kernel[:, :, 0].transpose(2, 0, 1)
 
     def of_channel(i: jax.Array) -> tuple[jax.Array, ...]:
         x, affine, weights = _channel(channels, i)
-        y = lax.optimization_barrier(_weigh(kind, weights[0], finish(x, affine, kind.relu)))
+        z = pending._replace(affine=affine).done(kind.relu, x)
+        y = lax.optimization_barrier(_weigh(kind, weights[0], z))
         mean = y.mean()
         return y[0], mean, jnp.square(y - mean).mean()
 
@@ -44,27 +45,28 @@ def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) ->
 
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
-) -> tuple[jax.Array, Affine | None, jax.Array]:
-    x, affine, kernel, result = kept
+) -> tuple[jax.Array, Pending, jax.Array]:
+    x, pending, kernel, result = kept
     y, back = result[0], kind.transpose()
     g, of_y = gradient_of_output(gradients, result)
-    channels = x, affine, kernel[:, :, 0].transpose(2, 0, 1), y, g, of_y
+    channels = x, pending.affine, kernel[:, :, 0].transpose(2, 0, 1), y, g, of_y
 
-    def of_channel(i: jax.Array) -> tuple[jax.Array, Affine | None, jax.Array]:
+    def of_channel(i: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         x, affine, weights, y, g, of_y = _channel(channels, i)
+        here = pending._replace(affine=affine)
         g = lax.optimization_barrier(g if of_y is None else g + of_y(y))
-        z = finish(x, affine, kind.relu)
-        dweights = _dweights(kind, z, g)
-        dz = _weigh(back, weights[0, ::-1, ::-1], g)
-        if kind.relu:
-            dz = jnp.where(z > 0, dz, 0)
-        if affine is None:
-            return dz[0], None, dweights
-        dx, daffine = affine.backward(x, lax.optimization_barrier(dz))
-        return dx[0], Affine(*(value[0] for value in daffine)), dweights
+        z = here.before(x)
+        dweights = _dweights(kind, here.activated(kind.relu, z), g)
+        g_activated = _weigh(back, weights[0, ::-1, ::-1], g)
+        if here.slope is not None:
+            g_activated = lax.optimization_barrier(g_activated)
+        dz = here.through_activation(kind.relu, z, g_activated)
+        if here.affine is not None and here.slope is None:
+            dz = lax.optimization_barrier(dz)
+        return here.scaled(dz)[0], here.sums(x, z, g_activated, dz)[:, 0], dweights
 
-    dx, daffine, dweights = lax.map(of_channel, jnp.arange(len(x)))
-    return dx, daffine, dweights.transpose(1, 2, 0)[:, :, None]
+    dx, sums, dweights = lax.map(of_channel, jnp.arange(len(x)))
+    return dx, pending.gradient(sums.T), dweights.transpose(1, 2, 0)[:, :, None]
 
 
 _conv.defvjp(partial(forward, _conv), _backward, symbolic_zeros=True)

@@ -28,10 +28,6 @@ class Affine(NamedTuple):
         mean, scale, shift = (each(values, x.ndim) for values in self)
         return (x - mean) * scale + shift
 
-    def backward(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, Affine]:
-        """The gradients of x and of this map, from the gradient of what it gave for x."""
-        return self.scaled(g), self.gradient(self.sums(x, g))
-
     def scaled(self, g: jax.Array) -> jax.Array:
         """The gradient of x."""
         return g * each(self.scale, g.ndim)
@@ -55,49 +51,107 @@ class Statistics(NamedTuple):
     var: jax.Array
 
 
+class Pending(NamedTuple):
+    """What is still to be done to x (c, ...): an affine map, then an activation, where given.
+
+    The activation is a ReLU where the `relu` of these functions is true; with a `slope` (), what is
+    below 0 is multiplied with it instead of becoming 0.
+    """
+
+    affine: Affine | None = None
+    slope: jax.Array | None = None
+
+    def before(self, x: jax.Array) -> jax.Array:
+        """What the activation is done to."""
+        return x if self.affine is None else self.affine(x)
+
+    def activated(self, relu: bool, y: jax.Array) -> jax.Array:
+        """The activation of what `before` gave."""
+        if self.slope is not None:
+            return jnp.where(y >= 0, y, self.slope * y)
+        return jnp.maximum(y, 0) if relu else y
+
+    def done(self, relu: bool, x: jax.Array) -> jax.Array:
+        """Both."""
+        return self.activated(relu, self.before(x))
+
+    def through_activation(self, relu: bool, y: jax.Array, g: jax.Array) -> jax.Array:
+        """The gradient of what `before` gave, y, from that of its activation."""
+        if self.slope is not None:
+            return jnp.where(y >= 0, g, self.slope * g)
+        return jnp.where(y > 0, g, 0) if relu else g
+
+    def scaled(self, g: jax.Array) -> jax.Array:
+        """The gradient of x, from that of what `before` gave."""
+        return g if self.affine is None else self.affine.scaled(g)
+
+    def sums(self, x: jax.Array, y: jax.Array, g: jax.Array, dy: jax.Array) -> jax.Array:
+        """What `gradient` is made of, and may be added up piece by piece (0 to 3, c).
+
+        Of x, of what `before` gave, y, and of the gradients of the result and of y.
+        """
+        axes = tuple(range(1, x.ndim))
+        rows = [] if self.affine is None else list(self.affine.sums(x, dy))
+        if self.slope is not None:
+            rows.append(jnp.where(y >= 0, 0, y * g).sum(axes))
+        return jnp.stack(rows) if rows else self.no_sums(x)
+
+    def no_sums(self, x: jax.Array) -> jax.Array:
+        """`sums` of nothing: zeros."""
+        rows = (0 if self.affine is None else 2) + (self.slope is not None)
+        return jnp.zeros((rows, len(x)), x.dtype)
+
+    def gradient(self, sums: jax.Array) -> Pending:
+        """The gradient of these maps."""
+        affine = None if self.affine is None else self.affine.gradient(sums[:2])
+        return Pending(affine, None if self.slope is None else sums[-1].sum())
+
+
 @dataclass(frozen=True)
 class Maps:
-    """Maps (c, h, w, n), or vectors (c, n): `values`, then `affine`, then a ReLU, where given."""
+    """Maps (c, h, w, n), or vectors (c, n): `values`, then what of the rest is given, in turn."""
 
     values: jax.Array
     statistics: Statistics | None = None  # of `values`, where a convolution has taken them
     affine: Affine | None = None
     relu: bool = False
+    slope: jax.Array | None = None  # of what is below 0, instead of `relu`
 
     @property
-    def pending(self) -> bool:
-        """Whether something is still to be done."""
-        return self.affine is not None or self.relu
+    def pending(self) -> Pending:
+        """What is still to be done, but for `relu`."""
+        return Pending(self.affine, self.slope)
+
+    @property
+    def activated(self) -> bool:
+        """Whether an activation is still to be done."""
+        return self.relu or self.slope is not None
 
     def settled(self) -> jax.Array:
         """The values with everything done."""
-        return finish(self.values, self.affine, self.relu)
-
-
-def finish(x: jax.Array, affine: Affine | None, relu: bool) -> jax.Array:
-    """relu(affine(x)), or less."""
-    if affine is not None:
-        return _finish(relu, x, affine)
-    return jax.nn.relu(x) if relu else x  # whose gradient at 0 is 0, as that of `_finish`
+        if self.affine is None and not self.activated:
+            return self.values
+        return _finish(self.relu, self.values, self.pending)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _finish(relu: bool, x: jax.Array, affine: Affine) -> jax.Array:
-    y = affine(x)
-    return jnp.maximum(y, 0) if relu else y
+def _finish(relu: bool, x: jax.Array, pending: Pending) -> jax.Array:
+    return pending.done(relu, x)
 
 
 def _finish_forward(
-    relu: bool, x: jax.Array, affine: Affine
-) -> tuple[jax.Array, tuple[jax.Array, Affine]]:
-    return _finish(relu, x, affine), (x, affine)
+    relu: bool, x: jax.Array, pending: Pending
+) -> tuple[jax.Array, tuple[jax.Array, Pending]]:
+    return _finish(relu, x, pending), (x, pending)
 
 
 def _finish_backward(
-    relu: bool, kept: tuple[jax.Array, Affine], g: jax.Array
-) -> tuple[jax.Array, Affine]:
-    x, affine = kept
-    return affine.backward(x, jnp.where(affine(x) > 0, g, 0) if relu else g)
+    relu: bool, kept: tuple[jax.Array, Pending], g: jax.Array
+) -> tuple[jax.Array, Pending]:
+    x, pending = kept
+    y = pending.before(x)
+    dy = pending.through_activation(relu, y, g)
+    return pending.scaled(dy), pending.gradient(pending.sums(x, y, g, dy))
 
 
 _finish.defvjp(_finish_forward, _finish_backward)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from pennyweight.arch.maps import Affine, Statistics
+from pennyweight.arch.maps import Affine, Pending, Statistics
 from pennyweight.arch.pool_kernels import Sweep
 
 Result = tuple[jax.Array, Statistics]  # the output and its statistics
-Kept = tuple[jax.Array, Affine | None, jax.Array, Result]  # input, its affine map, kernel, result
+Kept = tuple[jax.Array, Pending, jax.Array, Result]  # input, what it waits for, kernel, result
 
 
 class Kind(NamedTuple):
@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
     rows: Sweep
     columns: Sweep
-    relu: bool  # of the input, after its affine map
+    relu: bool  # of the input, after its affine map: see `Pending`
 
     def transpose(self) -> Kind:
         """How the gradient sweeps."""
@@ -29,10 +29,10 @@ class Kind(NamedTuple):
 
 
 def forward(conv: Callable[..., Any], kind: Kind, *primals: Any) -> tuple[Result, Kept]:
-    """The forward rule of `conv` (kind, input, affine map, kernel), with symbolic zeros."""
-    x, affine, kernel = jax.tree.map(lambda primal: primal.value, primals)
-    result = conv(kind, x, affine, kernel)
-    return result, (x, affine, kernel, result)
+    """The forward rule of `conv` (kind, input, what it waits for, kernel), with symbolic zeros."""
+    x, pending, kernel = jax.tree.map(lambda primal: primal.value, primals)
+    result = conv(kind, x, pending, kernel)
+    return result, (x, pending, kernel, result)
 
 
 def gradient_of_output(gradients: Result, result: Result) -> tuple[jax.Array, Affine | None]:

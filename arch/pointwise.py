@@ -47,7 +47,7 @@ class BatchNorm(Layer):
         from pennyweight.arch.kernels import statistics
         from pennyweight.arch.maps import Affine, Maps
 
-        if x.pending:
+        if x.affine is not None or x.activated:
             x = Maps(x.settled())
         mean, var = module.mean[...], module.var[...]
         if call.batch_statistics is not False:
@@ -87,7 +87,7 @@ class Relu(Layer):
         return None if isinstance(previous, Relu) else self
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return replace(x, relu=True)
+        return replace(_before_activation(x), relu=True)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate
@@ -98,9 +98,16 @@ class Relu(Layer):
         return [], "nnx.relu({x})"
 
 
+def _before_activation(x: Maps) -> Maps:
+    """`x` with no activation pending, so that one more may wait."""
+    from pennyweight.arch.maps import Maps
+
+    return Maps(x.settled()) if x.activated else x
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Activation(Layer):
-    """A function of every value by itself, other than `Relu`: nothing waits for it."""
+    """A function of every value by itself, other than `Relu`."""
 
     glued = True
     in_place = True
@@ -112,11 +119,10 @@ class LeakyRelu(_Activation):
     """x, or a tenth of it below 0 (Maas et al., 2013)."""
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        import jax
+        import jax.numpy as jnp
 
-        from pennyweight.arch.maps import Maps
-
-        return Maps(jax.nn.leaky_relu(x.settled(), LEAK))
+        x = _before_activation(x)
+        return replace(x, slope=jnp.asarray(LEAK, x.values.dtype))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate
@@ -136,12 +142,7 @@ class PRelu(_Activation):
         return {"negative_slope": Weight((), "quarter")}
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        import jax.numpy as jnp
-
-        from pennyweight.arch.maps import Maps
-
-        values = x.settled()
-        return Maps(jnp.where(values >= 0, values, module.negative_slope[...] * values))
+        return replace(_before_activation(x), slope=module.negative_slope[...])
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate

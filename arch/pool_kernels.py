@@ -116,9 +116,12 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     """The largest value of each window that fits into the picture.
 
     What is pending stays so, done later to fewer values: a rising map keeps the largest the
-    largest, and for a falling one (a negative scale) the smallest is taken. The gradient goes to
-    the first of equal values in reading order, as in `lax.reduce_window`.
+    largest, and for a falling one (a negative scale) the smallest is taken. But a slope may be
+    negative too, and then it is neither. The gradient goes to the first of equal values in reading
+    order, as in `lax.reduce_window`.
     """
+    if maps.slope is not None:
+        maps = Maps(maps.settled())
     values, turn = maps.values, None
     if maps.affine is not None:
         turn = each(jnp.where(maps.affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)

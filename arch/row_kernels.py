@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.maps import Affine, Maps, Statistics, finish
+from pennyweight.arch.maps import Maps, Pending, Statistics
 from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import (
@@ -31,19 +31,19 @@ from pennyweight.arch.products import (
 )
 
 Read = Callable[[jax.Array], jax.Array]  # a row by its number
-Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `Affine.sums`
+Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `Pending.sums`
 
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
     """The convolution of what is in `maps`, with its statistics."""
     kind = Kind(rows, replace(columns, axis=1), maps.relu)
-    return Maps(*cast(Result, _conv(kind, maps.values, maps.affine, kernel_hwio)))
+    return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) -> Result:
+def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Result:
     o, size = kernel.shape[3], x.shape[1]
-    read, row_of = _reader(kind, x, affine), _product(kind.columns, kernel)
+    read, row_of = _reader(kind, x, pending), _product(kind.columns, kernel)
     shape = (o, kind.rows.outputs(size), kind.columns.outputs(x.shape[2]), x.shape[3])
 
     def step(i: jax.Array, so_far: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -59,8 +59,8 @@ def _conv(kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array) ->
 
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
-) -> tuple[jax.Array, Affine | None, jax.Array]:
-    x, affine, kernel, result = kept
+) -> tuple[jax.Array, Pending, jax.Array]:
+    x, pending, kernel, result = kept
     y, back = result[0], kind.transpose()
     g, of_y = gradient_of_output(gradients, result)
     by_patches = gathers_every_tap(kind.columns, kernel)
@@ -74,36 +74,38 @@ def _backward(
         dx, dkernel, sums = so_far
         taps = jnp.concatenate(_taps(back.rows, read, y.shape[1], i)[::-1])
         raw = _at(x, i)
-        z = finish(raw, affine, kind.relu)
+        z = pending.before(raw)
         if not by_patches:
-            dkernel = dkernel + product_over_pixels(taps, _gathered(kind.columns, z))
-        dz = product_back(taps)
-        if kind.relu:
-            dz = jnp.where(z > 0, dz, 0)
-        if affine is not None:
+            activated = pending.activated(kind.relu, z)
+            dkernel = dkernel + product_over_pixels(taps, _gathered(kind.columns, activated))
+        g_activated = product_back(taps)
+        if pending.slope is not None:
+            g_activated = lax.optimization_barrier(g_activated)
+        dz = pending.through_activation(kind.relu, z, g_activated)
+        if pending.affine is not None and pending.slope is None:
             dz = lax.optimization_barrier(dz)
-            sums = sums + affine.sums(raw, dz)
-            dz = affine.scaled(dz)
-        return _put(dx, dz, i), dkernel, sums
+        if len(sums):
+            sums = sums + pending.sums(raw, z, g_activated, dz)
+        return _put(dx, pending.scaled(dz), i), dkernel, sums
 
     kh, kw, c, o = kernel.shape
-    start = (jnp.zeros_like(x), jnp.zeros((kh * o, kw * c), x.dtype), jnp.zeros((2, c), x.dtype))
+    start = jnp.zeros_like(x), jnp.zeros((kh * o, kw * c), x.dtype), pending.no_sums(x)
     dx, dkernel, sums = lax.fori_loop(0, x.shape[1], step, start)
     dkernel = dkernel.reshape(kh, o, kw, c).transpose(0, 2, 3, 1)
     if by_patches:
-        dkernel = _dkernel_by_patches(kind, x, affine, kernel, read)
-    return dx, None if affine is None else affine.gradient(sums), dkernel
+        dkernel = _dkernel_by_patches(kind, x, pending, kernel, read)
+    return dx, pending.gradient(sums), dkernel
 
 
 _conv.defvjp(partial(forward, _conv), _backward, symbolic_zeros=True)
 
 
 def _dkernel_by_patches(
-    kind: Kind, x: jax.Array, affine: Affine | None, kernel: jax.Array, g: Read
+    kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array, g: Read
 ) -> jax.Array:
     """By itself: such a convolution is mostly a network's first, whose input needs no gradient."""
     kh, kw, c, o = kernel.shape
-    size, read = x.shape[1], _reader(kind, x, affine)
+    size, read = x.shape[1], _reader(kind, x, pending)
 
     def step(i: jax.Array, dkernel: jax.Array) -> jax.Array:
         taps = jnp.concatenate(_taps(kind.rows, read, size, i))
@@ -114,9 +116,9 @@ def _dkernel_by_patches(
     return dkernel.reshape(o, kw, kh, c).transpose(2, 1, 3, 0)
 
 
-def _reader(kind: Kind, x: jax.Array, affine: Affine | None) -> Read:
+def _reader(kind: Kind, x: jax.Array, pending: Pending) -> Read:
     """The rows of the input, with what is pending done."""
-    return lambda i: finish(_at(x, i), affine, kind.relu)
+    return lambda i: pending.done(kind.relu, _at(x, i))
 
 
 def _at(x: jax.Array, i: jax.Array) -> jax.Array:

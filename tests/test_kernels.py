@@ -185,30 +185,39 @@ def test_any_convolution_is_that_of_xla(
 @pytest.mark.parametrize(
     ("side", "stride", "dilation"), [(3, 1, 1), (1, 1, 1), (5, 2, 1), (3, 1, 2), (3, 3, 2)]
 )
-@pytest.mark.parametrize("relu", [False, True], ids=["affine", "affine and ReLU"])
+@pytest.mark.parametrize("activation", [None, "relu", "slope"])
 def test_a_convolution_does_what_is_pending_and_takes_statistics(
-    relu: bool, side: int, stride: int, dilation: int, padding: str, kind: str, form: str
+    activation: str | None,
+    side: int,
+    stride: int,
+    dilation: int,
+    padding: str,
+    kind: str,
+    form: str,
 ) -> None:
-    """With gradients of the input, its affine map and the kernel, through output and statistics."""
+    """With gradients of the input, all that is pending and the kernel, by output and statistics."""
     x, kernel = operands(kind, (side, side), (16, 9))
     c, _ = CHANNELS[kind]
     geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     geometry["depthwise"] = kind == "depthwise"
 
-    def ours(x: jax.Array, kernel: jax.Array, *affine: jax.Array) -> jax.Array:
-        maps = Maps(x, affine=Affine(*affine), relu=relu)
+    def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
+        below = slope if activation == "slope" else None
+        maps = Maps(x, affine=Affine(*affine), relu=activation == "relu", slope=below)
         found = kernels.conv(maps, kernel, **geometry)
         assert (found.statistics is not None) == (form == "piecewise")
         taken = found.statistics or statistics(found.values)
         return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
 
-    def xlas(x: jax.Array, kernel: jax.Array, *affine: jax.Array) -> jax.Array:
+    def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         mean, scale, shift = (value[:, None, None, None] for value in affine)
         z = (x - mean) * scale + shift
-        y = xla_conv(jnp.maximum(z, 0) if relu else z, kernel, **geometry)
+        activated = {None: z, "relu": jnp.maximum(z, 0), "slope": jnp.where(z > 0, z, slope * z)}
+        y = xla_conv(activated[activation], kernel, **geometry)
         return jnp.concatenate([y.ravel(), y.mean((1, 2, 3)), y.var((1, 2, 3))])
 
-    assert_same(ours, xlas, x, kernel, draw(c, seed=2), draw(c, seed=3), draw(c, seed=4))
+    slope = jnp.asarray(-0.3)  # learned slopes may fall
+    assert_same(ours, xlas, x, kernel, slope, draw(c, seed=2), draw(c, seed=3), draw(c, seed=4))
 
 
 @pytest.mark.usefixtures("form")
@@ -358,13 +367,16 @@ def test_a_relu_has_no_gradient_at_zero(shifted: bool, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("activation", [None, "relu", "slope"])
 @pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (4, 4)])
 def test_pooling_before_what_is_pending_is_pooling_after_it(
-    window: int, stride: int, relu: bool
+    window: int, stride: int, activation: str | None
 ) -> None:
+    slope = jnp.asarray(-0.3) if activation == "slope" else None
+
     def pooled(before: bool, x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-        maps = Maps(x, affine=Affine(shift, scale, shift), relu=relu)
+        relu = activation == "relu"
+        maps = Maps(x, affine=Affine(shift, scale, shift), relu=relu, slope=slope)
         maps = maps if before else Maps(maps.settled())
         return pool_kernels.max_pool(maps, window, stride).settled()
 

@@ -128,6 +128,8 @@ CARRIED = [
     "c4 a2 b A d2",
     "c4br wb a2 F d2",
     "c4bl (c4bp)u m2 A d2",
+    "c4bp wbl c4k1bp m2 wp A d2",
+    "c4p c4rl c4pr c4lbp F d2",
     "c4br 2[w c4k1br m2] A d2",
     "c4 2[2[wb] c4+]br A d2",
 ]
