@@ -6,6 +6,7 @@ piece is a channel's whole pictures, since no channel needs another: (1, h, w, n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +16,14 @@ import numpy as np
 from jax import lax
 
 from pennyweight.arch.maps import Maps, Pending, Statistics
-from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
+from pennyweight.arch.piecewise import (
+    Kept,
+    Kind,
+    Result,
+    forward,
+    gradient_of_output,
+    gradients_of_input,
+)
 from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import product_over_pixels
 
@@ -24,7 +32,7 @@ BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
     """The convolution of what is in `maps` with a kernel (kh, kw, 1, c), with its statistics."""
-    kind = Kind(rows, columns, maps.relu)
+    kind = Kind(rows, columns)
     return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
@@ -34,7 +42,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
 
     def of_channel(i: jax.Array) -> tuple[jax.Array, ...]:
         x, affine, weights = _channel(channels, i)
-        z = pending._replace(affine=affine).done(kind.relu, x)
+        z = replace(pending, affine=affine).done(x)
         y = lax.optimization_barrier(_weigh(kind, weights[0], z))
         mean = y.mean()
         return y[0], mean, jnp.square(y - mean).mean()
@@ -43,9 +51,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
     return y, Statistics(mean, var)
 
 
-def _backward(
-    kind: Kind, kept: Kept, gradients: Result
-) -> tuple[jax.Array, Pending, jax.Array]:
+def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pending, jax.Array]:
     x, pending, kernel, result = kept
     y, back = result[0], kind.transpose()
     g, of_y = gradient_of_output(gradients, result)
@@ -53,17 +59,12 @@ def _backward(
 
     def of_channel(i: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         x, affine, weights, y, g, of_y = _channel(channels, i)
-        here = pending._replace(affine=affine)
+        here = replace(pending, affine=affine)
         g = lax.optimization_barrier(g if of_y is None else g + of_y(y))
         z = here.before(x)
-        dweights = _dweights(kind, here.activated(kind.relu, z), g)
-        g_activated = _weigh(back, weights[0, ::-1, ::-1], g)
-        if here.slope is not None:
-            g_activated = lax.optimization_barrier(g_activated)
-        dz = here.through_activation(kind.relu, z, g_activated)
-        if here.affine is not None and here.slope is None:
-            dz = lax.optimization_barrier(dz)
-        return here.scaled(dz)[0], here.sums(x, z, g_activated, dz)[:, 0], dweights
+        dweights = _dweights(kind, here.activated(z), g)
+        dx, sums = gradients_of_input(here, x, z, _weigh(back, weights[0, ::-1, ::-1], g))
+        return dx[0], sums[:, 0], dweights
 
     dx, sums, dweights = lax.map(of_channel, jnp.arange(len(x)))
     return dx, pending.gradient(sums.T), dweights.transpose(1, 2, 0)[:, :, None]

@@ -73,7 +73,7 @@ class _Window(Layer):
         import jax.numpy as jnp
 
         from pennyweight.arch import kernels
-        from pennyweight.arch.maps import Affine, Maps
+        from pennyweight.arch.maps import Affine, Maps, Pending
 
         y = kernels.conv(
             x,
@@ -86,7 +86,8 @@ class _Window(Layer):
         if not self.bias:
             return y
         bias = module.bias[...]
-        return Maps(y.values, affine=Affine(jnp.zeros_like(bias), jnp.ones_like(bias), bias))
+        affine = Affine(jnp.zeros_like(bias), jnp.ones_like(bias), bias)
+        return Maps(y.values, pending=Pending(affine))
 
     def _deployed(
         self, shape: Shape, arrays: Mapping[str, np.ndarray], *, depthwise: bool

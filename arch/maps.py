@@ -8,8 +8,7 @@ first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
@@ -51,49 +50,57 @@ class Statistics(NamedTuple):
     var: jax.Array
 
 
-class Pending(NamedTuple):
-    """What is still to be done to x (c, ...): an affine map, then an activation, where given.
-
-    The activation is a ReLU where the `relu` of these functions is true; with a `slope` (), what is
-    below 0 is multiplied with it instead of becoming 0.
-    """
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pending:
+    """What is still to be done to x (c, ...): an affine map, then an activation, where given."""
 
     affine: Affine | None = None
-    slope: jax.Array | None = None
+    slope: jax.Array | None = None  # (): what is below 0 is multiplied with it
+    relu: bool = field(default=False, metadata={"static": True})  # what is below 0 becomes 0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.affine is None and not self.activates
+
+    @property
+    def activates(self) -> bool:
+        """Whether there is an activation."""
+        return self.relu or self.slope is not None
 
     def before(self, x: jax.Array) -> jax.Array:
         """What the activation is done to."""
         return x if self.affine is None else self.affine(x)
 
-    def activated(self, relu: bool, y: jax.Array) -> jax.Array:
+    def activated(self, y: jax.Array) -> jax.Array:
         """The activation of what `before` gave."""
         if self.slope is not None:
             return jnp.where(y >= 0, y, self.slope * y)
-        return jnp.maximum(y, 0) if relu else y
+        return jnp.maximum(y, 0) if self.relu else y
 
-    def done(self, relu: bool, x: jax.Array) -> jax.Array:
-        """Both."""
-        return self.activated(relu, self.before(x))
+    def done(self, x: jax.Array) -> jax.Array:
+        """All of it, of x."""
+        return self.activated(self.before(x))
 
-    def through_activation(self, relu: bool, y: jax.Array, g: jax.Array) -> jax.Array:
+    def back(self, y: jax.Array, g: jax.Array) -> jax.Array:
         """The gradient of what `before` gave, y, from that of its activation."""
         if self.slope is not None:
             return jnp.where(y >= 0, g, self.slope * g)
-        return jnp.where(y > 0, g, 0) if relu else g
+        return jnp.where(y > 0, g, 0) if self.relu else g
 
-    def scaled(self, g: jax.Array) -> jax.Array:
+    def scaled(self, dy: jax.Array) -> jax.Array:
         """The gradient of x, from that of what `before` gave."""
-        return g if self.affine is None else self.affine.scaled(g)
+        return dy if self.affine is None else self.affine.scaled(dy)
 
     def sums(self, x: jax.Array, y: jax.Array, g: jax.Array, dy: jax.Array) -> jax.Array:
         """What `gradient` is made of, and may be added up piece by piece (0 to 3, c).
 
-        Of x, of what `before` gave, y, and of the gradients of the result and of y.
+        Of x, of what `before` gave, y, and of the gradients of the activation and of y.
         """
-        axes = tuple(range(1, x.ndim))
         rows = [] if self.affine is None else list(self.affine.sums(x, dy))
         if self.slope is not None:
-            rows.append(jnp.where(y >= 0, 0, y * g).sum(axes))
+            rows.append(jnp.where(y >= 0, 0, y * g).sum(tuple(range(1, y.ndim))))
         return jnp.stack(rows) if rows else self.no_sums(x)
 
     def no_sums(self, x: jax.Array) -> jax.Array:
@@ -102,55 +109,42 @@ class Pending(NamedTuple):
         return jnp.zeros((rows, len(x)), x.dtype)
 
     def gradient(self, sums: jax.Array) -> Pending:
-        """The gradient of these maps."""
+        """The gradient of the affine map and the slope."""
         affine = None if self.affine is None else self.affine.gradient(sums[:2])
-        return Pending(affine, None if self.slope is None else sums[-1].sum())
+        return replace(self, affine=affine, slope=None if self.slope is None else sums[-1].sum())
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps (c, h, w, n), or vectors (c, n): `values`, then what of the rest is given, in turn."""
+    """Maps (c, h, w, n), or vectors (c, n): `values`, to which what is `pending` is to be done."""
 
     values: jax.Array
     statistics: Statistics | None = None  # of `values`, where a convolution has taken them
-    affine: Affine | None = None
-    relu: bool = False
-    slope: jax.Array | None = None  # of what is below 0, instead of `relu`
-
-    @property
-    def pending(self) -> Pending:
-        """What is still to be done, but for `relu`."""
-        return Pending(self.affine, self.slope)
-
-    @property
-    def activated(self) -> bool:
-        """Whether an activation is still to be done."""
-        return self.relu or self.slope is not None
+    pending: Pending = Pending()
 
     def settled(self) -> jax.Array:
         """The values with everything done."""
-        if self.affine is None and not self.activated:
-            return self.values
-        return _finish(self.relu, self.values, self.pending)
+        return self.values if self.pending.nothing else _finish(self.values, self.pending)
+
+    def activated(self, *, relu: bool = False, slope: jax.Array | None = None) -> Maps:
+        """The same with a ReLU to come last, or one of a `slope`."""
+        maps = Maps(self.settled()) if self.pending.activates else self
+        return replace(maps, pending=replace(maps.pending, relu=relu, slope=slope))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _finish(relu: bool, x: jax.Array, pending: Pending) -> jax.Array:
-    return pending.done(relu, x)
+@jax.custom_vjp
+def _finish(x: jax.Array, pending: Pending) -> jax.Array:
+    return pending.done(x)
 
 
-def _finish_forward(
-    relu: bool, x: jax.Array, pending: Pending
-) -> tuple[jax.Array, tuple[jax.Array, Pending]]:
-    return _finish(relu, x, pending), (x, pending)
+def _finish_forward(x: jax.Array, pending: Pending) -> tuple[jax.Array, tuple[jax.Array, Pending]]:
+    return _finish(x, pending), (x, pending)
 
 
-def _finish_backward(
-    relu: bool, kept: tuple[jax.Array, Pending], g: jax.Array
-) -> tuple[jax.Array, Pending]:
+def _finish_backward(kept: tuple[jax.Array, Pending], g: jax.Array) -> tuple[jax.Array, Pending]:
     x, pending = kept
     y = pending.before(x)
-    dy = pending.through_activation(relu, y, g)
+    dy = pending.back(y, g)
     return pending.scaled(dy), pending.gradient(pending.sums(x, y, g, dy))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from pennyweight.arch.maps import Affine, Pending, Statistics
@@ -21,11 +22,10 @@ class Kind(NamedTuple):
 
     rows: Sweep
     columns: Sweep
-    relu: bool  # of the input, after its affine map: see `Pending`
 
     def transpose(self) -> Kind:
         """How the gradient sweeps."""
-        return Kind(self.rows.transpose(), self.columns.transpose(), relu=False)
+        return Kind(self.rows.transpose(), self.columns.transpose())
 
 
 def forward(conv: Callable[..., Any], kind: Kind, *primals: Any) -> tuple[Result, Kept]:
@@ -47,6 +47,22 @@ def gradient_of_output(gradients: Result, result: Result) -> tuple[jax.Array, Af
     of_mean, of_var = (_instantiated(gradient, mean) for gradient in through)
     pixels = y[0].size
     return g, Affine(mean, of_var * (2 / pixels), of_mean / pixels)
+
+
+def gradients_of_input(
+    pending: Pending, x: jax.Array, y: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The gradient of a piece of the input, x, and `Pending.sums`.
+
+    From what the affine map made of x, y, and the gradient of its activation. What both are made of
+    is computed once.
+    """
+    if pending.slope is not None:
+        g = lax.optimization_barrier(g)
+    dy = pending.back(y, g)
+    if pending.slope is None and pending.affine is not None:
+        dy = lax.optimization_barrier(dy)
+    return pending.scaled(dy), pending.sums(x, y, g, dy)
 
 
 def _instantiated(gradient: jax.Array | SymbolicZero, value: jax.Array) -> jax.Array:

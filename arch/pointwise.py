@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.layers import Call, Layer, Shape, Weight, fraction, kind
@@ -45,9 +45,9 @@ class BatchNorm(Layer):
         from jax import lax
 
         from pennyweight.arch.kernels import statistics
-        from pennyweight.arch.maps import Affine, Maps
+        from pennyweight.arch.maps import Affine, Maps, Pending
 
-        if x.affine is not None or x.activated:
+        if not x.pending.nothing:
             x = Maps(x.settled())
         mean, var = module.mean[...], module.var[...]
         if call.batch_statistics is not False:
@@ -57,7 +57,7 @@ class BatchNorm(Layer):
             module.mean.set_value(mean)
             module.var.set_value(var)
         scale = module.scale[...] * lax.rsqrt(var + BATCH_NORM_EPSILON)
-        return Maps(x.values, affine=Affine(mean, scale, module.bias[...]))
+        return Maps(x.values, pending=Pending(Affine(mean, scale, module.bias[...])))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         import numpy as np
@@ -87,7 +87,7 @@ class Relu(Layer):
         return None if isinstance(previous, Relu) else self
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return replace(_before_activation(x), relu=True)
+        return x.activated(relu=True)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate
@@ -96,13 +96,6 @@ class Relu(Layer):
 
     def source(self, shape: Shape) -> tuple[list[str], str]:
         return [], "nnx.relu({x})"
-
-
-def _before_activation(x: Maps) -> Maps:
-    """`x` with no activation pending, so that one more may wait."""
-    from pennyweight.arch.maps import Maps
-
-    return Maps(x.settled()) if x.activated else x
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +114,7 @@ class LeakyRelu(_Activation):
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         import jax.numpy as jnp
 
-        x = _before_activation(x)
-        return replace(x, slope=jnp.asarray(LEAK, x.values.dtype))
+        return x.activated(slope=jnp.asarray(LEAK, x.values.dtype))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate
@@ -142,7 +134,7 @@ class PRelu(_Activation):
         return {"negative_slope": Weight((), "quarter")}
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return replace(_before_activation(x), slope=module.negative_slope[...])
+        return x.activated(slope=module.negative_slope[...])
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate

@@ -120,22 +120,22 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     negative too, and then it is neither. The gradient goes to the first of equal values in reading
     order, as in `lax.reduce_window`.
     """
-    if maps.slope is not None:
+    if maps.pending.slope is not None:
         maps = Maps(maps.settled())
     values, turn = maps.values, None
-    if maps.affine is not None:
-        turn = each(jnp.where(maps.affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)
+    if (affine := maps.pending.affine) is not None:
+        turn = each(jnp.where(affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)
     sweeps = [
         Sweep.over(values, axis, taps=window, stride=stride, padding="VALID") for axis in (1, 2)
     ]
     if window == stride <= 3:  # one pass; for larger tiles, two passes take fewer taps
         down, across = (sweep.outputs(values.shape[sweep.axis]) * window for sweep in sweeps)
         values = cast(jax.Array, _max_of_tiles(window, values[:, :down, :across], turn))
-        return Maps(values, affine=maps.affine, relu=maps.relu)
+        return Maps(values, pending=maps.pending)
     # The first column of each row, then the first of the rows: reading order, with 2 * window taps.
     for sweep in reversed(sweeps):
         values = cast(jax.Array, _max_along(sweep, values, turn))
-    return Maps(values, affine=maps.affine, relu=maps.relu)
+    return Maps(values, pending=maps.pending)
 
 
 def avg_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:

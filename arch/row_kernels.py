@@ -21,7 +21,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from pennyweight.arch.maps import Maps, Pending, Statistics
-from pennyweight.arch.piecewise import Kept, Kind, Result, forward, gradient_of_output
+from pennyweight.arch.piecewise import (
+    Kept,
+    Kind,
+    Result,
+    forward,
+    gradient_of_output,
+    gradients_of_input,
+)
 from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import (
     gathers_every_tap,
@@ -36,14 +43,14 @@ Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `
 
 def conv(maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep) -> Maps:
     """The convolution of what is in `maps`, with its statistics."""
-    kind = Kind(rows, replace(columns, axis=1), maps.relu)
+    kind = Kind(rows, replace(columns, axis=1))
     return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Result:
     o, size = kernel.shape[3], x.shape[1]
-    read, row_of = _reader(kind, x, pending), _product(kind.columns, kernel)
+    read, row_of = _reader(x, pending), _product(kind.columns, kernel)
     shape = (o, kind.rows.outputs(size), kind.columns.outputs(x.shape[2]), x.shape[3])
 
     def step(i: jax.Array, so_far: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -57,9 +64,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
     return y, Statistics(*moments)
 
 
-def _backward(
-    kind: Kind, kept: Kept, gradients: Result
-) -> tuple[jax.Array, Pending, jax.Array]:
+def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pending, jax.Array]:
     x, pending, kernel, result = kept
     y, back = result[0], kind.transpose()
     g, of_y = gradient_of_output(gradients, result)
@@ -76,17 +81,10 @@ def _backward(
         raw = _at(x, i)
         z = pending.before(raw)
         if not by_patches:
-            activated = pending.activated(kind.relu, z)
-            dkernel = dkernel + product_over_pixels(taps, _gathered(kind.columns, activated))
-        g_activated = product_back(taps)
-        if pending.slope is not None:
-            g_activated = lax.optimization_barrier(g_activated)
-        dz = pending.through_activation(kind.relu, z, g_activated)
-        if pending.affine is not None and pending.slope is None:
-            dz = lax.optimization_barrier(dz)
-        if len(sums):
-            sums = sums + pending.sums(raw, z, g_activated, dz)
-        return _put(dx, pending.scaled(dz), i), dkernel, sums
+            read_by_taps = _gathered(kind.columns, pending.activated(z))
+            dkernel = dkernel + product_over_pixels(taps, read_by_taps)
+        row, more = gradients_of_input(pending, raw, z, product_back(taps))
+        return _put(dx, row, i), dkernel, sums + more
 
     kh, kw, c, o = kernel.shape
     start = jnp.zeros_like(x), jnp.zeros((kh * o, kw * c), x.dtype), pending.no_sums(x)
@@ -105,7 +103,7 @@ def _dkernel_by_patches(
 ) -> jax.Array:
     """By itself: such a convolution is mostly a network's first, whose input needs no gradient."""
     kh, kw, c, o = kernel.shape
-    size, read = x.shape[1], _reader(kind, x, pending)
+    size, read = x.shape[1], _reader(x, pending)
 
     def step(i: jax.Array, dkernel: jax.Array) -> jax.Array:
         taps = jnp.concatenate(_taps(kind.rows, read, size, i))
@@ -116,9 +114,9 @@ def _dkernel_by_patches(
     return dkernel.reshape(o, kw, kh, c).transpose(2, 1, 3, 0)
 
 
-def _reader(kind: Kind, x: jax.Array, pending: Pending) -> Read:
+def _reader(x: jax.Array, pending: Pending) -> Read:
     """The rows of the input, with what is pending done."""
-    return lambda i: pending.done(kind.relu, _at(x, i))
+    return lambda i: pending.done(_at(x, i))
 
 
 def _at(x: jax.Array, i: jax.Array) -> jax.Array:

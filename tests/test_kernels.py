@@ -14,7 +14,7 @@ from jax import lax
 
 from pennyweight.arch import kernels, pool_kernels
 from pennyweight.arch.kernels import statistics
-from pennyweight.arch.maps import Affine, Maps, Statistics
+from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
 from pennyweight.arch.pool_kernels import Padding, avg_pool
 
 # Hundreds of programs that run once: these options compile one in a fifth of the time.
@@ -203,8 +203,8 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
 
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         below = slope if activation == "slope" else None
-        maps = Maps(x, affine=Affine(*affine), relu=activation == "relu", slope=below)
-        found = kernels.conv(maps, kernel, **geometry)
+        pending = Pending(Affine(*affine), below, relu=activation == "relu")
+        found = kernels.conv(Maps(x, pending=pending), kernel, **geometry)
         assert (found.statistics is not None) == (form == "piecewise")
         taken = found.statistics or statistics(found.values)
         return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
@@ -241,7 +241,8 @@ def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
         y = kernels.conv(Maps(x), kernel, **PLAIN, depthwise=kind == "depthwise")
         mean, var = y.statistics or statistics(y.values)
         affine = Affine(mean, lax.rsqrt(var + 1e-5), jnp.ones(len(mean)))
-        y = pool_kernels.max_pool(Maps(y.values, affine=affine, relu=True), 2, 2).settled()
+        maps = Maps(y.values, pending=Pending(affine, relu=True))
+        y = pool_kernels.max_pool(maps, 2, 2).settled()
         return avg_pool(y, 3, 1) + (mean + var)[:, None, None, None]
 
     return apply
@@ -356,10 +357,11 @@ def test_a_relu_has_no_gradient_at_zero(shifted: bool, kind: str) -> None:
     c, _ = CHANNELS[kind]
     x = jnp.asarray(np.random.default_rng(0).integers(-1, 2, (c, 6, 6, 2)), dtype=float)
     affine = Affine(jnp.zeros(c), jnp.ones(c), jnp.zeros(c)) if shifted else None
+    pending = Pending(affine, relu=True)
     _, kernel = operands(kind, (3, 3), (6, 6))
     options: dict[str, Any] = {**PLAIN, "depthwise": kind == "depthwise"}
     assert_same(
-        lambda x, k: kernels.conv(Maps(x, affine=affine, relu=True), k, **options).values,
+        lambda x, k: kernels.conv(Maps(x, pending=pending), k, **options).values,
         lambda x, k: xla_conv(jax.nn.relu(x), k, **options),
         x,
         kernel,
@@ -375,8 +377,8 @@ def test_pooling_before_what_is_pending_is_pooling_after_it(
     slope = jnp.asarray(-0.3) if activation == "slope" else None
 
     def pooled(before: bool, x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-        relu = activation == "relu"
-        maps = Maps(x, affine=Affine(shift, scale, shift), relu=relu, slope=slope)
+        affine = Affine(shift, scale, shift)
+        maps = Maps(x, pending=Pending(affine, slope, relu=activation == "relu"))
         maps = maps if before else Maps(maps.settled())
         return pool_kernels.max_pool(maps, window, stride).settled()
 
@@ -390,7 +392,7 @@ def normalised(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Arr
     """Batch normalisation, ours."""
     taken = statistics(x)
     affine = Affine(taken.mean, scale * lax.rsqrt(taken.var + 1e-3), bias)
-    return Maps(x, affine=affine).settled(), taken
+    return Maps(x, pending=Pending(affine)).settled(), taken
 
 
 def textbook_batch_norm(
