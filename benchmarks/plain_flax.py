@@ -99,11 +99,15 @@ def _layers(architecture: Architecture, rngs: nnx.Rngs) -> list[Callable[..., An
                 layers.append(nnx.BatchNorm(channels, rngs=rngs))
             case "relu":
                 layers.append(nnx.relu)
+            case "prelu":
+                layers.append(nnx.PReLU(0.25))
             case "max_pool":
                 window = (layer.extent, layer.extent)
                 layers.append(partial(nnx.max_pool, window_shape=window, strides=window))
             case "global_average":
                 layers.append(partial(jnp.mean, axis=(1, 2)))
+            case "flatten":
+                layers.append(lambda x_nhwc: x_nhwc.reshape(len(x_nhwc), -1))
             case "dense":
                 layers.append(nnx.Linear(channels, layer.width, use_bias=layer.bias, rngs=rngs))
             case kind:

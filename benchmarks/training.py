@@ -1,4 +1,4 @@
-"""Training speed against PyTorch or plain Flax: epochs of five networks, in turns, on one machine.
+"""Training speed against PyTorch or plain Flax: epochs of six networks, in turns, on one machine.
 
     pip install '.[bench]'
     python benchmarks/training.py --out benchmarks/records/training.json
@@ -63,6 +63,10 @@ NETWORKS = {
         Network(
             "budget-4",
             "c128v+rb c8k1+r c8v+rb m2 c8v+rb c16v+rb c8k1+r c8v+rb c16v+rb A d10+",
+        ),
+        Network(
+            "slopes",
+            "c12bp c12bp m2 w c29k1bp w c29k1bp w c29k1bp m2 w c35k1bp w c36k1bp m2 wvp F d10+",
         ),
         Network("8x8", "c9br c8br m2 c12br c13br m2 c17br c17br A d10+", side=8, batch=64),
     )
@@ -345,10 +349,14 @@ def _torch_layers(architecture: Any) -> list[Any]:
                 layers.append(nn.BatchNorm2d(channels))
             case "relu":
                 layers.append(nn.ReLU())
+            case "prelu":
+                layers.append(nn.PReLU())
             case "max_pool":
                 layers.append(nn.MaxPool2d(layer.extent))
             case "global_average":
                 layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+            case "flatten":
+                layers.append(nn.Flatten())
             case "dense":
                 layers.append(nn.Linear(channels, layer.width))
             case kind:

@@ -1,0 +1,114 @@
+"""Makes records in results/records/ again: the same networks from the same seeds, by this version.
+
+    TFDS_DATA_DIR=... .venv/bin/python benchmarks/again.py results/records/mnist-{500,999}.json
+
+For after a change that rounds otherwise: then `pennyweight train RECORD --seed S` is to give what
+the record says to the picture once more. What was searched, chosen and raced stays as it was; each
+seed is trained again on training and validation pictures and measured on the test set, once.
+Prints the mean before and after. A seed that was trained is kept in --parts, and the same command
+goes on from there. Expect a minute and a half for a seed of 1,000 parameters on each of two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+from growing import keep, known_rows
+
+from pennyweight.arch.architecture import Architecture
+from pennyweight.results.folder import write_whole
+from pennyweight.results.intervals import interval_of
+from pennyweight.search.executors import LocalExecutor
+from pennyweight.search.recording import versions
+from pennyweight.train.evaluate import measure_on_test
+from pennyweight.train.recipe import Candidate, Recipe
+from pennyweight.train.rung import Task, train_rung, warm_up
+
+app = App(help=__doc__, help_format="plaintext")
+
+
+@app.default
+def main(*records: Path, parts: Path = Path("runs")) -> None:
+    """Make the RECORDS again, one after the other."""
+    parts.mkdir(parents=True, exist_ok=True)
+    for record in records:
+        _make(record, parts)
+
+
+def _make(path: Path, parts: Path) -> None:
+    old = json.loads(path.read_text())
+    settings = {"benchmark": "again", "record": path.name, "versions": versions()}
+    out = parts / f"again-{path.name}"
+    rows = known_rows(out, settings)
+    missing = sorted(set(old["test"]["seeds"]) - {row["seed"] for row in rows})
+    tasks = [_task(old, seed) for seed in missing]
+    warm = partial(warm_up, old["data"], old["search"]["settings"]["seed"])
+    started = time.monotonic()
+    with LocalExecutor(warm=warm) as executor:
+        places = {executor.submit(train_rung, task): n for n, task in enumerate(tasks)}
+        for future in as_completed(places):
+            place, outcome = places[future], future.result()
+            ledger = parts / "again-readings.jsonl"
+            measured = measure_on_test(tasks[place], outcome.model, ledger, purpose="confirm")
+            row = {
+                "seed": missing[place],
+                "correct": measured.correct,
+                "log_loss": measured.log_loss,
+                "train_loss": outcome.curve[-1].train_loss,
+                "seconds": outcome.seconds,
+            }
+            rows.append(row)
+            keep(out, settings, rows)
+            print(f"{path.name}, seed {row['seed']}: {measured.accuracy:.2%}", flush=True)
+    _write(path, old, sorted(rows, key=lambda row: row["seed"]), time.monotonic() - started)
+
+
+def _task(record: dict[str, Any], seed: int) -> Task:
+    candidate = Candidate(
+        architecture=Architecture.from_json(record["architecture"]),
+        recipe=Recipe.from_json(record["recipe"]),
+        seed=seed,
+    )
+    return Task(
+        source=record["data"],
+        split_seed=record["search"]["settings"]["seed"],
+        candidate=candidate,
+        epochs=record["epochs"],
+        from_epoch=0,
+        to_epoch=record["epochs"],
+        precision=record["precision"],
+        whole=record["whole"],
+    )
+
+
+def _write(path: Path, old: dict[str, Any], rows: list[dict[str, Any]], wall: float) -> None:
+    total = old["test"]["total"]
+    mean = interval_of([row["correct"] / total for row in rows])
+    measured = {
+        name: [row[name] for row in rows] for name in ("correct", "log_loss", "train_loss")
+    }
+    spent: Counter[str] = Counter()
+    for row in rows:
+        spent.update(row["seconds"])
+    seconds = {kind: round(value, 1) for kind, value in spent.most_common()}
+    new = old | {
+        "test": old["test"] | {"mean": mean.mean, "low": mean.low, "high": mean.high} | measured,
+        "again": {
+            "command": ["benchmarks/again.py", f"results/records/{path.name}"],
+            "seconds": {"wall": round(wall, 1)} | seconds,
+        },
+        "versions": versions(),
+    }
+    write_whole(path, (json.dumps(new, indent=1, allow_nan=False) + "\n").encode())
+    print(f"{path.name}: {old['test']['mean']:.3%} before, {mean.mean:.3%} now", flush=True)
+
+
+if __name__ == "__main__":
+    app()
