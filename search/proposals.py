@@ -98,6 +98,7 @@ _MIXED: dict[str, Any] = {
     "head": "window",
     "width1": 0.25,
     "width2": 0.85,
+    "optimiser": "muon",
     "learning_rate": 0.74,
 }
 # Few channels, and all of the last small map seen by the classes.
