@@ -113,13 +113,13 @@ class Confirmation:
                 len(entrants) == 1,
                 fingerprint=dataset.fingerprint,
             )
-            total = self.seeds + (self.race * len(entrants) if len(entrants) > 1 else 0)
             opened = engine.open(workers, warm=warm, device=where, show=progress)
             pool = stack.enter_context(opened)
             # A reading of the test set is written down first, by a process of this machine.
             door = pool if engine == LOCAL else stack.enter_context(LocalExecutor(1, device=CPU))
             records = stack.enter_context(store.open_records())
-            shown = watching(total, 0, unit="trainings", known=known, show=progress)
+            total, done = self._count(known, entrants)
+            shown = watching(total, done, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
             started = time.monotonic()
             session = {"started": time.time(), "workers": pool.workers, "pid": os.getpid()}
@@ -170,6 +170,16 @@ class Confirmation:
         race = fresh_seeds(known, RACE_FROM, self.race)
         test = fresh_seeds(known, TEST_FROM, self.seeds)
         return pending_runs(known.fresh_runs, entrants, race, test)
+
+    def _count(self, known: StudyRecords, entrants: list[int]) -> tuple[int, int]:
+        """(trainings, where nobody drops out of the race; those that were done before)."""
+        race = fresh_seeds(known, RACE_FROM, self.race) if len(entrants) > 1 else []
+        test = fresh_seeds(known, TEST_FROM, self.seeds)
+        leader = _raced(known.fresh_runs, entrants, race)[1][0]
+        every = {(trial, seed, "validation") for trial in entrants for seed in race}
+        every |= {(leader, seed, "test") for seed in test}
+        done = {(run.trial, run.seed, run.part) for run in known.fresh_runs}
+        return len(every), len(every & done)
 
 
 Entry = tuple[int, int, str]

@@ -53,6 +53,8 @@ class Tally:
         self._last_fresh = ""
         for trial in known.trials.values() if known else ():
             self._recall(trial)
+        for run in known.fresh_runs if known and unit == "trainings" else ():
+            self._again(run.trial, run.seed, run.part, run.accuracy)
 
     def _recall(self, trial: TrialRecord) -> None:
         """Take in a trial of an earlier session."""
@@ -75,7 +77,8 @@ class Tally:
                 self._in_training = "" if told is None else f", in training {told:.2%}"
         elif kind == "fresh":
             self.ended += 1
-            self._again(fields)
+            told = [fields[name] for name in ("trial", "seed", "part")]
+            self._again(*told, fields["correct"] / fields["total"])
         elif kind == "end" and self.unit == "trials":
             self.ended += 1
             self._end(fields["trial"], fields["state"])
@@ -92,14 +95,11 @@ class Tally:
             ):
                 self._best[limit] = Best(limit, accuracy, params, notation)
 
-    def _again(self, fields: dict[str, Any]) -> None:
-        accuracy = fields["correct"] / fields["total"]
-        trial, part = fields["trial"], fields["part"]
+    def _again(self, trial: int, seed: int, part: str, accuracy: float) -> None:
         _, _, mean, seeds = self._fresh.get((part, trial), Fresh(trial, part, 0, 0))
         mean = (mean * seeds + accuracy) / (seeds + 1)
         self._fresh[part, trial] = Fresh(trial, part, mean, seeds + 1)
-        self._last_fresh = "trial {trial}, seed {seed}: {part} accuracy".format(**fields)
-        self._last_fresh += f" {accuracy:.2%}"
+        self._last_fresh = f"trial {trial}, seed {seed}: {part} accuracy {accuracy:.2%}"
 
     @property
     def running(self) -> int:

@@ -196,6 +196,8 @@ def test_what_was_cut_short_goes_on_and_gives_the_same(tmp_path: Path, study: St
     flags = ["--top", "2", "--race", "2", "--seeds", "2", "--workers", "1"]
     ran = pennyweight("confirm", "small", *flags, cwd=folder)
     assert ran.status == 0, ran.err
+    before = len(study.fresh_runs) - 1
+    assert f"{before}/{before + 1} trainings done, going on" in ran.err
     assert [outcome(run) for run in load_study(folder / "runs", "small").fresh_runs] == [
         outcome(run) for run in study.fresh_runs
     ]
