@@ -91,9 +91,7 @@ def _task(record: dict[str, Any], seed: int) -> Task:
 def _write(path: Path, old: dict[str, Any], rows: list[dict[str, Any]], wall: float) -> None:
     total = old["test"]["total"]
     mean = interval_of([row["correct"] / total for row in rows])
-    measured = {
-        name: [row[name] for row in rows] for name in ("correct", "log_loss", "train_loss")
-    }
+    measured = {name: [row[name] for row in rows] for name in ("correct", "log_loss", "train_loss")}
     spent: Counter[str] = Counter()
     for row in rows:
         spent.update(row["seconds"])

@@ -15,20 +15,17 @@ an hour.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import mean
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from cyclopts import App, Parameter
 from growing import keep, known_rows
+from paired import number, paired_lines
 
 from pennyweight.arch.budget import Budget
-from pennyweight.results.intervals import interval_of
 from pennyweight.search.decode import decode
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.proposals import FIRST
@@ -91,8 +88,8 @@ def main(
                 "optimiser": name,
                 "rate": rate,
                 "seed": seed,
-                "train_loss": _number(last.train_loss),
-                "log_loss": _number(last.val_log_loss),
+                "train_loss": number(last.train_loss),
+                "log_loss": number(last.val_log_loss),
                 "accuracy": last.val_accuracy,
             }
             rows = sorted(
@@ -100,51 +97,8 @@ def main(
             )
             keep(out, settings, rows)
     print(network.notation)
-    for line in table([r for r in rows if (r["optimiser"], r["rate"], r["seed"]) in wanted]):
-        print("| " + " | ".join(line) + " |")
-
-
-def _number(value: float) -> float | None:
-    """None where training diverged: JSON knows no such numbers."""
-    return value if math.isfinite(value) else None
-
-
-HEAD = ("optimiser", "rate", "train loss", "accuracy, %", "log-loss", "less AdamW's best")
-
-
-def table(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Lines of text: the best by log-loss first, and last those that diverged."""
-    runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: row["seed"]):
-        runs.setdefault((row["optimiser"], row["rate"]), []).append(row)
-
-    def of(key: tuple[str, float], measure: str) -> list[Any]:
-        return [row[measure] for row in runs[key]]
-
-    lost = {
-        key: sum(None in (row["train_loss"], row["log_loss"]) for row in each)
-        for key, each in runs.items()
-    }
-    whole = sorted(
-        (key for key in runs if not lost[key]), key=lambda key: mean(of(key, "log_loss"))
-    )
-    best = next((key for key in whole if key[0] == "adamw"), None)
-    lines: list[tuple[str, ...]] = [HEAD]
-    for key in whole:
-        apart = ""
-        if best and key != best:
-            pairs = zip(of(key, "log_loss"), of(best, "log_loss"), strict=True)
-            found = interval_of([ours - theirs for ours, theirs in pairs])
-            apart = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-        loss, right, log_loss = (
-            mean(of(key, measure)) for measure in ("train_loss", "accuracy", "log_loss")
-        )
-        told = f"{loss:.4f}", f"{100 * right:.2f}", f"{log_loss:.4f}"
-        lines.append((key[0], f"{key[1]:g}", *told, apart))
-    for key in sorted(runs.keys() - set(whole)):
-        diverged = f"{lost[key]} of {len(runs[key])} diverged"
-        lines.append((key[0], f"{key[1]:g}", diverged, "", "", ""))
-    return lines
+    asked = [row for row in rows if (row["optimiser"], row["rate"], row["seed"]) in wanted]
+    print("\n".join(paired_lines(asked, "optimiser", base="adamw")))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def flax_epoch(
 
     Each step is a call of one jitted function; `scanned`, the whole epoch is one.
     """
-    model = nnx.Sequential(*_layers(architecture, nnx.Rngs(0)))
+    model = nnx.Sequential(*flax_layers(architecture, nnx.Rngs(0)))
     graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
     transform = optax.adamw(1e-3, weight_decay=1e-4)
     state = State(params, statistics, transform.init(params))
@@ -76,7 +76,12 @@ def flax_epoch(
     return epoch
 
 
-def _layers(architecture: Architecture, rngs: nnx.Rngs) -> list[Callable[..., Any]]:
+def flax_layers(
+    architecture: Architecture,
+    rngs: nnx.Rngs,
+    normalise: Callable[..., Callable[..., Any]] = nnx.BatchNorm,
+) -> list[Callable[..., Any]]:
+    """The layers one after the other; `normalise(channels, rngs=)` makes what stands for `b`."""
     layers: list[Callable[..., Any]] = []
     for placed in architecture.flat():
         layer: Any = placed.layer
@@ -96,7 +101,7 @@ def _layers(architecture: Architecture, rngs: nnx.Rngs) -> list[Callable[..., An
                     )
                 )
             case "batch_norm":
-                layers.append(nnx.BatchNorm(channels, rngs=rngs))
+                layers.append(normalise(channels, rngs=rngs))
             case "relu":
                 layers.append(nnx.relu)
             case "prelu":
