@@ -77,8 +77,8 @@ class Tally:
                 self._in_training = "" if told is None else f", in training {told:.2%}"
         elif kind == "fresh":
             self.ended += 1
-            told = [fields[name] for name in ("trial", "seed", "part")]
-            self._again(*told, fields["correct"] / fields["total"])
+            accuracy = fields["correct"] / fields["total"]
+            self._again(fields["trial"], fields["seed"], fields["part"], accuracy)
         elif kind == "end" and self.unit == "trials":
             self.ended += 1
             self._end(fields["trial"], fields["state"])
