@@ -12,10 +12,8 @@ Expect half an hour with two cores.
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from machine import origin
 
 from pennyweight.arch.cost import cost
 from pennyweight.arch.notation import parse
-from pennyweight.train.cores import available_cores
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung, warm_up
@@ -64,14 +62,11 @@ app = App(help=__doc__, help_format="plaintext")
 @app.default
 def main(*, out: Path, data: str = "mnist", epochs: int = 6, seeds: int = 1) -> None:
     """Train every network from every seed."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
     kept = json.loads(out.read_text())["rows"] if out.exists() else []
     known = {(row["notation"], json.dumps(row["changed"]), row["seed"]) for row in kept}
     wanted = [(*each, seed) for seed in range(seeds) for each in TRIES]
     missing = [each for each in wanted if (each[0], json.dumps(each[1]), each[2]) not in known]
-    with ProcessPoolExecutor(
-        len(available_cores()), get_context("spawn"), warm_up, (data, 0)
-    ) as pool:
+    with LocalExecutor(warm=partial(warm_up, data, 0)) as pool:
         jobs = [pool.submit(_trained, data, epochs, *each) for each in missing]
         rows = kept + [job.result() for job in jobs]
     rows.sort(key=lambda row: row["log_loss"])

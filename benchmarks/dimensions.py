@@ -11,11 +11,8 @@ is worth something here or under another cap. Expect ten minutes on the digits w
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,10 +23,10 @@ from pennyweight.arch.budget import Budget
 from pennyweight.arch.cost import cost
 from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.search.decode import decode
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.genome import Genome, choices
 from pennyweight.search.proposals import FIRST
 from pennyweight.search.recording import identity
-from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Task, train_rungs, warm_up
@@ -48,7 +45,6 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Train every variation of a first proposal from every seed."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
     changes: list[tuple[str, Any]] = [("base", FIRST[base]), *_variations(FIRST[base])]
     tasks, names = [], []
     seen = set()
@@ -58,8 +54,7 @@ def main(
             seen.add(known)
             tasks.append(each)
             names.append(name)
-    start = partial(ProcessPoolExecutor, len(available_cores()), get_context("spawn"), warm_up)
-    with start((data, 0)) as pool:
+    with LocalExecutor(warm=partial(warm_up, data, 0)) as pool:
         trained = [
             [o.curve[-1].val_accuracy for o in found] for found in pool.map(train_rungs, tasks)
         ]

@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from cyclopts import App, Parameter
 
 from pennyweight.arch.notation import parse
 from pennyweight.results.intervals import interval_of
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.recording import versions
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rungs, warm_up
@@ -47,9 +47,7 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Train every seed both ways."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
-    workers = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(workers, get_context("spawn"), warm_up, (DATA, SPLIT_SEED)) as pool:
+    with LocalExecutor(warm=partial(warm_up, DATA, SPLIT_SEED)) as pool:
         rows = list(pool.map(trained, range(SEEDS), [epochs] * SEEDS))
     print("seed    alone   framed")
     for row in rows:

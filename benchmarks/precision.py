@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -23,6 +22,8 @@ from machine import cpu
 
 from pennyweight.arch.notation import parse
 from pennyweight.results.intervals import interval_of
+from pennyweight.search.device import CPU
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.recording import versions
 from pennyweight.train.data import describe
 from pennyweight.train.precision import Precision
@@ -45,10 +46,8 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Train every seed both ways."""
-    os.environ |= {"NPROC": "1", "JAX_PLATFORMS": "cpu"}  # one thread a process, as in a search
-    workers = len(os.sched_getaffinity(0))
     given = [[each] * seeds for each in (data, network, epochs)]
-    with ProcessPoolExecutor(workers, get_context("spawn"), warm_up, (data, SPLIT_SEED)) as pool:
+    with LocalExecutor(warm=partial(warm_up, data, SPLIT_SEED), device=CPU) as pool:
         rows = list(pool.map(trained, range(seeds), *given))
     print("seed  float32  bfloat16  seconds")
     for row in rows:

@@ -13,11 +13,9 @@ Expect a quarter of an hour on the digits with two cores.
 from __future__ import annotations
 
 import json
-import os
 import random
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,9 +26,9 @@ from scipy.stats import spearmanr
 
 from pennyweight.arch.budget import Budget
 from pennyweight.search.decode import decode
+from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.genome import random_genome
 from pennyweight.search.settings import Settings
-from pennyweight.train.cores import available_cores
 from pennyweight.train.data import describe
 from pennyweight.train.recipe import Candidate
 from pennyweight.train.rung import Task, train_rung, warm_up
@@ -51,10 +49,8 @@ def main(
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Train random candidates to the end and compare their early scores with their worth."""
-    os.environ["NPROC"] = "1"  # one thread a process, as in a search
     drawn = _drawn(data, max_params, candidates)
-    workers = len(available_cores())
-    with ProcessPoolExecutor(workers, get_context("spawn"), warm_up, (data, 0)) as pool:
+    with LocalExecutor(warm=partial(warm_up, data, 0)) as pool:
         jobs = [(data, candidate, epochs, seeds) for candidate in drawn]
         found = list(pool.map(_trained, *zip(*jobs, strict=True)))
     worth = np.array([each["worth"] for each in found])
