@@ -2,8 +2,8 @@
 
 Normalisation and activation are a few operations on every value: carried out at once they would
 read and write the memory for nothing. So they wait. A convolution that goes piece by piece carries
-them out on its way, a max pool leaves them to what follows it, and any other layer settles them
-first.
+them out on its way, a max pool leaves them to what follows it unless a slope is learned, and any
+other layer settles them first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ class Pending:
 
     affine: Affine | None = None
     slope: jax.Array | None = None  # (): what is below 0 is multiplied with it
-    relu: bool = field(default=False, metadata={"static": True})  # what is below 0 becomes 0
+    leak: float | None = field(default=None, metadata={"static": True})  # so, and not learned
+
+    def __post_init__(self) -> None:
+        if self.slope is not None and self.leak is not None:
+            raise ValueError("An activation has a learned slope or a leak, and not both.")
 
     @property
     def nothing(self) -> bool:
@@ -67,7 +71,12 @@ class Pending:
     @property
     def activates(self) -> bool:
         """Whether there is an activation."""
-        return self.relu or self.slope is not None
+        return self._below is not None
+
+    @property
+    def _below(self) -> jax.Array | float | None:
+        """What is below 0 is multiplied with this by the activation."""
+        return self.leak if self.slope is None else self.slope
 
     def before(self, x: jax.Array) -> jax.Array:
         """What the activation is done to."""
@@ -75,9 +84,9 @@ class Pending:
 
     def activated(self, y: jax.Array) -> jax.Array:
         """The activation of what `before` gave."""
-        if self.slope is not None:
-            return jnp.where(y >= 0, y, self.slope * y)
-        return jnp.maximum(y, 0) if self.relu else y
+        if self._below is None:
+            return y
+        return jnp.maximum(y, 0) if self.leak == 0 else jnp.where(y >= 0, y, self._below * y)
 
     def done(self, x: jax.Array) -> jax.Array:
         """All of it, of x."""
@@ -85,9 +94,11 @@ class Pending:
 
     def back(self, y: jax.Array, g: jax.Array) -> jax.Array:
         """The gradient of what `before` gave, y, from that of its activation."""
-        if self.slope is not None:
-            return jnp.where(y >= 0, g, self.slope * g)
-        return jnp.where(y > 0, g, 0) if self.relu else g
+        if self._below is None:
+            return g
+        if self.leak == 0:  # 0 itself is the flat part
+            return jnp.where(y > 0, g, 0)
+        return jnp.where(y >= 0, g, self._below * g)
 
     def scaled(self, dy: jax.Array) -> jax.Array:
         """The gradient of x, from that of what `before` gave."""
@@ -126,10 +137,10 @@ class Maps:
         """The values with everything done."""
         return self.values if self.pending.nothing else _finish(self.values, self.pending)
 
-    def activated(self, *, relu: bool = False, slope: jax.Array | None = None) -> Maps:
-        """The same with a ReLU to come last, or one of a `slope`."""
+    def activated(self, *, leak: float | None = None, slope: jax.Array | None = None) -> Maps:
+        """The same, and then what is below 0 multiplied with `leak` or `slope`."""
         maps = Maps(self.settled()) if self.pending.activates else self
-        return replace(maps, pending=replace(maps.pending, relu=relu, slope=slope))
+        return replace(maps, pending=replace(maps.pending, leak=leak, slope=slope))
 
 
 @jax.custom_vjp

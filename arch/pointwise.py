@@ -87,7 +87,7 @@ class Relu(Layer):
         return None if isinstance(previous, Relu) else self
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return x.activated(relu=True)
+        return x.activated(leak=0.0)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate
@@ -112,9 +112,7 @@ class LeakyRelu(_Activation):
     """x, or a tenth of it below 0 (Maas et al., 2013)."""
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        import jax.numpy as jnp
-
-        return x.activated(slope=jnp.asarray(LEAK, x.values.dtype))
+        return x.activated(leak=LEAK)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         from pennyweight.arch.operations import Activate

@@ -116,9 +116,9 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     """The largest value of each window that fits into the picture.
 
     What is pending stays so, done later to fewer values: a rising map keeps the largest the
-    largest, and for a falling one (a negative scale) the smallest is taken. But a slope may be
-    negative too, and then it is neither. The gradient goes to the first of equal values in reading
-    order, as in `lax.reduce_window`.
+    largest, and for a falling one (a negative scale) the smallest is taken. A learned slope is
+    settled first: a negative one makes the activation neither rising nor falling. The gradient goes
+    to the first of equal values in reading order, as in `lax.reduce_window`.
     """
     if maps.pending.slope is not None:
         maps = Maps(maps.settled())

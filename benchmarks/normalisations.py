@@ -1,13 +1,13 @@
 """Which normalisation learns most: of batches, of each picture, or none, within equal parameters.
 
-    .venv/bin/python benchmarks/normalisations.py \\\\
+    .venv/bin/python benchmarks/normalisations.py \\
         --out benchmarks/records/normalisations-digits.json
 
 Each stands in plain Flax where the architecture language has BatchNorm: `instance` with a scale and
 an offset for each channel; `instance of two` with one of each for all channels of a layer, so two
-parameters; `none` is a bias for each channel. What one saves in parameters makes its network wider:
-each has the widest that the cap allows. AdamW trains all alike, at several peak learning rates,
-without augmentation and without averaging, and every one from the same seeds.
+parameters; `none` is a bias for each channel. Each has the widest network that the cap allows.
+AdamW trains all alike, at several peak learning rates, without augmentation and without averaging;
+from one seed all start with the same kernels and see the same batches.
 
 Prints the mean accuracy and log-loss on validation pictures, and by how much each differs in
 log-loss from BatchNorm at its best rate, with the 95% interval over the paired seeds. What was
@@ -16,6 +16,7 @@ trained is in --out at once, and the same command goes on. Expect three minutes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import count, product
@@ -29,7 +30,7 @@ import optax
 from cyclopts import App, Parameter
 from flax import nnx
 from growing import keep, known_rows
-from paired import number, paired_lines
+from paired import finite_or_none, paired_lines
 from plain_flax import flax_layers
 
 from pennyweight.arch.architecture import Architecture
@@ -68,7 +69,8 @@ class Bias(nnx.Module):
 
 Normalise = Callable[..., Callable[..., Any]]
 KINDS: dict[str, Normalise] = {
-    "batch": partial(nnx.BatchNorm, momentum=0.9),
+    # With keys of its own, which nobody needs: so all kernels start alike whatever normalises.
+    "batch": lambda channels, rngs: nnx.BatchNorm(channels, momentum=0.9, rngs=nnx.Rngs(0)),
     "instance": lambda channels, rngs: Instance(channels),
     "instance of two": lambda channels, rngs: Instance(1),
     "none": lambda channels, rngs: Bias(channels),
@@ -124,12 +126,16 @@ def _widest(
     found = None
     for limit in count(cap - cap // 10):
         network = decode(FIRST[base], Budget(max_params=limit), shape, classes)
+        if found and network == found[0]:
+            continue
         model = nnx.eval_shape(partial(_model, network, normalise, 0))
         parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
-        if parameters > cap and found:
-            return found
+        if parameters > cap:
+            break
         found = network, parameters
-    raise AssertionError
+    if not found:
+        sys.exit(f"The smallest of {base} has {parameters} parameters, more than {cap}.")
+    return found
 
 
 def _model(network: Architecture, normalise: Normalise, seed: int) -> nnx.Sequential:
@@ -187,8 +193,8 @@ def _trainer(
         right, log_loss = jax.device_get(measured(*carried[:2], *validation))
         return {
             "accuracy": float(right),
-            "train_loss": number(np.mean(jax.device_get(losses))),
-            "log_loss": number(log_loss),
+            "train_loss": finite_or_none(np.mean(jax.device_get(losses))),
+            "log_loss": finite_or_none(log_loss),
         }
 
     return train

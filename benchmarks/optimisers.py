@@ -23,7 +23,7 @@ from typing import Annotated, get_args
 
 from cyclopts import App, Parameter
 from growing import keep, known_rows
-from paired import number, paired_lines
+from paired import finite_or_none, paired_lines
 
 from pennyweight.arch.budget import Budget
 from pennyweight.search.decode import decode
@@ -88,8 +88,8 @@ def main(
                 "optimiser": name,
                 "rate": rate,
                 "seed": seed,
-                "train_loss": number(last.train_loss),
-                "log_loss": number(last.val_log_loss),
+                "train_loss": finite_or_none(last.train_loss),
+                "log_loss": finite_or_none(last.val_log_loss),
                 "accuracy": last.val_accuracy,
             }
             rows = sorted(

@@ -10,7 +10,7 @@ from typing import Any
 from pennyweight.results.intervals import interval_of
 
 
-def number(value: Any) -> float | None:
+def finite_or_none(value: Any) -> float | None:
     """None where training diverged: JSON knows no such numbers."""
     return float(value) if math.isfinite(value) else None
 

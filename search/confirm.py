@@ -118,7 +118,7 @@ class Confirmation:
             # A reading of the test set is written down first, by a process of this machine.
             door = pool if engine == LOCAL else stack.enter_context(LocalExecutor(1, device=CPU))
             records = stack.enter_context(store.open_records())
-            total, done = self._count(known, entrants)
+            total, done = self._counted(known, entrants)
             shown = watching(total, done, unit="trainings", known=known, show=progress)
             watch = stack.enter_context(shown)
             started = time.monotonic()
@@ -171,15 +171,10 @@ class Confirmation:
         test = fresh_seeds(known, TEST_FROM, self.seeds)
         return pending_runs(known.fresh_runs, entrants, race, test)
 
-    def _count(self, known: StudyRecords, entrants: list[int]) -> tuple[int, int]:
-        """(trainings, where nobody drops out of the race; those that were done before)."""
-        race = fresh_seeds(known, RACE_FROM, self.race) if len(entrants) > 1 else []
+    def _counted(self, known: StudyRecords, entrants: list[int]) -> tuple[int, int]:
+        race = fresh_seeds(known, RACE_FROM, self.race)
         test = fresh_seeds(known, TEST_FROM, self.seeds)
-        leader = _raced(known.fresh_runs, entrants, race)[1][0]
-        every = {(trial, seed, "validation") for trial in entrants for seed in race}
-        every |= {(leader, seed, "test") for seed in test}
-        done = {(run.trial, run.seed, run.part) for run in known.fresh_runs}
-        return len(every), len(every & done)
+        return counted(known.fresh_runs, entrants, race, test)
 
 
 Entry = tuple[int, int, str]
@@ -198,6 +193,19 @@ def pending_runs(
     missing, left = _raced(done, entrants, race)
     known = {(run.trial, run.seed, run.part) for run in done}
     return missing or [entry for seed in test if (entry := (left[0], seed, "test")) not in known]
+
+
+def counted(
+    done: Iterable[FreshRun], entrants: Sequence[int], race: Sequence[int], test: Sequence[int]
+) -> tuple[int, int]:
+    """(trainings in all, where nobody else drops out of the race; how many are done)."""
+    done, race = list(done), race if len(entrants) > 1 else ()
+    missing, left = _raced(done, entrants, race)
+    known = {(run.trial, run.seed, run.part) for run in done}
+    raced = {(trial, seed, "validation") for trial in entrants for seed in race} & known
+    to_race = {(trial, seed, "validation") for trial in left for seed in race} if missing else set()
+    tested = set() if missing else {(left[0], seed, "test") for seed in test} & known
+    return len(raced | to_race) + len(test), len(raced) + len(tested)
 
 
 def _raced(

@@ -16,7 +16,8 @@ from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.records import RecordFile, read_records
 from pennyweight.results.studies import load_study
 from pennyweight.results.study_records import FreshRun, StudyRecords
-from pennyweight.search.confirm import pending_runs
+from pennyweight.search.confirm import counted, pending_runs
+from pennyweight.search.tally import Tally
 from pennyweight.train.door import readings
 
 
@@ -40,8 +41,12 @@ def raced(accuracies: dict[int, list[int]], seeds: int) -> tuple[list[tuple[int,
     done: list[FreshRun] = []
     race, test = range(100, 100 + seeds), range(200, 200 + seeds)
     while entries := pending_runs(done, list(accuracies), race, test):
+        total, known = counted(done, list(accuracies), race, test)
+        assert total >= known + len(entries)
+        assert known == len(done)
         for trial, seed, part in entries:
             done.append(fresh(trial, seed, part, accuracies[trial][seed % 100]))
+    assert counted(done, list(accuracies), race, test) == (len(done), len(done))
     tested = {run.trial for run in done if run.part == "test"}
     assert len(tested) == 1
     return [(run.trial, run.seed, run.part) for run in done], tested.pop()
@@ -76,6 +81,16 @@ def test_a_single_entrant_does_not_race() -> None:
     trained, winner = raced({5: [990, 991, 992]}, 3)
     assert winner == 5
     assert {part for _, _, part in trained} == {"test"}
+
+
+def test_while_a_longer_race_is_undecided_no_test_counts_as_done() -> None:
+    """Who was tested after three rounds may not lead after five."""
+    done = [
+        fresh(trial, seed, "validation", 990) for trial in (0, 1) for seed in range(100, 103)
+    ] + [fresh(0, seed, "test", 990) for seed in (200, 201)]
+    assert counted(done, [0, 1], range(100, 103), range(200, 202)) == (8, 8)
+    assert counted(done, [0, 1], range(100, 105), range(200, 202)) == (12, 6)
+    assert counted(done, [0], range(100, 105), range(200, 203)) == (3, 2)
 
 
 def test_the_leader_comes_first_and_equals_are_not_behind() -> None:
@@ -207,6 +222,19 @@ def test_what_was_cut_short_goes_on_and_gives_the_same(tmp_path: Path, study: St
 
 def outcome(run: FreshRun) -> tuple[object, ...]:
     return run.trial, run.seed, run.part, run.correct, run.log_loss, run.train_loss
+
+
+def test_what_was_trained_before_is_in_the_means_that_are_shown(study: StudyRecords) -> None:
+    runs = study.fresh_runs
+    shown = {
+        (each.part, each.trial): (each.accuracy, each.seeds)
+        for each in Tally(9, len(runs), "trainings", study).fresh
+    }
+    assert len(shown) > 1
+    for (part, trial), (mean, seeds) in shown.items():
+        each = [run.accuracy for run in runs if (run.part, run.trial) == (part, trial)]
+        assert seeds == len(each)
+        assert mean == pytest.approx(sum(each) / seeds)
 
 
 def test_training_a_record_gives_its_number(tmp_path: Path, study: StudyRecords) -> None:

@@ -1,6 +1,7 @@
 """Convolution, pooling and batch normalisation against XLA's own operations, in float64."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -179,13 +180,30 @@ def test_any_convolution_is_that_of_xla(
         assert_same_conv(kind, sides, picture, batch, **geometry)
 
 
+ACTIVATIONS: dict[str | None, Callable[[jax.Array], Pending]] = {
+    None: lambda slope: Pending(),
+    "relu": lambda slope: Pending(leak=0.0),
+    "leak": lambda slope: Pending(leak=0.1),
+    "slope": lambda slope: Pending(slope=slope),
+}
+
+
+def textbook_activation(activation: str | None, z: jax.Array, slope: jax.Array) -> jax.Array:
+    """At 0 the gradient of a ReLU is 0, and that of the others 1."""
+    if activation is None:
+        return z
+    if activation == "relu":
+        return jax.nn.relu(z)
+    return jnp.where(z >= 0, z, (0.1 if activation == "leak" else slope) * z)
+
+
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(
     ("side", "stride", "dilation"), [(3, 1, 1), (1, 1, 1), (5, 2, 1), (3, 1, 2), (3, 3, 2)]
 )
-@pytest.mark.parametrize("activation", [None, "relu", "slope"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_convolution_does_what_is_pending_and_takes_statistics(
     activation: str | None,
     side: int,
@@ -202,8 +220,7 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
     geometry["depthwise"] = kind == "depthwise"
 
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
-        below = slope if activation == "slope" else None
-        pending = Pending(Affine(*affine), below, relu=activation == "relu")
+        pending = replace(ACTIVATIONS[activation](slope), affine=Affine(*affine))
         found = kernels.conv(Maps(x, pending=pending), kernel, **geometry)
         assert (found.statistics is not None) == (form == "piecewise")
         taken = found.statistics or statistics(found.values)
@@ -212,8 +229,7 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
     def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         mean, scale, shift = (value[:, None, None, None] for value in affine)
         z = (x - mean) * scale + shift
-        activated = {None: z, "relu": jnp.maximum(z, 0), "slope": jnp.where(z > 0, z, slope * z)}
-        y = xla_conv(activated[activation], kernel, **geometry)
+        y = xla_conv(textbook_activation(activation, z, slope), kernel, **geometry)
         return jnp.concatenate([y.ravel(), y.mean((1, 2, 3)), y.var((1, 2, 3))])
 
     slope = jnp.asarray(-0.3)  # learned slopes may fall
@@ -241,7 +257,7 @@ def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
         y = kernels.conv(Maps(x), kernel, **PLAIN, depthwise=kind == "depthwise")
         mean, var = y.statistics or statistics(y.values)
         affine = Affine(mean, lax.rsqrt(var + 1e-5), jnp.ones(len(mean)))
-        maps = Maps(y.values, pending=Pending(affine, relu=True))
+        maps = Maps(y.values, pending=Pending(affine, leak=0.0))
         y = pool_kernels.max_pool(maps, 2, 2).settled()
         return avg_pool(y, 3, 1) + (mean + var)[:, None, None, None]
 
@@ -261,6 +277,24 @@ def test_a_population_equals_single_runs(kind: str) -> None:
             np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
         theirs = quickly(layer(kind))(x[0], kernel[i])
         np.testing.assert_allclose(shared[i], theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("float64", "form")
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_in_a_population_each_has_a_slope_of_its_own(kind: str) -> None:
+    c, o = CHANNELS[kind]
+    x, kernel = draw(3, c, 9, 8, 4), draw(3, 3, 3, 1 if kind == "depthwise" else c, o)
+    slope = draw(3, seed=2)
+
+    def bent(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> jax.Array:
+        maps = Maps(x, pending=Pending(slope=slope))
+        return kernels.conv(maps, kernel, **PLAIN, depthwise=kind == "depthwise").values
+
+    together = quickly(jax.vmap(partial(value_and_gradients, bent)))(x, kernel, slope)
+    single = quickly(partial(value_and_gradients, bent))
+    for i in range(3):
+        for ours, theirs in zip(together, single(x[i], kernel[i], slope[i]), strict=True):
+            np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
 
 
 def descend(kind: str, kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -352,33 +386,37 @@ def test_the_gradient_of_a_window_of_equal_values_is_the_upper_left() -> None:
 @pytest.mark.usefixtures("float64", "form")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("shifted", [False, True])
-def test_a_relu_has_no_gradient_at_zero(shifted: bool, kind: str) -> None:
+@pytest.mark.parametrize("activation", ["relu", "leak", "slope"])
+def test_the_gradient_at_zero_is_that_of_the_activation(
+    activation: str, shifted: bool, kind: str
+) -> None:
     """In any form, with a map before it or without; and a sum of nothing but zeros is common."""
     c, _ = CHANNELS[kind]
     x = jnp.asarray(np.random.default_rng(0).integers(-1, 2, (c, 6, 6, 2)), dtype=float)
     affine = Affine(jnp.zeros(c), jnp.ones(c), jnp.zeros(c)) if shifted else None
-    pending = Pending(affine, relu=True)
     _, kernel = operands(kind, (3, 3), (6, 6))
     options: dict[str, Any] = {**PLAIN, "depthwise": kind == "depthwise"}
-    assert_same(
-        lambda x, k: kernels.conv(Maps(x, pending=pending), k, **options).values,
-        lambda x, k: xla_conv(jax.nn.relu(x), k, **options),
-        x,
-        kernel,
-    )
+
+    def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> jax.Array:
+        pending = replace(ACTIVATIONS[activation](slope), affine=affine)
+        return kernels.conv(Maps(x, pending=pending), kernel, **options).values
+
+    def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> jax.Array:
+        return xla_conv(textbook_activation(activation, x, slope), kernel, **options)
+
+    assert_same(ours, xlas, x, kernel, jnp.asarray(-0.3))
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("activation", [None, "relu", "slope"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (4, 4)])
 def test_pooling_before_what_is_pending_is_pooling_after_it(
     window: int, stride: int, activation: str | None
 ) -> None:
-    slope = jnp.asarray(-0.3) if activation == "slope" else None
+    activated = ACTIVATIONS[activation](jnp.asarray(-0.3))
 
     def pooled(before: bool, x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-        affine = Affine(shift, scale, shift)
-        maps = Maps(x, pending=Pending(affine, slope, relu=activation == "relu"))
+        maps = Maps(x, pending=replace(activated, affine=Affine(shift, scale, shift)))
         maps = maps if before else Maps(maps.settled())
         return pool_kernels.max_pool(maps, window, stride).settled()
 
