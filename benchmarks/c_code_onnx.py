@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pennyweight.arch.deployed import Deployed, Step
-from pennyweight.arch.operations import Activate, Affine, Convolve, Multiply, Pool
+from pennyweight.arch.operations import Activate, Affine, Convolve, Flatten, Multiply, Pool
 
 
 def onnx_of(deployed: Deployed) -> bytes:
@@ -60,6 +60,9 @@ def _nodes(
                     group=kernel.shape[3] if operation.depthwise else 1,
                 )
             ]
+        case Flatten():
+            assert step.input_shape[:2] == (1, 1), "of more pixels the order would differ"
+            nodes = [helper.make_node("Flatten", [given], [ends])]
         case Multiply(kernel=kernel):
             nodes = [helper.make_node("Gemm", [given, array("kernel", kernel), *bias], [ends])]
         case Pool(function=function, window=window, stride=stride):
@@ -73,6 +76,9 @@ def _nodes(
     if functions:
         (activation,) = functions
         assert isinstance(activation, Activate)
-        assert activation.slope == 0
-        nodes.append(helper.make_node("Relu", [ends], [made]))
+        if activation.slope == 0:
+            nodes.append(helper.make_node("Relu", [ends], [made]))
+        else:
+            slope = array("slope", np.full((1, 1, 1), activation.slope, np.float32))
+            nodes.append(helper.make_node("PRelu", [ends, slope], [made]))
     return nodes
