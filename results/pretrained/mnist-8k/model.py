@@ -1,8 +1,8 @@
-"""A network with 7,919 trained parameters for 28x28x1 pictures of 10 classes.
+"""A network with 7,981 trained parameters for 28x28x1 pictures of 10 classes.
 
 Exported by Pennyweight, in whose notation it is
 
-    c9br c8br m2 c12br c13br m2 c17br c17br A d10+
+    c12bp c12bp m2 w c29k1bp w c29k1bp w c29k1bp m2 w c35k1bp w c36k1bp m2 wvp F d10+
 
 and `manifest.json` says how it was trained. From Python, and on one picture:
 
@@ -31,30 +31,72 @@ class Model(nnx.Module):
     """Normalised images (n, 28, 28, 1) to logits (n, 10)."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
-        self.conv1 = nnx.Conv(1, 9, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm1 = nnx.BatchNorm(9, use_running_average=True, rngs=rngs)
-        self.conv2 = nnx.Conv(9, 8, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm2 = nnx.BatchNorm(8, use_running_average=True, rngs=rngs)
-        self.conv3 = nnx.Conv(8, 12, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm3 = nnx.BatchNorm(12, use_running_average=True, rngs=rngs)
-        self.conv4 = nnx.Conv(12, 13, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm4 = nnx.BatchNorm(13, use_running_average=True, rngs=rngs)
-        self.conv5 = nnx.Conv(13, 17, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm5 = nnx.BatchNorm(17, use_running_average=True, rngs=rngs)
-        self.conv6 = nnx.Conv(17, 17, kernel_size=(3, 3), use_bias=False, rngs=rngs)
-        self.batch_norm6 = nnx.BatchNorm(17, use_running_average=True, rngs=rngs)
-        self.dense1 = nnx.Linear(17, 10, rngs=rngs)
+        self.conv1 = nnx.Conv(1, 12, kernel_size=(3, 3), use_bias=False, rngs=rngs)
+        self.batch_norm1 = nnx.BatchNorm(12, use_running_average=True, rngs=rngs)
+        self.prelu1 = nnx.PReLU()
+        self.conv2 = nnx.Conv(12, 12, kernel_size=(3, 3), use_bias=False, rngs=rngs)
+        self.batch_norm2 = nnx.BatchNorm(12, use_running_average=True, rngs=rngs)
+        self.prelu2 = nnx.PReLU()
+        self.depthwise1 = nnx.Conv(
+            12, 12, kernel_size=(3, 3), feature_group_count=12, use_bias=False, rngs=rngs
+        )
+        self.conv3 = nnx.Conv(12, 29, kernel_size=(1, 1), use_bias=False, rngs=rngs)
+        self.batch_norm3 = nnx.BatchNorm(29, use_running_average=True, rngs=rngs)
+        self.prelu3 = nnx.PReLU()
+        self.depthwise2 = nnx.Conv(
+            29, 29, kernel_size=(3, 3), feature_group_count=29, use_bias=False, rngs=rngs
+        )
+        self.conv4 = nnx.Conv(29, 29, kernel_size=(1, 1), use_bias=False, rngs=rngs)
+        self.batch_norm4 = nnx.BatchNorm(29, use_running_average=True, rngs=rngs)
+        self.prelu4 = nnx.PReLU()
+        self.depthwise3 = nnx.Conv(
+            29, 29, kernel_size=(3, 3), feature_group_count=29, use_bias=False, rngs=rngs
+        )
+        self.conv5 = nnx.Conv(29, 29, kernel_size=(1, 1), use_bias=False, rngs=rngs)
+        self.batch_norm5 = nnx.BatchNorm(29, use_running_average=True, rngs=rngs)
+        self.prelu5 = nnx.PReLU()
+        self.depthwise4 = nnx.Conv(
+            29, 29, kernel_size=(3, 3), feature_group_count=29, use_bias=False, rngs=rngs
+        )
+        self.conv6 = nnx.Conv(29, 35, kernel_size=(1, 1), use_bias=False, rngs=rngs)
+        self.batch_norm6 = nnx.BatchNorm(35, use_running_average=True, rngs=rngs)
+        self.prelu6 = nnx.PReLU()
+        self.depthwise5 = nnx.Conv(
+            35, 35, kernel_size=(3, 3), feature_group_count=35, use_bias=False, rngs=rngs
+        )
+        self.conv7 = nnx.Conv(35, 36, kernel_size=(1, 1), use_bias=False, rngs=rngs)
+        self.batch_norm7 = nnx.BatchNorm(36, use_running_average=True, rngs=rngs)
+        self.prelu7 = nnx.PReLU()
+        self.depthwise6 = nnx.Conv(
+            36,
+            36,
+            kernel_size=(3, 3),
+            padding="VALID",
+            feature_group_count=36,
+            use_bias=False,
+            rngs=rngs,
+        )
+        self.prelu8 = nnx.PReLU()
+        self.dense1 = nnx.Linear(36, 10, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nnx.relu(self.batch_norm1(self.conv1(x)))
-        x = nnx.relu(self.batch_norm2(self.conv2(x)))
+        x = self.prelu1(self.batch_norm1(self.conv1(x)))
+        x = self.prelu2(self.batch_norm2(self.conv2(x)))
         x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
-        x = nnx.relu(self.batch_norm3(self.conv3(x)))
-        x = nnx.relu(self.batch_norm4(self.conv4(x)))
+        x = self.depthwise1(x)
+        x = self.prelu3(self.batch_norm3(self.conv3(x)))
+        x = self.depthwise2(x)
+        x = self.prelu4(self.batch_norm4(self.conv4(x)))
+        x = self.depthwise3(x)
+        x = self.prelu5(self.batch_norm5(self.conv5(x)))
         x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
-        x = nnx.relu(self.batch_norm5(self.conv5(x)))
-        x = nnx.relu(self.batch_norm6(self.conv6(x)))
-        x = x.mean(axis=(1, 2))
+        x = self.depthwise4(x)
+        x = self.prelu6(self.batch_norm6(self.conv6(x)))
+        x = self.depthwise5(x)
+        x = self.prelu7(self.batch_norm7(self.conv7(x)))
+        x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+        x = self.prelu8(self.depthwise6(x))
+        x = x.reshape(len(x), -1)
         return self.dense1(x)
 
 
