@@ -199,7 +199,8 @@ def train(
     ----------
     arch
         A notation, zoo:NAME, pretrained:NAME or a JSON file, such as a record: its data, recipe,
-        epochs and seed hold where no flag says otherwise.
+        epochs and seed hold where no flag says otherwise. On its data it is trained in one thread,
+        as it was, so that on one kind of machine its number comes out to the picture.
     from_
         Instead of ARCH a trained network: STUDY, STUDY:TRIAL, a bundle's folder or pretrained:NAME.
         The training starts from its weights, by its recipe, but for few pictures in smaller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from pennyweight.search.single_records import differences_from, settings_of
 from pennyweight.search.single_run import go_on
 from pennyweight.search.starting import Start, what_to_train
 from pennyweight.search.tracking import check_trackers, say_finished
+from pennyweight.train.cores import compute_in_one_thread
 from pennyweight.train.corrections import relabelled
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
@@ -148,6 +150,9 @@ class Training:
         if known is not None and known.trials and known.trials[0].state != "running":
             say_finished(self.track, self.name)
             return known
+        # What is recorded was trained by workers of one thread: more would round otherwise.
+        if self.data_fingerprint is not None and "jax" not in sys.modules:
+            compute_in_one_thread()
         dataset = load_shown(self.data, known, show=progress)
         if self.data_fingerprint not in (None, dataset.fingerprint):
             raise UsageError(
@@ -203,7 +208,9 @@ def train(
 
     `arch` may be a notation, zoo:NAME, pretrained:NAME or a JSON file such as a record, whose data,
     recipe, epochs and seed then hold where nothing else is given. Instead of it, `start` is a
-    trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts.
+    trained network (a study, a bundle, pretrained:NAME) from whose weights the training starts. A
+    record is trained in one thread on its own data, as it was made, unless JAX is imported already;
+    then its number comes out to the picture on one kind of machine.
     `relabel` is a CSV file that corrects labels of training pictures.
     The training ends before `max_epochs` after `patience` epochs without a better accuracy on
     validation pictures, or where it reaches `target_accuracy`, a share. With `keep` "best" the most

@@ -12,20 +12,13 @@ import warnings
 from multiprocessing.connection import Connection, wait
 
 from pennyweight.search.device import Device
+from pennyweight.train.cores import compute_in_one_thread
 
 READY = b"ready"  # the first message: the script is imported, calls are welcome
 
 # All workers wait for what the coordinator asks, so it comes first where cores are few: by this a
 # trial's asking and telling took a third as long beside two workers on two cores.
 _NICENESS = 5
-
-_THREADS = (
-    "NPROC",  # XLA's thread pools on a CPU; read when its client is made
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 def serve(pipe: Connection, device: Device | None = None) -> None:
@@ -68,8 +61,7 @@ def _settle(device: Device | None) -> None:
 def choose_device(device: Device | None) -> None:
     """Let JAX start on `device` in this process, on a CPU with a single thread."""
     if device is None or not device.accelerates:
-        for name in _THREADS:
-            os.environ[name] = "1"
+        compute_in_one_thread()
     # One process per core is for the CPU: each would claim most of a GPU's memory.
     platforms = device.platforms if device else os.environ.get("JAX_PLATFORMS", "cpu")
     os.environ["JAX_PLATFORMS"] = platforms

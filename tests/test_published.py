@@ -1,6 +1,7 @@
 """The committed records of what was found: complete, consistent, and true when trained again."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from command_line import pennyweight
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.cost import cost
+from pennyweight.results.folder import StudyFolder
 from pennyweight.results.intervals import interval_of
 from pennyweight.results.public_record import FORMAT
+from pennyweight.train.cores import available_cores
 from pennyweight.train.recipe import Recipe
 
 FOLDER = Path(__file__).parents[1] / "results" / "records"
@@ -72,3 +75,21 @@ def test_a_recorded_network_trained_again_reaches_what_was_recorded(tmp_path: Pa
     reached = ran.json["test_accuracy"] * told["test"]["total"]
     spread = max(correct) - min(correct)
     assert min(correct) - spread <= reached <= max(correct) + spread
+
+
+@pytest.mark.extended
+@pytest.mark.usefixtures("mnist")
+@pytest.mark.skipif(len(available_cores()) < 2, reason="needs two cores")
+def test_a_record_comes_out_the_same_on_one_core_and_on_all(tmp_path: Path) -> None:
+    """Its maps are large enough for XLA to split loops, if it had several threads."""
+    command = ["train", FOLDER / "mnist-3999.json", "--max-epochs", "1", "--json"]
+    models, every = [], available_cores()
+    for name, cores in (("one", every[:1]), ("all", every)):
+        os.sched_setaffinity(0, cores)  # a child has its parent's
+        try:
+            ran = pennyweight(*command, "--study", name, cwd=tmp_path, timeout=280)
+        finally:
+            os.sched_setaffinity(0, every)
+        assert ran.status == 0, ran.err
+        models.append(StudyFolder(tmp_path / "runs" / name).model(0, 1).read_bytes())
+    assert models[0] == models[1]

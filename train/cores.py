@@ -1,6 +1,14 @@
-"""The processor cores that this process may use. No JAX here."""
+"""The processor cores that this process may use, and its threads. No JAX here."""
 
 import os
+
+_THREADS = (
+    "NPROC",  # XLA's thread pools on a CPU; read when its client is made
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def available_cores() -> list[int]:
@@ -11,3 +19,13 @@ def available_cores() -> list[int]:
 def core_count() -> int:
     """How many there are, at least 1."""
     return len(available_cores()) or os.cpu_count() or 1
+
+
+def thread_count() -> int:
+    """Into how many parts XLA splits large loops on a CPU, which decides how sums are rounded."""
+    return int(os.environ.get("NPROC") or core_count())
+
+
+def compute_in_one_thread() -> None:
+    """On a CPU, if JAX has computed nothing yet: the same bits then on any number of cores."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))

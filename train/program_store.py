@@ -21,7 +21,7 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
-from pennyweight.train.cores import core_count
+from pennyweight.train.cores import thread_count
 from pennyweight.train.sources import sources
 
 MOST_BYTES = 1_000_000_000  # in the folder: the least recently used go first
@@ -110,7 +110,7 @@ def _setting() -> tuple[object, ...]:
         [(device.platform, device.device_kind) for device in devices],
         devices[0].client.platform_version,
         (platform.machine(), _instructions()),
-        core_count(),  # XLA splits large loops for as many
+        thread_count(),
         os.environ.get("XLA_FLAGS"),
         sorted(map(str, settings.items())),
     )
