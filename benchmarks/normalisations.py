@@ -134,7 +134,7 @@ def _widest(
             break
         found = network, parameters
     if not found:
-        sys.exit(f"The smallest of {base} has {parameters} parameters, more than {cap}.")
+        sys.exit(f"{base} has more than {cap} parameters, however narrow it is: allow more.")
     return found
 
 
