@@ -14,22 +14,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import as_completed
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cyclopts import App
 from growing import keep, known_rows
+from recorded import recorded_task, tested
 
-from pennyweight.arch.architecture import Architecture
 from pennyweight.results.folder import write_whole
 from pennyweight.results.intervals import interval_of
-from pennyweight.search.executors import LocalExecutor
 from pennyweight.search.recording import versions
-from pennyweight.train.evaluate import measure_on_test
-from pennyweight.train.recipe import Candidate, Recipe
-from pennyweight.train.rung import Task, train_rung, warm_up
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -50,50 +44,20 @@ def _make(path: Path, parts: Path) -> None:
     out = parts / f"again-{path.name}"
     rows = known_rows(out, settings)
     missing = sorted(set(old["test"]["seeds"]) - {row["seed"] for row in rows})
-    tasks = [_task(old, seed) for seed in missing]
-    warm = partial(
-        warm_up,
-        old["data"],
-        old["search"]["settings"]["seed"],
-        old["whole"],
-        fingerprint=old["data_fingerprint"],
-    )
-    with LocalExecutor(warm=warm) as executor:
-        places = {executor.submit(train_rung, task): n for n, task in enumerate(tasks)}
-        for future in as_completed(places):
-            place, outcome = places[future], future.result()
-            ledger = parts / "again-readings.jsonl"
-            measured = measure_on_test(tasks[place], outcome.model, ledger, purpose="confirm")
-            row = {
-                "seed": missing[place],
-                "correct": measured.correct,
-                "log_loss": measured.log_loss,
-                "train_loss": outcome.curve[-1].train_loss,
-                "seconds": outcome.seconds,
-            }
-            rows.append(row)
-            keep(out, settings, rows)
-            print(f"{path.name}, seed {row['seed']}: {measured.accuracy:.2%}", flush=True)
+    tasks = [recorded_task(old, seed) for seed in missing]
+    for place, outcome, measured in tested(old, tasks, parts / "again-readings.jsonl"):
+        row = {
+            "seed": missing[place],
+            "correct": measured.correct,
+            "log_loss": measured.log_loss,
+            "train_loss": outcome.curve[-1].train_loss,
+            "seconds": outcome.seconds,
+        }
+        rows.append(row)
+        keep(out, settings, rows)
+        print(f"{path.name}, seed {row['seed']}: {measured.accuracy:.2%}", flush=True)
     _write(path, old, sorted(rows, key=lambda row: row["seed"]))
     out.unlink(missing_ok=True)
-
-
-def _task(record: dict[str, Any], seed: int) -> Task:
-    candidate = Candidate(
-        architecture=Architecture.from_json(record["architecture"]),
-        recipe=Recipe.from_json(record["recipe"]),
-        seed=seed,
-    )
-    return Task(
-        source=record["data"],
-        split_seed=record["search"]["settings"]["seed"],
-        candidate=candidate,
-        epochs=record["epochs"],
-        from_epoch=0,
-        to_epoch=record["epochs"],
-        precision=record["precision"],
-        whole=record["whole"],
-    )
 
 
 def _write(path: Path, old: dict[str, Any], rows: list[dict[str, Any]]) -> None:

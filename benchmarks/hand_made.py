@@ -16,20 +16,18 @@ a quarter of an hour for a training of `budget-4` on each of two cores, and ther
 from __future__ import annotations
 
 import json
-from concurrent.futures import as_completed
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from growing import keep, known_rows
+from recorded import recorded_task, tested
 
 from pennyweight.arch.zoo import entry
 from pennyweight.results.intervals import interval_of, welch_interval
-from pennyweight.search.executors import LocalExecutor
-from pennyweight.train.evaluate import Evaluation, measure_on_test
-from pennyweight.train.recipe import Candidate, Recipe
-from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
+from pennyweight.train.evaluate import Evaluation
+from pennyweight.train.recipe import Recipe
+from pennyweight.train.rung import Outcome
 
 app = App(help=__doc__, help_format="plaintext")
 
@@ -60,37 +58,19 @@ def main(
         for seed in against["test"]["seeds"]
         if (recipe, seed) not in done
     ]
-    tasks = [_task(against, name, recipe, seed) for recipe, seed in missing]
-    ledger = runs / "hand-made-readings.jsonl"
-    warm = partial(warm_up, against["data"], against["search"]["settings"]["seed"])
-    with LocalExecutor(warm=warm) as executor:
-        places = {executor.submit(train_rung, task): n for n, task in enumerate(tasks)}
-        for future in as_completed(places):
-            place, outcome = places[future], future.result()
-            measured = measure_on_test(tasks[place], outcome.model, ledger, purpose="confirm")
-            rows.append(_row(*missing[place], outcome, measured))
-            rows.sort(key=lambda row: (row["recipe"], row["seed"]))
-            keep(out, settings, rows)
-            print("{}, seed {}:".format(*missing[place]), f"{measured.accuracy:.2%}", flush=True)
-    _tell(against, settings["network"], winner.name, rows)
-
-
-def _task(against: dict[str, Any], name: str, recipe: str, seed: int) -> Task:
     hand = entry(name)
-    candidate = Candidate(
-        architecture=hand.architecture,
-        recipe=Recipe(**hand.recipe) if recipe == "own" else Recipe.from_json(against["recipe"]),
-        seed=seed,
-    )
-    return Task(
-        source=against["data"],
-        split_seed=against["search"]["settings"]["seed"],
-        candidate=candidate,
-        epochs=against["epochs"],
-        from_epoch=0,
-        to_epoch=against["epochs"],
-        whole=against["whole"],
-    )
+    taught = {"own": Recipe(**hand.recipe), "winner's": Recipe.from_json(against["recipe"])}
+    tasks = [
+        recorded_task(against, seed, architecture=hand.architecture, recipe=taught[recipe])
+        for recipe, seed in missing
+    ]
+    ledger = runs / "hand-made-readings.jsonl"
+    for place, outcome, measured in tested(against, tasks, ledger):
+        rows.append(_row(*missing[place], outcome, measured))
+        rows.sort(key=lambda row: (row["recipe"], row["seed"]))
+        keep(out, settings, rows)
+        print("{}, seed {}:".format(*missing[place]), f"{measured.accuracy:.2%}", flush=True)
+    _tell(against, settings["network"], winner.name, rows)
 
 
 def _row(recipe: str, seed: int, outcome: Outcome, measured: Evaluation) -> dict[str, Any]:
