@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count, product
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ from cyclopts import App, Parameter
 from flax import nnx
 from growing import keep, known_rows
 from paired import finite_or_none, paired_lines
-from plain_flax import flax_layers
+from plain_flax import State, flax_layers, flax_start, flax_step
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
@@ -143,8 +143,6 @@ def _model(network: Architecture, normalise: Normalise, seed: int) -> nnx.Sequen
 
 
 Pictures = tuple[np.ndarray, np.ndarray]
-Carried = tuple[nnx.State, nnx.State, optax.OptState]
-Learned = tuple[Carried, jax.Array]
 
 
 def _trainer(
@@ -153,44 +151,30 @@ def _trainer(
     """A function that trains from a seed on so many examples, and measures on other pictures."""
     steps = examples // BATCH
     transform = optax.adamw(optax.cosine_onecycle_schedule(epochs * steps, rate), weight_decay=1e-4)
-    graph, *_ = nnx.split(_model(network, normalise, 0), nnx.Param, nnx.BatchStat)
-
-    @jax.jit
-    def step(carried: Carried, images_bhwc: jax.Array, labels_b: jax.Array) -> Learned:
-        def loss_of(params: nnx.State) -> tuple[jax.Array, nnx.State]:
-            model = nnx.merge(graph, params, carried[1], copy=True)
-            loss_b = optax.softmax_cross_entropy_with_integer_labels(model(images_bhwc), labels_b)
-            return loss_b.mean(), nnx.state(model, nnx.BatchStat)
-
-        params, _, moments = carried
-        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
-        updates, moments = transform.update(gradients, moments, params)
-        params = cast(nnx.State, optax.apply_updates(params, updates))
-        return (params, statistics, moments), loss
+    graph, _ = flax_start(_model(network, normalise, 0), transform)
+    step = jax.jit(partial(flax_step, graph, transform))
 
     @jax.jit
     def measured(
-        params: nnx.State, statistics: nnx.State, images_nhwc: jax.Array, labels_n: jax.Array
+        state: State, images_nhwc: jax.Array, labels_n: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        model = nnx.merge(graph, params, statistics, copy=True)
+        model = nnx.merge(graph, state.params, state.statistics, copy=True)
         model.eval()
         logits_nk = model(images_nhwc)
         loss_n = optax.softmax_cross_entropy_with_integer_labels(logits_nk, labels_n)
         return (logits_nk.argmax(1) == labels_n).mean(), loss_n.mean()
 
     def train(seed: int, training: Pictures, validation: Pictures) -> dict[str, Any]:
-        drawn = _model(network, normalise, seed)
-        _, params, statistics = nnx.split(drawn, nnx.Param, nnx.BatchStat)
-        carried: Carried = params, statistics, transform.init(params)
+        _, state = flax_start(_model(network, normalise, seed), transform)
         random = np.random.default_rng(seed)
         images, labels = training
         losses: list[jax.Array] = []
         for _ in range(epochs):
             losses.clear()
             for chosen in random.permutation(examples)[: steps * BATCH].reshape(steps, BATCH):
-                carried, loss = step(carried, images[chosen], labels[chosen])
+                state, loss = step(state, images[chosen], labels[chosen])
                 losses.append(loss)
-        right, log_loss = jax.device_get(measured(*carried[:2], *validation))
+        right, log_loss = jax.device_get(measured(state, *validation))
         return {
             "accuracy": float(right),
             "train_loss": finite_or_none(np.mean(jax.device_get(losses))),

@@ -34,9 +34,8 @@ def flax_epoch(
     Each step is a call of one jitted function; `scanned`, the whole epoch is one.
     """
     model = nnx.Sequential(*flax_layers(architecture, nnx.Rngs(0)))
-    graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
     transform = optax.adamw(1e-3, weight_decay=1e-4)
-    state = State(params, statistics, transform.init(params))
+    graph, state = flax_start(model, transform)
     pictures = jnp.asarray(images_nhwc), jnp.asarray(labels_n, jnp.int32)
     steps = len(labels_n) // batch
     random = np.random.default_rng(1)
@@ -45,17 +44,8 @@ def flax_epoch(
         pictures: tuple[jax.Array, jax.Array], state: State, chosen_b: jax.Array
     ) -> tuple[State, jax.Array]:
         images_bhwc, labels_b = (array[chosen_b] for array in pictures)
-
-        def loss_of(params: nnx.State) -> tuple[jax.Array, nnx.State]:
-            network = nnx.merge(graph, params, state.statistics, copy=True)
-            logits_bk = network((images_bhwc.astype(jnp.float32) / 255 - 0.5) / 0.2)
-            loss_b = optax.softmax_cross_entropy_with_integer_labels(logits_bk, labels_b)
-            return loss_b.mean(), nnx.state(network, nnx.BatchStat)
-
-        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, optimiser = transform.update(gradients, state.optimiser, state.params)
-        params = cast(nnx.State, optax.apply_updates(state.params, updates))
-        return State(params, statistics, optimiser), loss
+        normalised_bhwc = (images_bhwc.astype(jnp.float32) / 255 - 0.5) / 0.2
+        return flax_step(graph, transform, state, normalised_bhwc, labels_b)
 
     def scan(
         pictures: tuple[jax.Array, jax.Array], state: State, order_sb: jax.Array
@@ -74,6 +64,34 @@ def flax_epoch(
         return float(np.mean(jax.device_get(losses)))
 
     return epoch
+
+
+def flax_start(
+    model: nnx.Sequential, transform: optax.GradientTransformation
+) -> tuple[nnx.GraphDef[nnx.Sequential], State]:
+    """The network without its arrays, and the state before the first step."""
+    graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return graph, State(params, statistics, transform.init(params))
+
+
+def flax_step(
+    graph: nnx.GraphDef[nnx.Sequential],
+    transform: optax.GradientTransformation,
+    state: State,
+    images_bhwc: jax.Array,
+    labels_b: jax.Array,
+) -> tuple[State, jax.Array]:
+    """The state after a step on a batch of normalised pictures, and its loss."""
+
+    def loss_of(params: nnx.State) -> tuple[jax.Array, nnx.State]:
+        network = nnx.merge(graph, params, state.statistics, copy=True)
+        loss_b = optax.softmax_cross_entropy_with_integer_labels(network(images_bhwc), labels_b)
+        return loss_b.mean(), nnx.state(network, nnx.BatchStat)
+
+    (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    updates, optimiser = transform.update(gradients, state.optimiser, state.params)
+    params = cast(nnx.State, optax.apply_updates(state.params, updates))
+    return State(params, statistics, optimiser), loss
 
 
 def flax_layers(
