@@ -135,7 +135,7 @@ class Confirmation:
 
     def _found(self, known: StudyRecords, entrants: list[int]) -> tuple[StudyRecords, Confirmed]:
         """What was confirmed, when nothing is left to be done."""
-        race = fresh_seeds(known, RACE_FROM, self.race)
+        race, _ = self._seeds(known)
         leader = _raced(known.fresh_runs, entrants, race)[1][0]
         return known, next(found for found in confirmed(known) if found.trial == leader)
 
@@ -167,14 +167,15 @@ class Confirmation:
         return list(best.values())[: self.top]
 
     def _pending(self, known: StudyRecords, entrants: list[int]) -> list[Entry]:
-        race = fresh_seeds(known, RACE_FROM, self.race)
-        test = fresh_seeds(known, TEST_FROM, self.seeds)
-        return pending_runs(known.fresh_runs, entrants, race, test)
+        return pending_runs(known.fresh_runs, entrants, *self._seeds(known))
 
     def _counted(self, known: StudyRecords, entrants: list[int]) -> tuple[int, int]:
+        return counted(known.fresh_runs, entrants, *self._seeds(known))
+
+    def _seeds(self, known: StudyRecords) -> tuple[list[int], list[int]]:
+        """Those of the race and those of the test."""
         race = fresh_seeds(known, RACE_FROM, self.race)
-        test = fresh_seeds(known, TEST_FROM, self.seeds)
-        return counted(known.fresh_runs, entrants, race, test)
+        return race, fresh_seeds(known, TEST_FROM, self.seeds)
 
 
 Entry = tuple[int, int, str]
