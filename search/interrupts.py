@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -12,8 +13,9 @@ from typing import Any
 def insisting() -> Iterator[Callable[[], None]]:
     """Gives a function that handles again the last SIGINT or SIGTERM that came meanwhile, if any.
 
-    To be called where none can have come but one that was dropped. Outside of the main thread, and
-    where a signal has no handler of Python's, nothing changes.
+    To be called where none can have come but one that was dropped. Meanwhile Python does not print
+    what it drops so. Outside of the main thread, and where a signal has no handler of Python's,
+    nothing changes.
     """
     came: list[Callable[[], Any]] = []
 
@@ -28,14 +30,21 @@ def insisting() -> Iterator[Callable[[], None]]:
         if came:
             came.pop()()
 
+    def unless_noted(dropped: "sys.UnraisableHookArgs") -> None:
+        if not (came and issubclass(dropped.exc_type, KeyboardInterrupt)):
+            print_dropped(dropped)
+
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
             if callable(handler):
                 before[number] = signal.signal(number, noting(handler))
+    print_dropped = sys.unraisablehook
+    sys.unraisablehook = unless_noted
     try:
         yield insist
     finally:
+        sys.unraisablehook = print_dropped
         for number, handler in before.items():
             signal.signal(number, handler)
