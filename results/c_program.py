@@ -83,7 +83,7 @@ def run_c(
     *,
     compiler: Compiler,
     name: str = "model",
-    flags: Sequence[str] = ("-O2",),
+    flags: Sequence[str] = ("-O3",),
 ) -> np.ndarray:
     """The logits (n, classes) that the program in `files` gives for uint8 pictures.
 

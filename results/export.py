@@ -116,10 +116,10 @@ def _proven(name: str, proofs: Mapping[str, Mapping[str, Any]], trained: Trained
     if not FORMS[name].exact and "accuracy" in proof:
         proof["accuracy_before"] = proofs["python"]["accuracy"]
     if "flash_bytes" in proof:
-        costs = cost(trained.architecture)
-        share = 1 if FORMS[name].exact else 4  # a byte in place of a float's four
-        proof["cost_weight_bytes"] = costs.weight_bytes // share
-        proof["cost_activation_bytes"] = costs.peak_activation_bytes // share
+        costs, exact = cost(trained.architecture), FORMS[name].exact
+        weights, maps = costs.weight_bytes, costs.peak_activation_bytes
+        proof["cost_weight_bytes"] = weights if exact else trained.quantised.weight_bytes
+        proof["cost_activation_bytes"] = maps if exact else maps // 4  # a byte for a float's four
     return proof
 
 

@@ -18,6 +18,7 @@ This is the program's arithmetic to the bit, in NumPy; only `silu` is up to the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ import numpy as np
 from pennyweight.arch import array_kernels as kernels
 from pennyweight.arch.deployed import Deployed, Step, applied
 from pennyweight.arch.operations import Add, Convolve, Flatten, Multiply, Pass, Pool
+from pennyweight.train.cores import available_cores
 
 LOWEST, HIGHEST = -128, 127
 _EXACT = 2**24 // (255 * 127)  # products of levels that float32 sums without rounding
@@ -70,6 +72,12 @@ class Quantised:
             steps=self.steps,
         )
 
+    @property
+    def weight_bytes(self) -> int:
+        """What its constants take: kernels in int8; scales, offsets and slopes in float32."""
+        scales = [scale for scale in self.kernel_scales if scale is not None]
+        return sum(array.nbytes for array in [*self.deployed.arrays().values(), *scales])
+
     def values(self, images_nhwc: np.ndarray) -> list[np.ndarray]:
         """Of uint8 pictures (n, h, w, c): their levels, and what each step makes."""
         values = [self.picture(images_nhwc)]
@@ -80,8 +88,9 @@ class Quantised:
 
     def logits(self, images_nhwc: np.ndarray) -> np.ndarray:
         """Of uint8 pictures (n, h, w, c): float32 (n, classes)."""
-        parts = range(0, len(images_nhwc), _PART)
-        logits = [self.values(images_nhwc[start : start + _PART])[-1] for start in parts]
+        parts = [images_nhwc[at : at + _PART] for at in range(0, len(images_nhwc), _PART)]
+        with ThreadPoolExecutor(len(available_cores())) as pool:  # NumPy lets others run
+            logits = pool.map(lambda part: self.values(part)[-1], parts)
         return np.concatenate([np.zeros((0, self.classes), np.float32), *logits])
 
     def picture(self, images_nhwc: np.ndarray) -> np.ndarray:
