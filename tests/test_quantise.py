@@ -80,6 +80,12 @@ def test_kernels_that_are_shared_stay_one() -> None:
     assert first.operation.kernel is second.operation.kernel
 
 
+def test_weights_take_a_byte_each_and_an_output_eight_more() -> None:
+    quantised = quantised_of(parse("c3p A d2+", (8, 8, 1), 2))
+    slope = 4
+    assert quantised.weight_bytes == (27 + 6) + 8 * (3 + 2) + slope
+
+
 def test_sums_are_exact_where_float32_would_round() -> None:
     random = np.random.default_rng(0)
     kernel = random.integers(-127, 128, (5, 5, 64, 2), dtype=np.int8)

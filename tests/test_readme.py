@@ -235,7 +235,8 @@ def test_what_is_said_of_another_generator_is_in_its_record() -> None:
     rows = record("c-code.json")["rows"]
     ours, peer = rows["model"], rows["peer"]
     assert f"[{peer['ram_bytes']:,} bytes of RAM](benchmarks/records/c-code.json)" in README
-    assert median(peer["us-Os"]) / median(ours["us-Os"]) == pytest.approx(2, abs=0.5)
+    ratio = median(peer["us-Os"]) / median(ours["us-Os"])
+    assert f"and {ratio:.1f} times the time." in " ".join(README.split())
 
 
 def test_what_is_said_of_starting_from_a_network_is_in_its_record() -> None:
