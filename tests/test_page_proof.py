@@ -65,8 +65,8 @@ def test_the_page_takes_pictures_for_what_the_flax_model_takes_them_for(
 @pytest.mark.parametrize(
     ("was", "is_", "says"),
     [
-        (b"function pool(x, step) {", b"", "ReferenceError: pennyweight is not defined"),
-        (b'"operation":"convolve"', b'"operation":"involve"', "TypeError: operation is not a"),
+        (b"function pool(step) {", b"", "ReferenceError: pennyweight is not defined"),
+        (b'"inputs":[0]', b'"inputs":[99]', "TypeError: Cannot read properties of undefined"),
     ],
 )
 def test_a_page_that_does_not_compute_is_said_to(
