@@ -12,7 +12,7 @@ import numpy as np
 from pennyweight.arch.errors import RunError, in_a_line
 from pennyweight.results.form import Form, Unavailable
 from pennyweight.results.forms import FORMS
-from pennyweight.train.cores import available_cores
+from pennyweight.train.cores import core_count
 
 TOLERANCE = 1e-4  # absolute, of a logit
 STRAYS = 0.01  # share of pictures whose class may differ in a quantised form: it rounds differently
@@ -35,13 +35,13 @@ def prove(
     also says how accurate the form is. Where its proof needs what is not on this machine it says
     `skipped`, and why. Raises ExportError for a form that is wrong.
     """
-    names = list(names)[::-1]  # the slowest come last, and begin first
-    with ThreadPoolExecutor(len(available_cores())) as pool:  # most wait for a process of their own
-        proofs = pool.map(
-            lambda name: _proof(FORMS[name], folder, images, wanted[name], labels), names
-        )
-        proven = dict(zip(names, proofs, strict=True))
-    return {name: proven[name] for name in reversed(names)}
+    names = list(names)
+    with ThreadPoolExecutor(core_count()) as pool:  # most wait for a process of their own
+        proofs = {
+            name: pool.submit(_proof, FORMS[name], folder, images, wanted[name], labels)
+            for name in reversed(names)  # the slowest come last, and begin first
+        }
+        return {name: proofs[name].result() for name in names}
 
 
 def _proof(

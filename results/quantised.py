@@ -26,7 +26,7 @@ import numpy as np
 from pennyweight.arch import array_kernels as kernels
 from pennyweight.arch.deployed import Deployed, Step, applied
 from pennyweight.arch.operations import Add, Convolve, Flatten, Multiply, Pass, Pool
-from pennyweight.train.cores import available_cores
+from pennyweight.train.cores import core_count
 
 LOWEST, HIGHEST = -128, 127
 _EXACT = 2**24 // (255 * 127)  # products of levels that float32 sums without rounding
@@ -89,7 +89,7 @@ class Quantised:
     def logits(self, images_nhwc: np.ndarray) -> np.ndarray:
         """Of uint8 pictures (n, h, w, c): float32 (n, classes)."""
         parts = [images_nhwc[at : at + _PART] for at in range(0, len(images_nhwc), _PART)]
-        with ThreadPoolExecutor(len(available_cores())) as pool:  # NumPy lets others run
+        with ThreadPoolExecutor(core_count()) as pool:  # NumPy lets others run
             logits = pool.map(lambda part: self.values(part)[-1], parts)
         return np.concatenate([np.zeros((0, self.classes), np.float32), *logits])
 

@@ -41,10 +41,12 @@ def insisting() -> Iterator[Callable[[], None]]:
             if callable(handler):
                 before[number] = signal.signal(number, noting(handler))
     print_dropped = sys.unraisablehook
-    sys.unraisablehook = unless_noted
+    if before:
+        sys.unraisablehook = unless_noted
     try:
         yield insist
     finally:
-        sys.unraisablehook = print_dropped
+        if before:
+            sys.unraisablehook = print_dropped
         for number, handler in before.items():
             signal.signal(number, handler)
