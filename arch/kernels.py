@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch import channel_kernels, row_kernels
+from pennyweight.arch import channel_kernels, native_kernels, row_kernels
 from pennyweight.arch.maps import Affine, Maps, Statistics, each
+from pennyweight.arch.native_library import native
 from pennyweight.arch.pool_kernels import Padding, Sweep, total
 from pennyweight.arch.products import (
     gathers_every_tap,
@@ -58,11 +59,21 @@ def conv(
         )
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
-    if x_chwn.size >= PIECEWISE_FROM and jax.default_backend() == "cpu":
+    on_cpu = jax.default_backend() == "cpu"
+    if on_cpu and native() and _fits(maps, kernel_hwio):
+        return native_kernels.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
+    if on_cpu and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
         return piecewise(maps, kernel_hwio, rows, columns)
     whole = _depthwise if depthwise else _dense
     return Maps(whole(rows, columns, maps.settled(), kernel_hwio))
+
+
+def _fits(maps: Maps, kernel: jax.Array) -> bool:
+    """Whether the convolutions in C compute this."""
+    rounded = jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
+    small = max(kernel.shape[:2]) <= native_kernels.MOST_TAPS
+    return maps.values.dtype == jnp.float32 and small and not rounded
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

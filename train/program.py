@@ -25,6 +25,7 @@ from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
 from pennyweight.train.augment import warp
 from pennyweight.train.muon import matrices_of
+from pennyweight.train.native import native_kernels
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.plan import Plan
 from pennyweight.train.precision import PRECISION, Precision
@@ -162,13 +163,14 @@ def initial_state(program: Program, params: Tree, hypers: Hypers) -> State:
 def as_precise(
     function: Callable[Concatenate[Program, P], T],
 ) -> Callable[Concatenate[Program, P], T]:
-    """`function` with matrix products of its program's precision.
+    """`function` with matrix products of its program's precision, and the fastest convolutions.
 
     float32 has to be asked for too: by default JAX rounds to fewer bits on GPUs and TPUs.
     """
 
     @wraps(function)
     def precise(program: Program, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        native_kernels()
         with jax.default_matmul_precision(program.precision):
             return function(program, *args, **kwargs)
 

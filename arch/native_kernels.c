@@ -1,0 +1,758 @@
+/* Convolutions for training on a CPU, with what stands around them: the normalisation and activation
+   of the input before, the statistics of the output after. What each does is told in
+   native_kernels.py, which calls them through XLA.
+
+   Pictures lie last in memory (c, h, w, n), so a vector holds one value of LANES pictures, and every
+   lane does the same. Sums over the pictures are made in an order that depends on neither the number
+   of threads nor the width of the processor's vectors. A row of the map at a time is laid out in
+   blocks of LANES pictures, with zeros around it, and stays in the cache while it is used. */
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xla/ffi/api/c_api.h"
+
+enum { LANES = 16, BLOCKS = 4, TAPS = 16 }; /* pictures in a vector, vectors in a task, side of a kernel */
+#ifdef __AVX512F__
+enum { DEEP = 4, WIDE = 6 }; /* outputs times columns whose sums stay in registers */
+#else
+enum { DEEP = 2, WIDE = 3 };
+#endif
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t mask __attribute__((vector_size(4 * LANES)));
+typedef float loose __attribute__((vector_size(4 * LANES), aligned(4)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+INLINE vec all(float x)
+{
+    return (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+}
+
+/* `count` values and zeros. */
+INLINE vec get(const float *x, int count)
+{
+    if (count >= LANES)
+        return *(const loose *)x;
+    vec y = all(0);
+    memcpy(&y, x, sizeof(float) * (size_t)count);
+    return y;
+}
+
+INLINE void put(float *x, vec y, int count)
+{
+    if (count >= LANES)
+        *(loose *)x = y;
+    else
+        memcpy(x, &y, sizeof(float) * (size_t)count);
+}
+
+INLINE vec pick(mask where, vec yes, vec no)
+{
+    return (vec)(((mask)yes & where) | ((mask)no & ~where));
+}
+
+static float sum_of(vec x)
+{
+    float sum = 0;
+    for (int lane = 0; lane < LANES; lane++)
+        sum += x[lane];
+    return sum;
+}
+
+static int larger(int a, int b) { return a > b ? a : b; }
+static int up(int a, int to) { return (a + to - 1) / to; }
+
+typedef struct {
+    int c, h, w, n;    /* of the input */
+    int o, high, wide; /* of the output: channels, rows, columns */
+    int kh, kw, stride, dilation, top, left, depthwise;
+    int affine;     /* whether the input is normalised first */
+    int activation; /* of it then: none, ReLU, or a slope below 0 */
+} Conv;
+enum { NO_ACTIVATION, RELU, SLOPE };
+
+typedef struct { /* by channel: (x - mean) * scale + shift */
+    const float *mean, *scale, *shift;
+} Affine;
+
+static Affine affine_of(const float *x, int channels)
+{
+    return (Affine){x, x + channels, x + 2 * channels};
+}
+
+/* A row of outputs is the sum over `rows` of inputs and the `taps` in each: at `off[tap]` from where
+   the row begins, one column every `step`, times weights of DEEP outputs each. */
+typedef struct {
+    int rows, taps, step;
+    const vec *x[TAPS];
+    const float *k[TAPS];
+    const int *off;
+} Sum;
+
+INLINE void sum_tile(const int columns, const Sum *s, int column, int output, vec *y, int wide, int outputs)
+{
+    vec sums[DEEP][WIDE];
+    for (int o = 0; o < DEEP; o++)
+        for (int w = 0; w < columns; w++)
+            sums[o][w] = all(0);
+    for (int row = 0; row < s->rows; row++) {
+        const vec *from = s->x[row] + column * s->step;
+        const float *k = s->k[row] + output * s->taps;
+        for (int tap = 0; tap < s->taps; tap++, k += DEEP) {
+            const vec *x = from + s->off[tap];
+            UNROLL for (int w = 0; w < columns; w++) {
+                const vec value = x[w * s->step];
+                UNROLL for (int o = 0; o < DEEP; o++)
+                    sums[o][w] += value * k[o];
+            }
+        }
+    }
+    for (int o = 0; o < outputs; o++)
+        for (int w = 0; w < columns; w++)
+            y[o * wide + w] = sums[o][w];
+}
+
+/* y (outputs, wide) */
+static void sum_row(const Sum *s, vec *y, int wide, int outputs)
+{
+    for (int o = 0; o < outputs; o += DEEP, y += DEEP * wide) {
+        const int some = outputs - o < DEEP ? outputs - o : DEEP;
+        int w = 0;
+        for (; w + WIDE <= wide; w += WIDE)
+            sum_tile(WIDE, s, w, o, y + w, wide, some);
+        switch (wide - w) {
+        case 5: sum_tile(5, s, w, o, y + w, wide, some); break;
+        case 4: sum_tile(4, s, w, o, y + w, wide, some); break;
+        case 3: sum_tile(3, s, w, o, y + w, wide, some); break;
+        case 2: sum_tile(2, s, w, o, y + w, wide, some); break;
+        case 1: sum_tile(1, s, w, o, y + w, wide, some); break;
+        }
+    }
+}
+
+/* The same of one channel by itself: a weight a tap. */
+INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int column, vec *y)
+{
+    vec sums[WIDE];
+    for (int w = 0; w < columns; w++)
+        sums[w] = all(0);
+    for (int row = 0; row < s->rows; row++)
+        for (int tap = 0; tap < s->taps; tap++) {
+            const vec *x = s->x[row] + s->off[tap] + column * s->step;
+            const float k = s->k[row][channel * s->taps + tap];
+            UNROLL for (int w = 0; w < columns; w++)
+                sums[w] += x[w * s->step] * k;
+        }
+    for (int w = 0; w < columns; w++)
+        y[w] = sums[w];
+}
+
+/* `apart` is from channel to channel of the inputs. */
+static void sum_row_alone(Sum s, vec *y, int wide, int channels, int apart)
+{
+    for (int c = 0; c < channels; c++, y += wide) {
+        int w = 0;
+        for (; w + WIDE <= wide; w += WIDE)
+            sum_tile_alone(WIDE, &s, c, w, y + w);
+        for (; w < wide; w++)
+            sum_tile_alone(1, &s, c, w, y + w);
+        for (int row = 0; row < s.rows; row++)
+            s.x[row] += apart;
+    }
+}
+
+/* Adds to sums (DEEP, `places`) the products of gradients, `apart` from output to output, with inputs
+   at `off`, over `wide` columns that are `step` apart in both. */
+INLINE void pair_tile(const int some, const int deep, const vec *g, int apart, const vec *x, const int *off,
+                      int wide, int step, vec *sums, int places)
+{
+    vec here[DEEP][WIDE];
+    for (int o = 0; o < deep; o++)
+        for (int p = 0; p < some; p++)
+            here[o][p] = all(0);
+    for (int w = 0; w < wide; w++) {
+        vec from[DEEP];
+        UNROLL for (int o = 0; o < deep; o++)
+            from[o] = g[o * apart + w * step];
+        UNROLL for (int p = 0; p < some; p++) {
+            const vec value = x[off[p] + w * step];
+            UNROLL for (int o = 0; o < deep; o++)
+                here[o][p] += from[o] * value;
+        }
+    }
+    for (int o = 0; o < deep; o++)
+        for (int p = 0; p < some; p++)
+            sums[o * places + p] += here[o][p];
+}
+
+INLINE void pair_row(const int deep, const vec *g, int apart, const vec *x, const int *off, int wide, int step,
+                     vec *sums, int places)
+{
+    int p = 0;
+    for (; p + WIDE <= places; p += WIDE)
+        pair_tile(WIDE, deep, g, apart, x, off + p, wide, step, sums + p, places);
+    switch (places - p) {
+    case 5: pair_tile(5, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    case 4: pair_tile(4, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    case 3: pair_tile(3, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    case 2: pair_tile(2, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    case 1: pair_tile(1, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    }
+}
+
+static void pair_outputs(const vec *g, int apart, const vec *x, const int *off, int wide, int step, vec *sums,
+                         int places)
+{
+    pair_row(DEEP, g, apart, x, off, wide, step, sums, places);
+}
+
+static void pair_alone(const vec *g, const vec *x, const int *off, int wide, int step, vec *sums, int places)
+{
+    pair_row(1, g, 0, x, off, wide, step, sums, places);
+}
+
+/* What a task works with: some blocks of pictures, and memory of its own. */
+typedef struct {
+    int first, blocks; /* of LANES pictures */
+    vec *memory;
+} Part;
+
+INLINE vec *take(Part *part, size_t vectors)
+{
+    vec *here = part->memory;
+    part->memory += vectors;
+    return here;
+}
+
+INLINE vec activated(const Conv *s, vec z, vec slope)
+{
+    return s->activation == NO_ACTIVATION ? z : pick(z >= all(0), z, slope * z);
+}
+
+/* Lays out row `row` of the input, ready for its products: block by block, channels `apart`. */
+static void lay_row(const Conv *s, const Part *part, const float *x, Affine of, float below, int row, vec *to,
+                    int apart, size_t block)
+{
+    const vec slope = all(below);
+    for (int c = 0; c < s->c; c++) {
+        const vec mean = all(s->affine ? of.mean[c] : 0), scale = all(s->affine ? of.scale[c] : 1);
+        const vec shift = all(s->affine ? of.shift[c] : 0);
+        for (int w = 0; w < s->w; w++) {
+            const float *from = x + ((size_t)(c * s->h + row) * s->w + w) * s->n;
+            vec *at = to + c * apart + w;
+            for (int b = 0; b < part->blocks; b++, at += block) {
+                const int lane = (part->first + b) * LANES;
+                vec z = get(from + lane, s->n - lane);
+                z = s->affine ? (z - mean) * scale + shift : z;
+                *at = activated(s, z, slope);
+            }
+        }
+    }
+}
+
+static int forward_columns(const Conv *s)
+{
+    return larger(s->left + s->w, (s->wide - 1) * s->stride + (s->kw - 1) * s->dilation + 1);
+}
+
+/* Vectors of memory: rows of inputs, one of outputs. */
+static size_t forward_memory(const Conv *s)
+{
+    const int ring = (s->kh - 1) * s->dilation + 1;
+    return (size_t)BLOCKS * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
+}
+
+/* (DEEP outputs together, row of the kernel, column, input, output) or, depthwise, (row, channel, column). */
+static void pack_forward(const Conv *s, const float *kernel, float *k)
+{
+    if (s->depthwise) {
+        for (int i = 0; i < s->kh; i++)
+            for (int c = 0; c < s->c; c++)
+                for (int j = 0; j < s->kw; j++)
+                    *k++ = kernel[(i * s->kw + j) * s->c + c];
+        return;
+    }
+    for (int i = 0; i < s->kh; i++)
+        for (int first = 0; first < s->o; first += DEEP)
+            for (int j = 0; j < s->kw; j++)
+                for (int c = 0; c < s->c; c++)
+                    for (int o = first; o < first + DEEP; o++)
+                        *k++ = o < s->o ? kernel[((i * s->kw + j) * s->c + c) * s->o + o] : 0;
+}
+
+/* As the gradient of the input reads it: of DEEP inputs together, (row, inputs, column, output, input). */
+static void pack_backward(const Conv *s, const float *kernel, float *k)
+{
+    if (s->depthwise) {
+        pack_forward(s, kernel, k);
+        return;
+    }
+    for (int i = 0; i < s->kh; i++)
+        for (int first = 0; first < s->c; first += DEEP)
+            for (int j = 0; j < s->kw; j++)
+                for (int o = 0; o < s->o; o++)
+                    for (int c = first; c < first + DEEP; c++)
+                        *k++ = c < s->c ? kernel[((i * s->kw + j) * s->c + c) * s->o + o] : 0;
+}
+
+/* moments: for each block and output, a vector of means and one of variances. */
+static void forward_part(const Conv *s, Part part, const float *x, Affine of, float below, const float *k,
+                         float *y, vec *moments)
+{
+    const int ring = (s->kh - 1) * s->dilation + 1, columns = forward_columns(s), slot = s->c * columns;
+    const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
+    const int weights = s->depthwise ? s->c * s->kw : up(s->o, DEEP) * DEEP * taps;
+    const size_t block = (size_t)ring * slot;
+    vec *rows = take(&part, block * part.blocks), *out = take(&part, (size_t)part.blocks * s->o * s->wide);
+    memset(rows, 0, sizeof(vec) * block * part.blocks);
+    int off[taps], next = 0;
+    for (int j = 0; j < s->kw; j++)
+        for (int c = 0; c < channels; c++)
+            off[j * channels + c] = c * columns + j * s->dilation;
+    for (int line = 0; line < s->high; line++) {
+        const int first = line * s->stride - s->top;
+        Sum sum = {.taps = taps, .step = s->stride, .off = off};
+        int slots[TAPS], last = -1;
+        for (int i = 0; i < s->kh; i++) {
+            const int row = first + i * s->dilation;
+            if (row < 0 || row >= s->h)
+                continue;
+            last = row;
+            slots[sum.rows] = row % ring * slot;
+            sum.k[sum.rows++] = k + i * weights;
+        }
+        for (next = larger(next, first); next <= last; next++)
+            lay_row(s, &part, x, of, below, next, rows + next % ring * slot + s->left, columns, block);
+        for (int b = 0; b < part.blocks; b++) {
+            vec *to = out + (size_t)b * s->o * s->wide;
+            for (int row = 0; row < sum.rows; row++)
+                sum.x[row] = rows + b * block + slots[row];
+            if (s->depthwise)
+                sum_row_alone(sum, to, s->wide, s->c, columns);
+            else
+                sum_row(&sum, to, s->wide, s->o);
+        }
+        const vec share = all(1.f / (float)(line + 1)), each = all(1.f / (float)s->wide);
+        for (int o = 0; o < s->o; o++) {
+            float *to = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
+            for (int w = 0; w < s->wide; w++, to += s->n)
+                for (int b = 0; b < part.blocks; b++) {
+                    const int lane = (part.first + b) * LANES;
+                    put(to + lane, out[((size_t)b * s->o + o) * s->wide + w], s->n - lane);
+                }
+            for (int b = 0; b < part.blocks; b++) {
+                const vec *row = out + ((size_t)b * s->o + o) * s->wide;
+                vec mean = all(0), var = all(0), *so_far = moments + 2 * ((size_t)(part.first + b) * s->o + o);
+                for (int w = 0; w < s->wide; w++)
+                    mean += row[w];
+                mean *= each;
+                for (int w = 0; w < s->wide; w++)
+                    var += (row[w] - mean) * (row[w] - mean);
+                var *= each;
+                const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);
+                so_far[0] = line ? so_far[0] + share * apart : mean; /* law of total variance */
+                so_far[1] = line ? within + share * (var - within) + share * (1 - share) * apart * apart : var;
+            }
+        }
+    }
+}
+
+/* Means and variances (2, o) of all pictures from those of each. */
+static void pool_moments(const Conv *s, const vec *moments, float *statistics)
+{
+    for (int o = 0; o < s->o; o++) {
+        double mean = 0, var = 0;
+        for (int i = 0; i < s->n; i++)
+            mean += moments[2 * ((size_t)(i / LANES) * s->o + o)][i % LANES];
+        mean /= s->n;
+        for (int i = 0; i < s->n; i++) {
+            const vec *of = moments + 2 * ((size_t)(i / LANES) * s->o + o);
+            const double apart = of[0][i % LANES] - mean;
+            var += of[1][i % LANES] + apart * apart;
+        }
+        statistics[o] = (float)mean;
+        statistics[s->o + o] = (float)(var / s->n);
+    }
+}
+
+typedef struct {
+    int reach, left, columns, ring, outputs; /* of rows of the output's gradient */
+    int inputs;                              /* columns of a row of the input */
+    int places;                              /* of a kernel's row, an output's weights */
+} Back;
+
+static Back back_of(const Conv *s)
+{
+    Back back = {.reach = (s->kw - 1) * s->dilation};
+    const int end = (s->wide - 1) * s->stride + 1;
+    back.left = larger(back.reach - s->left, 0);
+    back.columns = larger(back.left + end, back.left + s->left + s->w);
+    back.ring = (s->kh - 1) * s->dilation / s->stride + 2;
+    back.outputs = s->depthwise ? s->o : up(s->o, DEEP) * DEEP;
+    back.inputs = larger(s->left + s->w, end + back.reach);
+    back.places = s->depthwise ? s->kw : s->c * s->kw;
+    return back;
+}
+
+static size_t backward_memory(const Conv *s)
+{
+    const Back back = back_of(s);
+    return (size_t)BLOCKS * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w));
+}
+
+/* What a part adds to the gradient of the kernel, and to the sums of the input. */
+static size_t backward_sums(const Conv *s)
+{
+    const Back back = back_of(s);
+    return (size_t)s->kh * back.outputs * back.places + 3 * (size_t)s->c;
+}
+
+typedef struct {
+    const float *x, *y, *g, *k;
+    Affine of, of_y; /* of_y: what the statistics add to g */
+    float below;
+    int through; /* whether they add something */
+    float *dx;   /* or NULL */
+} Backward;
+
+static void lay_gradient(const Conv *s, const Part *part, const Backward *from, int row, vec *to, int apart,
+                         size_t block)
+{
+    for (int o = 0; o < s->o; o++) {
+        const vec mean = all(from->through ? from->of_y.mean[o] : 0);
+        const vec scale = all(from->through ? from->of_y.scale[o] : 0);
+        const vec shift = all(from->through ? from->of_y.shift[o] : 0);
+        for (int w = 0; w < s->wide; w++) {
+            const size_t at = ((size_t)(o * s->high + row) * s->wide + w) * s->n;
+            vec *here = to + o * apart + w * s->stride;
+            for (int b = 0; b < part->blocks; b++, here += block) {
+                const int lane = (part->first + b) * LANES, count = s->n - lane;
+                vec g = get(from->g + at + lane, count);
+                if (from->through)
+                    g += (get(from->y + at + lane, count) - mean) * scale + shift;
+                for (int none = count; none < LANES; none++)
+                    g[none] = 0;
+                *here = g;
+            }
+        }
+    }
+}
+
+/* The gradient of row `row` of the input, from that of what its products took. */
+static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, const vec *dz, vec *sums)
+{
+    const vec slope = all(from->below), zero = all(0);
+    for (int c = 0; c < s->c; c++) {
+        const vec mean = all(s->affine ? from->of.mean[c] : 0), scale = all(s->affine ? from->of.scale[c] : 1);
+        const vec shift = all(s->affine ? from->of.shift[c] : 0);
+        vec of_scale = zero, of_shift = zero, of_slope = zero;
+        for (int w = 0; w < s->w; w++) {
+            const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
+            const vec *here = dz + c * s->w + w;
+            for (int b = 0; b < part->blocks; b++, here += s->c * s->w) {
+                const int lane = (part->first + b) * LANES, count = s->n - lane;
+                const vec apart = get(from->x + at + lane, count) - mean;
+                vec g = *here;
+                if (s->activation == RELU)
+                    g = pick(apart * scale + shift > zero, g, zero);
+                if (s->activation == SLOPE) {
+                    const vec z = apart * scale + shift;
+                    of_slope += pick(z >= zero, zero, z * g);
+                    g = pick(z >= zero, g, slope * g);
+                }
+                of_scale += g * apart;
+                of_shift += g;
+                put(from->dx + at + lane, s->affine ? g * scale : g, count);
+            }
+        }
+        sums[c] += of_scale;
+        sums[s->c + c] += of_shift;
+        sums[2 * s->c + c] += of_slope;
+    }
+}
+
+static void backward_part(const Conv *s, Part part, const Backward *from, vec *sums)
+{
+    const Back back = back_of(s);
+    const int slot = back.outputs * back.columns, channels = s->depthwise ? 1 : s->o, taps = s->kw * channels;
+    const int weights = s->depthwise ? s->c * s->kw : up(s->c, DEEP) * DEEP * taps;
+    const size_t block = (size_t)back.ring * slot;
+    vec *rows = take(&part, block * part.blocks), *inputs = take(&part, (size_t)part.blocks * s->c * back.inputs);
+    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w);
+    memset(rows, 0, sizeof(vec) * block * part.blocks);
+    memset(inputs, 0, sizeof(vec) * part.blocks * s->c * back.inputs);
+    int off[taps], places[back.places], next = 0;
+    for (int j = 0; j < s->kw; j++)
+        for (int o = 0; o < channels; o++)
+            off[j * channels + o] = o * back.columns + back.left + s->left - j * s->dilation;
+    for (int p = 0; p < back.places; p++)
+        places[p] = p / s->kw * back.inputs + p % s->kw * s->dilation;
+    for (int row = 0; row < s->h; row++) {
+        Sum sum = {.taps = taps, .step = 1, .off = off};
+        int slots[TAPS], of[TAPS], last = -1;
+        for (int i = 0; i < s->kh; i++) {
+            const int place = row + s->top - i * s->dilation, line = place / s->stride;
+            if (place < 0 || place % s->stride || line >= s->high)
+                continue;
+            last = larger(last, line);
+            slots[sum.rows] = line % back.ring * slot;
+            of[sum.rows] = i;
+            sum.k[sum.rows++] = from->k + i * weights;
+        }
+        for (; next <= last; next++)
+            lay_gradient(s, &part, from, next, rows + next % back.ring * slot + back.left, back.columns, block);
+        lay_row(s, &part, from->x, from->of, from->below, row, inputs + s->left, back.inputs,
+                (size_t)s->c * back.inputs);
+        for (int b = 0; b < part.blocks; b++) {
+            const vec *z = inputs + (size_t)b * s->c * back.inputs;
+            for (int r = 0; r < sum.rows; r++) {
+                const vec *g = rows + b * block + slots[r] + back.left;
+                vec *to = sums + (size_t)of[r] * back.outputs * back.places;
+                sum.x[r] = rows + b * block + slots[r];
+                if (s->depthwise)
+                    for (int c = 0; c < s->c; c++)
+                        pair_alone(g + c * back.columns, z + c * back.inputs, places, s->wide, s->stride,
+                                   to + c * s->kw, s->kw);
+                else
+                    for (int o = 0; o < s->o; o += DEEP)
+                        pair_outputs(g + o * back.columns, back.columns, z, places, s->wide, s->stride,
+                                     to + o * back.places, back.places);
+            }
+            if (from->dx && s->depthwise)
+                sum_row_alone(sum, dz + (size_t)b * s->c * s->w, s->w, s->c, back.columns);
+            else if (from->dx)
+                sum_row(&sum, dz + (size_t)b * s->c * s->w, s->w, s->c);
+        }
+        if (from->dx)
+            finish_row(s, &part, from, row, dz, sums + (size_t)s->kh * back.outputs * back.places);
+    }
+}
+
+/* The gradient of the kernel, and (3, c) of scale, shift and slope: the parts' sums, in order. */
+static void pool_sums(const Conv *s, int parts, const vec *sums, float *dkernel, float *of_input)
+{
+    const Back back = back_of(s);
+    const size_t each = backward_sums(s), weights = (size_t)s->kh * back.outputs * back.places;
+    const int channels = s->depthwise ? 1 : s->c;
+    for (int i = 0; i < s->kh; i++)
+        for (int j = 0; j < s->kw; j++)
+            for (int c = 0; c < channels; c++)
+                for (int o = 0; o < s->o; o++) {
+                    const vec *of = sums + ((size_t)i * back.outputs + o) * back.places + c * s->kw + j;
+                    float sum = 0;
+                    for (int part = 0; part < parts; part++)
+                        sum += sum_of(of[part * each]);
+                    *dkernel++ = sum;
+                }
+    for (int i = 0; i < 3 * s->c; i++) {
+        of_input[i] = 0;
+        for (int part = 0; part < parts; part++)
+            of_input[i] += sum_of(sums[part * each + weights + i]);
+    }
+}
+
+/* ---- Tasks on XLA's threads ------------------------------------------------------------------- */
+
+typedef void Work(void *with, int number, int thread);
+
+typedef struct {
+    Work *work;
+    void *with;
+    int tasks;
+    atomic_int next, done, threads, holders; /* the last holder frees it */
+} Tasks;
+
+static void work_on(Tasks *tasks)
+{
+    const int thread = atomic_fetch_add(&tasks->threads, 1);
+    for (int i; (i = atomic_fetch_add(&tasks->next, 1)) < tasks->tasks;) {
+        tasks->work(tasks->with, i, thread);
+        atomic_fetch_add(&tasks->done, 1);
+    }
+}
+
+static void let_go(Tasks *tasks)
+{
+    if (atomic_fetch_sub(&tasks->holders, 1) == 1)
+        free(tasks);
+}
+
+static void help(void *tasks)
+{
+    work_on(tasks);
+    let_go(tasks);
+}
+
+/* Whether a call of XLA's went well. */
+static int well(const XLA_FFI_CallFrame *call, XLA_FFI_Error *error)
+{
+    if (!error)
+        return 1;
+    XLA_FFI_Error_Destroy_Args away = {XLA_FFI_Error_Destroy_Args_STRUCT_SIZE, NULL, error};
+    call->api->XLA_FFI_Error_Destroy(&away);
+    return 0;
+}
+
+static int thread_count(const XLA_FFI_CallFrame *call)
+{
+    int64_t threads = 1;
+    XLA_FFI_ThreadPool_NumThreads_Args ask = {
+        XLA_FFI_ThreadPool_NumThreads_Args_STRUCT_SIZE, NULL, call->ctx, &threads};
+    return well(call, call->api->XLA_FFI_ThreadPool_NumThreads(&ask)) ? (int)threads : 1;
+}
+
+/* Does all tasks: here, and on up to `threads` - 1 others as they become free. Who comes late finds
+   nothing left to do, so nobody waits for a thread that may never come. */
+static void do_all(const XLA_FFI_CallFrame *call, int count, int threads, Work *work, void *with)
+{
+    if (threads == 1) {
+        for (int i = 0; i < count; i++)
+            work(with, i, 0);
+        return;
+    }
+    Tasks *tasks = malloc(sizeof *tasks);
+    *tasks = (Tasks){.work = work, .with = with, .tasks = count, .holders = threads};
+    for (int i = 1; i < threads; i++) {
+        XLA_FFI_ThreadPool_Schedule_Args give = {
+            XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, NULL, call->ctx, help, tasks};
+        if (!well(call, call->api->XLA_FFI_ThreadPool_Schedule(&give)))
+            let_go(tasks);
+    }
+    work_on(tasks);
+    while (atomic_load(&tasks->done) < count)
+        sched_yield(); /* for tasks that others have begun */
+    let_go(tasks);
+}
+
+/* ---- What XLA calls --------------------------------------------------------------------------- */
+
+/* Memory that a thread keeps from call to call. */
+static vec *memory_of(size_t vectors)
+{
+    static _Thread_local vec *kept;
+    static _Thread_local size_t size;
+    if (size < vectors) {
+        free(kept);
+        kept = aligned_alloc(sizeof(vec), sizeof(vec) * vectors);
+        size = kept ? vectors : 0;
+    }
+    return kept;
+}
+
+static XLA_FFI_Error *failure(const XLA_FFI_CallFrame *call, const char *message)
+{
+    XLA_FFI_Error_Create_Args args = {
+        XLA_FFI_Error_Create_Args_STRUCT_SIZE, NULL, message, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED};
+    return call->api->XLA_FFI_Error_Create(&args);
+}
+
+static int is_question(XLA_FFI_CallFrame *call)
+{
+    XLA_FFI_Extension_Base *extension = call->extension_start;
+    if (!extension || extension->type != XLA_FFI_Extension_Metadata)
+        return 0;
+    XLA_FFI_Metadata *told = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+    told->api_version.major_version = XLA_FFI_API_MAJOR;
+    told->api_version.minor_version = XLA_FFI_API_MINOR;
+    told->traits = 0;
+    return 1;
+}
+
+static const XLA_FFI_Buffer *argument(const XLA_FFI_CallFrame *call, int i) { return call->args.args[i]; }
+static float *result(const XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->rets.rets[i])->data; }
+
+enum { X, AFFINE, BELOW, KERNEL, Y, G, OF_Y };
+
+/* The attribute `kind`: stride, dilation, top, left, depthwise, affine, activation, high, wide, through, wanted. */
+static const int64_t *kind_of(const XLA_FFI_CallFrame *call)
+{
+    return ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
+}
+
+static Conv conv_of(const XLA_FFI_CallFrame *call)
+{
+    const int64_t *x = argument(call, X)->dims, *k = argument(call, KERNEL)->dims, *kind = kind_of(call);
+    return (Conv){
+        .c = (int)x[0], .h = (int)x[1], .w = (int)x[2], .n = (int)x[3], .kh = (int)k[0], .kw = (int)k[1],
+        .o = (int)k[3], .stride = (int)kind[0], .dilation = (int)kind[1], .top = (int)kind[2],
+        .left = (int)kind[3], .depthwise = (int)kind[4], .affine = (int)kind[5], .activation = (int)kind[6],
+        .high = (int)kind[7], .wide = (int)kind[8]};
+}
+
+typedef struct {
+    Conv s;
+    Backward from;
+    const float *k;
+    float *y;
+    vec *sums, *memory; /* of all parts; of all threads */
+    size_t each;        /* the memory of one */
+} Call;
+
+static Part part_of(const Call *call, int number, int thread)
+{
+    const int blocks = up(call->s.n, LANES), first = number * BLOCKS;
+    return (Part){first, blocks - first < BLOCKS ? blocks - first : BLOCKS, call->memory + thread * call->each};
+}
+
+static void forward_task(void *with, int number, int thread)
+{
+    const Call *call = with;
+    forward_part(&call->s, part_of(call, number, thread), call->from.x, call->from.of, call->from.below, call->k, call->y,
+                 call->sums);
+}
+
+static void backward_task(void *with, int number, int thread)
+{
+    const Call *call = with;
+    backward_part(&call->s, part_of(call, number, thread), &call->from, call->sums + number * backward_sums(&call->s));
+}
+
+static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
+{
+    if (is_question(frame))
+        return NULL;
+    Call call = {.s = conv_of(frame)};
+    Conv *s = &call.s;
+    const int parts = up(s->n, LANES * BLOCKS), most = thread_count(frame), threads = most < parts ? most : parts;
+    const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
+    const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
+    const size_t packed = (weights + LANES - 1) / LANES;
+    const size_t sums = backward ? parts * backward_sums(s) : 2 * (size_t)up(s->n, LANES) * s->o;
+    call.each = backward ? backward_memory(s) : forward_memory(s);
+    vec *memory = memory_of(packed + sums + threads * call.each);
+    if (!memory)
+        return failure(frame, "A convolution has not enough memory.");
+    float *k = (float *)memory;
+    call.sums = memory + packed;
+    call.memory = call.sums + sums;
+    call.k = k;
+    call.from = (Backward){.x = argument(frame, X)->data, .k = k,
+                           .of = affine_of(argument(frame, AFFINE)->data, s->c),
+                           .below = *(float *)argument(frame, BELOW)->data};
+    if (backward) {
+        const int64_t *kind = kind_of(frame);
+        call.from.y = argument(frame, Y)->data;
+        call.from.g = argument(frame, G)->data;
+        call.from.of_y = affine_of(argument(frame, OF_Y)->data, s->o);
+        call.from.through = (int)kind[9];
+        call.from.dx = kind[10] ? result(frame, 0) : NULL;
+        pack_backward(s, argument(frame, KERNEL)->data, k);
+        memset(call.sums, 0, sizeof(vec) * sums);
+        do_all(frame, parts, threads, backward_task, &call);
+        pool_sums(s, parts, call.sums, result(frame, 1), result(frame, 2));
+    } else {
+        call.y = result(frame, 0);
+        pack_forward(s, argument(frame, KERNEL)->data, k);
+        do_all(frame, parts, threads, forward_task, &call);
+        pool_moments(s, call.sums, result(frame, 1));
+    }
+    return NULL;
+}
+
+XLA_FFI_Error *pennyweight_conv(XLA_FFI_CallFrame *frame) { return run(frame, 0); }
+XLA_FFI_Error *pennyweight_conv_gradient(XLA_FFI_CallFrame *frame) { return run(frame, 1); }

@@ -1,0 +1,119 @@
+"""Convolutions in C, with what stands around them: what `native_kernels.c` computes, for JAX.
+
+One call normalises and activates its input, convolves it, and takes the statistics of its output;
+another gives all gradients. A row of pictures at a time stays in the processor's cache, so maps are
+read and written once. They compute in float32; `native_library` says where there are any.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal
+
+from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
+from pennyweight.arch.piecewise import Result, gradient_of_output
+from pennyweight.arch.pool_kernels import Sweep
+
+MOST_TAPS = 16  # of a kernel, along a side
+
+
+class Kind(NamedTuple):
+    """What is static about a convolution."""
+
+    rows: Sweep
+    columns: Sweep
+    depthwise: bool
+
+
+Wanted = tuple[None, ...]  # of one None where the input needs a gradient, so of no array
+Kept = tuple[jax.Array, Pending, jax.Array, Result, Wanted]
+
+
+def conv(
+    maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep, *, depthwise: bool
+) -> Maps:
+    """The convolution of what is in `maps`, with its statistics."""
+    kind = Kind(rows, columns, depthwise)
+    return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Result:
+    outputs, sizes = kernel.shape[3], _sizes(kind, x)
+    call = jax.ffi.ffi_call(
+        "pennyweight_conv",
+        (_like(x, outputs, *sizes, x.shape[3]), _like(x, 2, outputs)),
+        vmap_method="sequential",
+    )
+    y, (mean, var) = call(*_inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
+    return y, Statistics(mean, var)
+
+
+def _forward(
+    kind: Kind, x: CustomVJPPrimal, pending: Pending, kernel: CustomVJPPrimal
+) -> tuple[Result, Kept]:
+    values = jax.tree.map(lambda primal: primal.value, (x, pending, kernel))
+    result = _conv(kind, *values)
+    return result, (*values, result, (None,) if x.perturbed else ())
+
+
+def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pending, jax.Array]:
+    x, pending, kernel, result, wanted = kept
+    g, of_y = gradient_of_output(gradients, result)
+    y, channels = result[0], len(x)
+    call = jax.ffi.ffi_call(
+        "pennyweight_conv_gradient",
+        (x if wanted else _like(x, 1), kernel, _like(x, 3, channels)),
+        vmap_method="sequential",
+    )
+    told = _told(kind, pending, y.shape[1:3], through=of_y is not None, wanted=bool(wanted))
+    dx, dkernel, sums = call(*_inputs(x, pending), kernel, y, g, _rows(of_y, len(y)), kind=told)
+    rows = ([0, 1] if pending.affine is not None else []) + [2] * (pending.slope is not None)
+    gradient = pending.gradient(sums[np.array(rows, int)])
+    return (dx if wanted else jnp.zeros_like(x)), gradient, dkernel
+
+
+_conv.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
+    """Rows and columns of the output."""
+    return kind.rows.outputs(x.shape[1]), kind.columns.outputs(x.shape[2])
+
+
+def _like(x: jax.Array, *shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, x.dtype)
+
+
+def _inputs(x: jax.Array, pending: Pending) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The input, the affine map and the slope that are pending, of whatever where none is."""
+    below = pending.slope if pending.slope is not None else pending.leak
+    return x, _rows(pending.affine, len(x)), jnp.asarray(0 if below is None else below, x.dtype)
+
+
+def _rows(affine: Affine | None, channels: int) -> jax.Array:
+    """(3, channels)"""
+    return jnp.zeros((3, channels), jnp.float32) if affine is None else jnp.stack(affine)
+
+
+def _told(
+    kind: Kind,
+    pending: Pending,
+    sizes: tuple[int, ...],
+    *,
+    through: bool = False,
+    wanted: bool = False,
+) -> np.ndarray:
+    """The static part as C reads it: see `kind_of` there."""
+    rows, columns = kind.rows, kind.columns
+    activation = 0 if not pending.activates else 1 if pending.leak == 0 else 2
+    return np.array(
+        [rows.stride, rows.dilation, rows.low, columns.low]
+        + [kind.depthwise, pending.affine is not None, activation, *sizes, through, wanted],
+        np.int64,
+    )
