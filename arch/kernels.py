@@ -60,7 +60,7 @@ def conv(
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
     on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and native() and _fits(maps, kernel_hwio):
+    if on_cpu and _in_c(maps, kernel_hwio):
         return native_kernels.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
     if on_cpu and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
@@ -69,11 +69,11 @@ def conv(
     return Maps(whole(rows, columns, maps.settled(), kernel_hwio))
 
 
-def _fits(maps: Maps, kernel: jax.Array) -> bool:
-    """Whether the convolutions in C compute this."""
+def _in_c(maps: Maps, kernel: jax.Array) -> bool:
+    """Whether there is a convolution in C that computes this."""
     rounded = jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
     small = max(kernel.shape[:2]) <= native_kernels.MOST_TAPS
-    return maps.values.dtype == jnp.float32 and small and not rounded
+    return native(jnp.finfo(maps.values.dtype).bits) and small and not rounded
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

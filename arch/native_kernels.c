@@ -14,6 +14,16 @@
 
 #include "xla/ffi/api/c_api.h"
 
+#if BITS == 64 /* to check the same code more closely */
+typedef double real;
+typedef int64_t whole;
+#define NAMED(name) name##_float64
+#else
+typedef float real;
+typedef int32_t whole;
+#define NAMED(name) name##_float32
+#endif
+
 enum { LANES = 16, BLOCKS = 4, TAPS = 16 }; /* pictures in a vector, vectors in a task, side of a kernel */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = 6 }; /* outputs times columns whose sums stay in registers */
@@ -21,34 +31,34 @@ enum { DEEP = 4, WIDE = 6 }; /* outputs times columns whose sums stay in registe
 enum { DEEP = 2, WIDE = 3 };
 #endif
 
-typedef float vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t mask __attribute__((vector_size(4 * LANES)));
-typedef float loose __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef real vec __attribute__((vector_size(sizeof(real) * LANES)));
+typedef whole mask __attribute__((vector_size(sizeof(real) * LANES)));
+typedef real loose __attribute__((vector_size(sizeof(real) * LANES), aligned(sizeof(real))));
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
-INLINE vec all(float x)
+INLINE vec all(real x)
 {
     return (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
 }
 
 /* `count` values and zeros. */
-INLINE vec get(const float *x, int count)
+INLINE vec get(const real *x, int count)
 {
     if (count >= LANES)
         return *(const loose *)x;
     vec y = all(0);
-    memcpy(&y, x, sizeof(float) * (size_t)count);
+    memcpy(&y, x, sizeof(real) * (size_t)count);
     return y;
 }
 
-INLINE void put(float *x, vec y, int count)
+INLINE void put(real *x, vec y, int count)
 {
     if (count >= LANES)
         *(loose *)x = y;
     else
-        memcpy(x, &y, sizeof(float) * (size_t)count);
+        memcpy(x, &y, sizeof(real) * (size_t)count);
 }
 
 INLINE vec pick(mask where, vec yes, vec no)
@@ -56,9 +66,9 @@ INLINE vec pick(mask where, vec yes, vec no)
     return (vec)(((mask)yes & where) | ((mask)no & ~where));
 }
 
-static float sum_of(vec x)
+static real sum_of(vec x)
 {
-    float sum = 0;
+    real sum = 0;
     for (int lane = 0; lane < LANES; lane++)
         sum += x[lane];
     return sum;
@@ -77,10 +87,10 @@ typedef struct {
 enum { NO_ACTIVATION, RELU, SLOPE };
 
 typedef struct { /* by channel: (x - mean) * scale + shift */
-    const float *mean, *scale, *shift;
+    const real *mean, *scale, *shift;
 } Affine;
 
-static Affine affine_of(const float *x, int channels)
+static Affine affine_of(const real *x, int channels)
 {
     return (Affine){x, x + channels, x + 2 * channels};
 }
@@ -90,7 +100,7 @@ static Affine affine_of(const float *x, int channels)
 typedef struct {
     int rows, taps, step;
     const vec *x[TAPS];
-    const float *k[TAPS];
+    const real *k[TAPS];
     const int *off;
 } Sum;
 
@@ -102,7 +112,7 @@ INLINE void sum_tile(const int columns, const Sum *s, int column, int output, ve
             sums[o][w] = all(0);
     for (int row = 0; row < s->rows; row++) {
         const vec *from = s->x[row] + column * s->step;
-        const float *k = s->k[row] + output * s->taps;
+        const real *k = s->k[row] + output * s->taps;
         for (int tap = 0; tap < s->taps; tap++, k += DEEP) {
             const vec *x = from + s->off[tap];
             UNROLL for (int w = 0; w < columns; w++) {
@@ -144,7 +154,7 @@ INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int col
     for (int row = 0; row < s->rows; row++)
         for (int tap = 0; tap < s->taps; tap++) {
             const vec *x = s->x[row] + s->off[tap] + column * s->step;
-            const float k = s->k[row][channel * s->taps + tap];
+            const real k = s->k[row][channel * s->taps + tap];
             UNROLL for (int w = 0; w < columns; w++)
                 sums[w] += x[w * s->step] * k;
         }
@@ -235,7 +245,7 @@ INLINE vec activated(const Conv *s, vec z, vec slope)
 }
 
 /* Lays out row `row` of the input, ready for its products: block by block, channels `apart`. */
-static void lay_row(const Conv *s, const Part *part, const float *x, Affine of, float below, int row, vec *to,
+static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, real below, int row, vec *to,
                     int apart, size_t block)
 {
     const vec slope = all(below);
@@ -243,7 +253,7 @@ static void lay_row(const Conv *s, const Part *part, const float *x, Affine of, 
         const vec mean = all(s->affine ? of.mean[c] : 0), scale = all(s->affine ? of.scale[c] : 1);
         const vec shift = all(s->affine ? of.shift[c] : 0);
         for (int w = 0; w < s->w; w++) {
-            const float *from = x + ((size_t)(c * s->h + row) * s->w + w) * s->n;
+            const real *from = x + ((size_t)(c * s->h + row) * s->w + w) * s->n;
             vec *at = to + c * apart + w;
             for (int b = 0; b < part->blocks; b++, at += block) {
                 const int lane = (part->first + b) * LANES;
@@ -268,7 +278,7 @@ static size_t forward_memory(const Conv *s)
 }
 
 /* (DEEP outputs together, row of the kernel, column, input, output) or, depthwise, (row, channel, column). */
-static void pack_forward(const Conv *s, const float *kernel, float *k)
+static void pack_forward(const Conv *s, const real *kernel, real *k)
 {
     if (s->depthwise) {
         for (int i = 0; i < s->kh; i++)
@@ -286,7 +296,7 @@ static void pack_forward(const Conv *s, const float *kernel, float *k)
 }
 
 /* As the gradient of the input reads it: of DEEP inputs together, (row, inputs, column, output, input). */
-static void pack_backward(const Conv *s, const float *kernel, float *k)
+static void pack_backward(const Conv *s, const real *kernel, real *k)
 {
     if (s->depthwise) {
         pack_forward(s, kernel, k);
@@ -301,8 +311,8 @@ static void pack_backward(const Conv *s, const float *kernel, float *k)
 }
 
 /* moments: for each block and output, a vector of means and one of variances. */
-static void forward_part(const Conv *s, Part part, const float *x, Affine of, float below, const float *k,
-                         float *y, vec *moments)
+static void forward_part(const Conv *s, Part part, const real *x, Affine of, real below, const real *k,
+                         real *y, vec *moments)
 {
     const int ring = (s->kh - 1) * s->dilation + 1, columns = forward_columns(s), slot = s->c * columns;
     const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
@@ -337,9 +347,9 @@ static void forward_part(const Conv *s, Part part, const float *x, Affine of, fl
             else
                 sum_row(&sum, to, s->wide, s->o);
         }
-        const vec share = all(1.f / (float)(line + 1)), each = all(1.f / (float)s->wide);
+        const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)s->wide);
         for (int o = 0; o < s->o; o++) {
-            float *to = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
+            real *to = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
             for (int w = 0; w < s->wide; w++, to += s->n)
                 for (int b = 0; b < part.blocks; b++) {
                     const int lane = (part.first + b) * LANES;
@@ -348,9 +358,9 @@ static void forward_part(const Conv *s, Part part, const float *x, Affine of, fl
             for (int b = 0; b < part.blocks; b++) {
                 const vec *row = out + ((size_t)b * s->o + o) * s->wide;
                 vec mean = all(0), var = all(0), *so_far = moments + 2 * ((size_t)(part.first + b) * s->o + o);
-                for (int w = 0; w < s->wide; w++)
-                    mean += row[w];
-                mean *= each;
+                for (int w = 1; w < s->wide; w++)
+                    mean += row[w] - row[0]; /* exact to the variance, however large the mean is */
+                mean = row[0] + mean * each;
                 for (int w = 0; w < s->wide; w++)
                     var += (row[w] - mean) * (row[w] - mean);
                 var *= each;
@@ -363,7 +373,7 @@ static void forward_part(const Conv *s, Part part, const float *x, Affine of, fl
 }
 
 /* Means and variances (2, o) of all pictures from those of each. */
-static void pool_moments(const Conv *s, const vec *moments, float *statistics)
+static void pool_moments(const Conv *s, const vec *moments, real *statistics)
 {
     for (int o = 0; o < s->o; o++) {
         double mean = 0, var = 0;
@@ -375,8 +385,8 @@ static void pool_moments(const Conv *s, const vec *moments, float *statistics)
             const double apart = of[0][i % LANES] - mean;
             var += of[1][i % LANES] + apart * apart;
         }
-        statistics[o] = (float)mean;
-        statistics[s->o + o] = (float)(var / s->n);
+        statistics[o] = (real)mean;
+        statistics[s->o + o] = (real)(var / s->n);
     }
 }
 
@@ -413,11 +423,11 @@ static size_t backward_sums(const Conv *s)
 }
 
 typedef struct {
-    const float *x, *y, *g, *k;
+    const real *x, *y, *g, *k;
     Affine of, of_y; /* of_y: what the statistics add to g */
-    float below;
+    real below;
     int through; /* whether they add something */
-    float *dx;   /* or NULL */
+    real *dx;   /* or NULL */
 } Backward;
 
 static void lay_gradient(const Conv *s, const Part *part, const Backward *from, int row, vec *to, int apart,
@@ -534,7 +544,7 @@ static void backward_part(const Conv *s, Part part, const Backward *from, vec *s
 }
 
 /* The gradient of the kernel, and (3, c) of scale, shift and slope: the parts' sums, in order. */
-static void pool_sums(const Conv *s, int parts, const vec *sums, float *dkernel, float *of_input)
+static void pool_sums(const Conv *s, int parts, const vec *sums, real *dkernel, real *of_input)
 {
     const Back back = back_of(s);
     const size_t each = backward_sums(s), weights = (size_t)s->kh * back.outputs * back.places;
@@ -544,7 +554,7 @@ static void pool_sums(const Conv *s, int parts, const vec *sums, float *dkernel,
             for (int c = 0; c < channels; c++)
                 for (int o = 0; o < s->o; o++) {
                     const vec *of = sums + ((size_t)i * back.outputs + o) * back.places + c * s->kw + j;
-                    float sum = 0;
+                    real sum = 0;
                     for (int part = 0; part < parts; part++)
                         sum += sum_of(of[part * each]);
                     *dkernel++ = sum;
@@ -664,7 +674,7 @@ static int is_question(XLA_FFI_CallFrame *call)
 }
 
 static const XLA_FFI_Buffer *argument(const XLA_FFI_CallFrame *call, int i) { return call->args.args[i]; }
-static float *result(const XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->rets.rets[i])->data; }
+static real *result(const XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->rets.rets[i])->data; }
 
 enum { X, AFFINE, BELOW, KERNEL, Y, G, OF_Y };
 
@@ -687,8 +697,8 @@ static Conv conv_of(const XLA_FFI_CallFrame *call)
 typedef struct {
     Conv s;
     Backward from;
-    const float *k;
-    float *y;
+    const real *k;
+    real *y;
     vec *sums, *memory; /* of all parts; of all threads */
     size_t each;        /* the memory of one */
 } Call;
@@ -727,13 +737,13 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     vec *memory = memory_of(packed + sums + threads * call.each);
     if (!memory)
         return failure(frame, "A convolution has not enough memory.");
-    float *k = (float *)memory;
+    real *k = (real *)memory;
     call.sums = memory + packed;
     call.memory = call.sums + sums;
     call.k = k;
     call.from = (Backward){.x = argument(frame, X)->data, .k = k,
                            .of = affine_of(argument(frame, AFFINE)->data, s->c),
-                           .below = *(float *)argument(frame, BELOW)->data};
+                           .below = *(real *)argument(frame, BELOW)->data};
     if (backward) {
         const int64_t *kind = kind_of(frame);
         call.from.y = argument(frame, Y)->data;
@@ -754,5 +764,5 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     return NULL;
 }
 
-XLA_FFI_Error *pennyweight_conv(XLA_FFI_CallFrame *frame) { return run(frame, 0); }
-XLA_FFI_Error *pennyweight_conv_gradient(XLA_FFI_CallFrame *frame) { return run(frame, 1); }
+XLA_FFI_Error *NAMED(pennyweight_conv)(XLA_FFI_CallFrame *frame) { return run(frame, 0); }
+XLA_FFI_Error *NAMED(pennyweight_conv_gradient)(XLA_FFI_CallFrame *frame) { return run(frame, 1); }

@@ -2,7 +2,7 @@
 
 One call normalises and activates its input, convolves it, and takes the statistics of its output;
 another gives all gradients. A row of pictures at a time stays in the processor's cache, so maps are
-read and written once. They compute in float32; `native_library` says where there are any.
+read and written once. Where there are any, `native_library` says.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def conv(
 def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Result:
     outputs, sizes = kernel.shape[3], _sizes(kind, x)
     call = jax.ffi.ffi_call(
-        "pennyweight_conv",
+        f"pennyweight_conv_{x.dtype}",
         (_like(x, outputs, *sizes, x.shape[3]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
@@ -67,12 +67,12 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
     g, of_y = gradient_of_output(gradients, result)
     y, channels = result[0], len(x)
     call = jax.ffi.ffi_call(
-        "pennyweight_conv_gradient",
+        f"pennyweight_conv_gradient_{x.dtype}",
         (x if wanted else _like(x, 1), kernel, _like(x, 3, channels)),
         vmap_method="sequential",
     )
     told = _told(kind, pending, y.shape[1:3], through=of_y is not None, wanted=bool(wanted))
-    dx, dkernel, sums = call(*_inputs(x, pending), kernel, y, g, _rows(of_y, len(y)), kind=told)
+    dx, dkernel, sums = call(*_inputs(x, pending), kernel, y, g, _rows(of_y, y), kind=told)
     rows = ([0, 1] if pending.affine is not None else []) + [2] * (pending.slope is not None)
     gradient = pending.gradient(sums[np.array(rows, int)])
     return (dx if wanted else jnp.zeros_like(x)), gradient, dkernel
@@ -92,13 +92,13 @@ def _like(x: jax.Array, *shape: int) -> jax.ShapeDtypeStruct:
 
 def _inputs(x: jax.Array, pending: Pending) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The input, the affine map and the slope that are pending, of whatever where none is."""
-    below = pending.slope if pending.slope is not None else pending.leak
-    return x, _rows(pending.affine, len(x)), jnp.asarray(0 if below is None else below, x.dtype)
+    below = pending.slope if pending.slope is not None else pending.leak or 0
+    return x, _rows(pending.affine, x), jnp.asarray(below, x.dtype)
 
 
-def _rows(affine: Affine | None, channels: int) -> jax.Array:
-    """(3, channels)"""
-    return jnp.zeros((3, channels), jnp.float32) if affine is None else jnp.stack(affine)
+def _rows(affine: Affine | None, x: jax.Array) -> jax.Array:
+    """A map of x as (3, channels)."""
+    return jnp.zeros((3, len(x)), x.dtype) if affine is None else jnp.stack(affine)
 
 
 def _told(
@@ -112,8 +112,6 @@ def _told(
     """The static part as C reads it: see `kind_of` there."""
     rows, columns = kind.rows, kind.columns
     activation = 0 if not pending.activates else 1 if pending.leak == 0 else 2
-    return np.array(
-        [rows.stride, rows.dilation, rows.low, columns.low]
-        + [kind.depthwise, pending.affine is not None, activation, *sizes, through, wanted],
-        np.int64,
-    )
+    window = rows.stride, rows.dilation, rows.low, columns.low, kind.depthwise
+    affine = pending.affine is not None
+    return np.array([*window, affine, activation, *sizes, through, wanted], np.int64)

@@ -2,7 +2,8 @@
 
 They are compiled where they are used, by the system's C compiler and for its very processor, as
 vectors twice as wide are twice as fast. Without a compiler all goes as well, but slower: networks
-are then computed with XLA's own operations.
+are then computed with XLA's own operations. They round otherwise, so what is to come out to the bit
+has to be computed with the same ones.
 """
 
 from __future__ import annotations
@@ -14,90 +15,88 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
-SOURCE = "native_kernels.c"
-TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient")
+CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": not those in C, even if they are there
 
-_CHOICE = "PENNYWEIGHT_KERNELS"  # "xla": not these, whatever there is
+_SOURCE = "native_kernels.c"
+_TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient")
+_BITS = (32, 64)
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno")
 _SHARED = ("-fno-trapping-math", "-shared", "-fPIC")
 _COMPILE_S = 120
 
-_loaded: list[str] = []  # the library's digest, once XLA knows it
+_loaded: set[int] = set()  # the bits of what XLA knows
 
 
-def use_native_kernels(folder: Path) -> str | None:
-    """From now on compute convolutions in C on a CPU, with the library that is kept in `folder`.
+@dataclass(frozen=True)
+class Library:
+    """The compiled convolutions."""
 
-    Gives 16 digits that tell it from others; None where it was not wanted or cannot be made.
+    path: Path
+    digest: str  # 16 hexadecimal digits that tell it from others
+    bits: int  # of its numbers
+
+
+def native_library(folder: Path, bits: int = 32) -> Library | None:
+    """The library as it is kept in `folder`, where it is compiled first if need be; no JAX.
+
+    None where it is not wanted, or cannot be compiled.
     """
-    if not _loaded and os.environ.get(_CHOICE) != "xla" and (found := _library(folder)):
-        path, digest = found
-        _register(path)
-        _loaded.append(digest)
-    return _loaded[0] if _loaded else None
+    return None if os.environ.get(CHOICE) == "xla" else _library(folder, bits)
 
 
-def native() -> bool:
-    """Whether convolutions on a CPU are computed in C."""
-    return bool(_loaded)
-
-
-@lru_cache(maxsize=1)
-def _library(folder: Path) -> tuple[Path, str] | None:
-    """The compiled library and its digest; None where there is no compiler that makes it."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
+@lru_cache(maxsize=len(_BITS))
+def _library(folder: Path, bits: int) -> Library | None:
+    compiler, jaxlib = shutil.which("gcc") or shutil.which("cc"), find_spec("jaxlib")
+    if compiler is None or jaxlib is None or not jaxlib.submodule_search_locations:
         return None
-    import jax
-
-    source = files(__package__ or "pennyweight.arch").joinpath(SOURCE).read_text()
-    command = [compiler, *_FLAGS, *_SHARED, f"-I{jax.ffi.include_dir()}"]
+    flags = [*_FLAGS, *_SHARED, f"-DBITS={bits}"]
+    include = Path(jaxlib.submodule_search_locations[0], "include")
+    source = files("pennyweight.arch").joinpath(_SOURCE).read_text()
     try:
-        told = subprocess.run(  # what -march=native means here, and which compiler this is
-            [*command, "-E", "-dM", "-x", "c", os.devnull],
-            capture_output=True,
-            text=True,
-            timeout=_COMPILE_S,
-            check=True,
-        ).stdout
+        # What this compiler is, and what its flags mean on this processor.
+        told = _run([compiler, *flags, "-E", "-dM", "-x", "c", os.devnull])
+        deciding = [source, *flags, told, platform.machine(), version("jaxlib")]
+        digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
+        path = folder / f"kernels-{digest}.so"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                made = Path(work, path.name)
+                command = [compiler, *flags, f"-I{include}", "-x", "c", "-", "-o", str(made)]
+                _run(command, source)
+                made.replace(path)  # whole, whoever else compiles it
     except (OSError, subprocess.SubprocessError):
         return None
-    deciding = "\n".join([source, *command[1:-1], told, platform.machine(), jax.__version__])
-    digest = hashlib.sha256(deciding.encode()).hexdigest()[:16]
-    path = folder / f"kernels-{digest}.so"
-    if not path.exists() and not _compile([*command, "-x", "c", "-"], source, path):
-        return None
-    return path, digest
+    return Library(path, digest, bits)
 
 
-def _compile(command: list[str], source: str, path: Path) -> bool:
-    """Whether `path` is there afterwards: whole, as it comes by its name at once."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as work:
-            made = Path(work, path.name)
-            subprocess.run(
-                [*command, "-o", str(made)],
-                input=source,
-                capture_output=True,
-                text=True,
-                timeout=_COMPILE_S,
-                check=True,
-            )
-            made.replace(path)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True
+def _run(command: list[str], given: str = "") -> str:
+    return subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=_COMPILE_S, check=True
+    ).stdout
 
 
-def _register(path: Path) -> None:
+def load(library: Library) -> None:
+    """From now on compute convolutions of numbers of its size with `library`, on a CPU."""
+    if library.bits in _loaded:
+        return
     import jax
 
-    library = ctypes.CDLL(str(path))
-    for name in TARGETS:
-        handler = jax.ffi.pycapsule(getattr(library, name))
-        jax.ffi.register_ffi_target(name, handler, platform="cpu")
+    code = ctypes.CDLL(str(library.path))
+    for name in _TARGETS:
+        target = f"{name}_float{library.bits}"
+        handler = jax.ffi.pycapsule(getattr(code, target))
+        jax.ffi.register_ffi_target(target, handler, platform="cpu")
+    _loaded.add(library.bits)
+
+
+def native(bits: int) -> bool:
+    """Whether convolutions of numbers of so many bits are computed in C, on a CPU."""
+    return bits in _loaded and os.environ.get(CHOICE) != "xla"

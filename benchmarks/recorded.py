@@ -11,6 +11,7 @@ from typing import Any
 from pennyweight.arch.architecture import Architecture
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.train.evaluate import Evaluation, measure_on_test
+from pennyweight.train.native import use_xla_kernels
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
@@ -45,8 +46,11 @@ def tested(
 ) -> Iterator[tuple[int, Outcome, Evaluation]]:
     """(place, what training gave, the test set's one reading) of each task of `record` as it ends.
 
-    The readings are in `ledger`. Raises UsageError where the data is not the record's.
+    They are trained with such convolutions as trained the record. The readings are in `ledger`.
+    Raises UsageError where the data is not the record's.
     """
+    if "kernels" not in record["versions"]:
+        use_xla_kernels()
     warm = partial(
         warm_up,
         record["data"],

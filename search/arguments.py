@@ -26,6 +26,7 @@ _OF_A_RECORD: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("epochs", "a whole number from 1", lambda value: type(value) is int and value >= 1),
     ("data", "the name of a data set", lambda value: isinstance(value, str)),
     ("data_fingerprint", "text", lambda value: isinstance(value, str)),
+    ("versions", "an object", lambda value: isinstance(value, dict)),
     ("precision", "float32 or bfloat16", lambda value: value in get_args(Precision)),
     ("whole", "true or false", lambda value: isinstance(value, bool)),
 )
@@ -42,6 +43,7 @@ class Named:
     epochs: int | None = None
     precision: Precision | None = None
     data_fingerprint: str | None = None  # of the training pictures and labels
+    native: bool = True  # whether it was trained with convolutions in C, where it was
     whole: bool = False  # trained on the validation pictures too
 
 
@@ -130,6 +132,7 @@ def _from_file(path: Path) -> Named:
             epochs=known["epochs"],
             precision=known["precision"],
             data_fingerprint=known["data_fingerprint"],
+            native=known["data_fingerprint"] is None or "kernels" in (known["versions"] or {}),
             whole=known["whole"] or False,
         )
 

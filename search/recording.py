@@ -16,6 +16,7 @@ from pennyweight.arch.cost import cost
 from pennyweight.results.study_records import StudyRecords, TrialRecord
 from pennyweight.search.genome import Genome
 from pennyweight.train.evaluate import Evaluation
+from pennyweight.train.native import native_digest
 from pennyweight.train.precision import Precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Outcome, Task
@@ -138,10 +139,15 @@ def identity(candidate: Candidate) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on, the machine's kind and its cores."""
+    """The versions that a result depends on, the machine's kind, its cores and its kernels.
+
+    Without `kernels`, it computes convolutions with XLA's operations.
+    """
     names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+    kernels = native_digest()
     return {name: version(name) for name in names} | {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": str(os.cpu_count()),
+        **({} if kernels is None else {"kernels": kernels}),
     }

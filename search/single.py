@@ -26,6 +26,7 @@ from pennyweight.search.starting import Start, what_to_train
 from pennyweight.search.tracking import check_trackers, say_finished
 from pennyweight.train.cores import compute_in_one_thread
 from pennyweight.train.corrections import relabelled
+from pennyweight.train.native import use_xla_kernels
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.splits import validation_size
@@ -51,6 +52,7 @@ class Training:
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
     data_fingerprint: str | None = None  # that the data must have
+    native: bool = True  # whether convolutions in C may be used
     start: Start | None = None  # what it starts from instead of random weights
     stopping: Stopping = field(default_factory=Stopping)
     track: tuple[str, ...] = ()  # where it is told live: see `tracking.py`
@@ -132,6 +134,7 @@ class Training:
             precision=precision,
             whole=whole,
             data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
+            native=named.native,
             start=start,
             stopping=Stopping.of(given),
             track=tuple(track),
@@ -153,6 +156,8 @@ class Training:
         # What is recorded was trained by workers of one thread: more would round otherwise.
         if self.data_fingerprint is not None and "jax" not in sys.modules:
             compute_in_one_thread()
+        if not self.native:
+            use_xla_kernels()
         dataset = load_shown(self.data, known, show=progress)
         if self.data_fingerprint not in (None, dataset.fingerprint):
             raise UsageError(

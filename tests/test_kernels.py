@@ -1,5 +1,6 @@
 """Convolution, pooling and batch normalisation against XLA's own operations, in float64."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,9 @@ from jax import lax
 from pennyweight.arch import kernels, pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
+from pennyweight.arch.native_library import CHOICE, load, native_library
 from pennyweight.arch.pool_kernels import Padding, avg_pool
+from pennyweight.train.cache import cache_folder
 
 # Hundreds of programs that run once: these options compile one in a fifth of the time.
 quickly = partial(
@@ -34,13 +37,30 @@ def strict(strict_dtypes: None) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["whole", "piecewise"])
+FORMS = ("whole", "piecewise", "in C")
+
+
+@pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Small maps in either form, whatever their size would choose."""
-    if request.param == "piecewise" and jax.default_backend() != "cpu":
+    """Small maps in each form, whatever their size would choose."""
+    if request.param != "whole" and jax.default_backend() != "cpu":
         pytest.skip("maps go piece by piece on a CPU alone")
-    monkeypatch.setattr(kernels, "PIECEWISE_FROM", 0 if request.param == "piecewise" else 2**60)
+    take(request.param, monkeypatch)
     return request.param
+
+
+def take(form: str, patch: pytest.MonkeyPatch) -> None:
+    """Compute convolutions in one form, or skip the test where there is no compiler."""
+    patch.setattr(kernels, "PIECEWISE_FROM", 0 if form == "piecewise" else 2**60)
+    if form != "in C":
+        patch.setenv(CHOICE, "xla")
+        return
+    patch.delenv(CHOICE, raising=False)
+    for bits in (32, 64):
+        library = native_library(cache_folder() / "kernels", bits)
+        if library is None:
+            pytest.skip("there is no C compiler")
+        load(library)
 
 
 @pytest.fixture
@@ -158,8 +178,8 @@ def test_a_padded_kernel_may_be_larger_than_its_input(
     dilation=st.integers(1, 3),
     padding=st.sampled_from(["SAME", "VALID"]),
     spare=st.tuples(st.integers(0, 9), st.integers(0, 9)),
-    batch=st.integers(1, 5),
-    piecewise=st.booleans(),
+    batch=st.one_of(st.integers(1, 5), st.integers(15, 18), st.integers(63, 65)),
+    form=st.sampled_from(FORMS),
 )
 def test_any_convolution_is_that_of_xla(
     kind: str,
@@ -169,14 +189,14 @@ def test_any_convolution_is_that_of_xla(
     padding: str,
     spare: tuple[int, int],
     batch: int,
-    piecewise: bool,
+    form: str,
 ) -> None:
     """Kernels that are not square, pictures of a single pixel, odd and even."""
     least = [(side - 1) * dilation if padding == "VALID" else 0 for side in sides]
     picture = least[0] + 1 + spare[0], least[1] + 1 + spare[1]
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "PIECEWISE_FROM", 0 if piecewise else 2**60)
+        take(form, patch)
         assert_same_conv(kind, sides, picture, batch, **geometry)
 
 
@@ -222,7 +242,7 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         pending = replace(ACTIVATIONS[activation](slope), affine=Affine(*affine))
         found = kernels.conv(Maps(x, pending=pending), kernel, **geometry)
-        assert (found.statistics is not None) == (form == "piecewise")
+        assert (found.statistics is not None) == (form != "whole")
         taken = found.statistics or statistics(found.values)
         return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
 
@@ -317,25 +337,33 @@ def test_training_in_a_scan_equals_training_step_by_step(kind: str) -> None:
     np.testing.assert_allclose(last, kernel, rtol=1e-9)
 
 
-def products(function: Callable[..., Any], *arrays: jax.Array) -> int:
-    """How many matrix products the compiled program holds."""
+def compiled_text(function: Callable[..., Any], *arrays: jax.Array) -> str:
     program = quickly(function).lower(*arrays).compile().as_text()
     assert program is not None
-    return program.count(" dot(")
+    return program
 
 
-@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("kind", ["dense", "one channel"])
-def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it(kind: str) -> None:
+def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it(
+    kind: str, form: str
+) -> None:
     c, o = CHANNELS[kind]
     x, kernel = draw(2, c, 8, 8, 4), draw(3, 3, c, o)
 
     def loss(kernel: jax.Array, x: jax.Array) -> jax.Array:
         return jnp.square(conv(x, kernel, **PLAIN, depthwise=False)).sum()
 
-    assert products(jax.grad(loss, (0, 1)), kernel, x[0]) == 3
-    assert products(jax.grad(loss), kernel, x[0]) == 2
-    assert products(partial(lax.scan, partial(descend, kind)), kernel, x) == 2
+    for work, needed in [
+        ((jax.grad(loss, (0, 1)), kernel, x[0]), True),
+        ((jax.grad(loss), kernel, x[0]), False),
+        ((partial(lax.scan, partial(descend, kind)), kernel, x), False),
+    ]:
+        text = compiled_text(*work)
+        if form == "in C":  # it is the first result of the call for gradients
+            (call,) = re.findall(r"= \((\S+), .*custom_call_target=\"\w*gradient", text)
+            assert call.startswith(f"f32[{c},8,8,4]" if needed else "f32[1]")
+        else:
+            assert text.count(" dot(") == (3 if needed else 2)
 
 
 def xla_pool(x: jax.Array, window: int, stride: int, *, largest: bool) -> jax.Array:
