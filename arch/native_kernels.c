@@ -25,8 +25,9 @@ typedef int32_t whole;
 #endif
 
 enum { LANES = 16, BLOCKS = 4, TAPS = 16 }; /* pictures in a vector, vectors in a task, side of a kernel */
+enum { WIDEST = 6 };
 #ifdef __AVX512F__
-enum { DEEP = 4, WIDE = 6 }; /* outputs times columns whose sums stay in registers */
+enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
 #else
 enum { DEEP = 2, WIDE = 3 };
 #endif
@@ -106,7 +107,7 @@ typedef struct {
 
 INLINE void sum_tile(const int columns, const Sum *s, int column, int output, vec *y, int wide, int outputs)
 {
-    vec sums[DEEP][WIDE];
+    vec sums[DEEP][WIDEST];
     for (int o = 0; o < DEEP; o++)
         for (int w = 0; w < columns; w++)
             sums[o][w] = all(0);
@@ -148,7 +149,7 @@ static void sum_row(const Sum *s, vec *y, int wide, int outputs)
 /* The same of one channel by itself: a weight a tap. */
 INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int column, vec *y)
 {
-    vec sums[WIDE];
+    vec sums[WIDEST];
     for (int w = 0; w < columns; w++)
         sums[w] = all(0);
     for (int row = 0; row < s->rows; row++)
@@ -181,7 +182,7 @@ static void sum_row_alone(Sum s, vec *y, int wide, int channels, int apart)
 INLINE void pair_tile(const int some, const int deep, const vec *g, int apart, const vec *x, const int *off,
                       int wide, int step, vec *sums, int places)
 {
-    vec here[DEEP][WIDE];
+    vec here[DEEP][WIDEST];
     for (int o = 0; o < deep; o++)
         for (int p = 0; p < some; p++)
             here[o][p] = all(0);
