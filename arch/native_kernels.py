@@ -58,8 +58,8 @@ def _forward(
     kind: Kind, x: CustomVJPPrimal, pending: Pending, kernel: CustomVJPPrimal
 ) -> tuple[Result, Kept]:
     values = jax.tree.map(lambda primal: primal.value, (x, pending, kernel))
-    result = _conv(kind, *values)
-    return result, (*values, result, (None,) if x.perturbed else ())
+    result = cast(Result, _conv(kind, *values))
+    return result, cast(Kept, (*values, result, (None,) if x.perturbed else ()))
 
 
 def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pending, jax.Array]:

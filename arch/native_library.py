@@ -15,14 +15,17 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": not those in C, even if they are there
+CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": not those in C, even if there are any
 
 _SOURCE = "native_kernels.c"
 _TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient")
@@ -32,13 +35,14 @@ _SHARED = ("-fno-trapping-math", "-shared", "-fPIC")
 _COMPILE_S = 120
 
 _loaded: set[int] = set()  # the bits of what XLA knows
+_used: ContextVar[frozenset[int]] = ContextVar("bits of the convolutions in C", default=frozenset())
 
 
 @dataclass(frozen=True)
 class Library:
     """The compiled convolutions."""
 
-    path: Path
+    code: ctypes.CDLL = field(compare=False)
     digest: str  # 16 hexadecimal digits that tell it from others
     bits: int  # of its numbers
 
@@ -65,16 +69,21 @@ def _library(folder: Path, bits: int) -> Library | None:
         deciding = [source, *flags, told, platform.machine(), version("jaxlib")]
         digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
         path = folder / f"kernels-{digest}.so"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or not is_own(path.stat()):
+            path.parent.mkdir(0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 made = Path(work, path.name)
                 command = [compiler, *flags, f"-I{include}", "-x", "c", "-", "-o", str(made)]
                 _run(command, source)
                 made.replace(path)  # whole, whoever else compiles it
+        return Library(ctypes.CDLL(str(path)), digest, bits)
     except (OSError, subprocess.SubprocessError):
         return None
-    return Library(path, digest, bits)
+
+
+def is_own(stat: os.stat_result) -> bool:
+    """Whether nobody but this user, or root, can have written a file."""
+    return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o002)
 
 
 def _run(command: list[str], given: str = "") -> str:
@@ -83,20 +92,33 @@ def _run(command: list[str], given: str = "") -> str:
     ).stdout
 
 
-def load(library: Library) -> None:
-    """From now on compute convolutions of numbers of its size with `library`, on a CPU."""
+@contextmanager
+def using(*libraries: Library) -> Iterator[None]:
+    """In here convolutions on a CPU are computed with these, of one size of numbers each.
+
+    Elsewhere XLA's operations compute them, so what is exported holds no code of this machine.
+    """
+    for library in libraries:
+        _load(library)
+    before = _used.set(frozenset(library.bits for library in libraries))
+    try:
+        yield
+    finally:
+        _used.reset(before)
+
+
+def _load(library: Library) -> None:
     if library.bits in _loaded:
         return
     import jax
 
-    code = ctypes.CDLL(str(library.path))
     for name in _TARGETS:
         target = f"{name}_float{library.bits}"
-        handler = jax.ffi.pycapsule(getattr(code, target))
+        handler = jax.ffi.pycapsule(getattr(library.code, target))
         jax.ffi.register_ffi_target(target, handler, platform="cpu")
     _loaded.add(library.bits)
 
 
 def native(bits: int) -> bool:
-    """Whether convolutions of numbers of so many bits are computed in C, on a CPU."""
-    return bits in _loaded and os.environ.get(CHOICE) != "xla"
+    """Whether convolutions of numbers of so many bits are computed in C here, on a CPU."""
+    return bits in _used.get()

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from convolutions import taking
 from training import in_double, quickly, random_labelled
 
-from pennyweight.arch import kernels
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.budget import Budget
 from pennyweight.arch.frame import fit, frame, skeleton
@@ -117,18 +117,18 @@ def test_networks_of_the_space_learn_in_a_frame_what_they_learn_alone(seed: int)
 
 
 @pytest.mark.parametrize(
-    ("pair", "piecewise"),
-    [(pair, False) for pair in PAIRS]
-    + [pytest.param(pair, True, marks=pytest.mark.extended) for pair in PAIRS[:-1]]
-    + [(PAIRS[-1], True)],
+    ("pair", "form"),
+    [(pair, form) for pair in PAIRS for form in ("whole", "in C")]
+    + [pytest.param(pair, "piecewise", marks=pytest.mark.extended) for pair in PAIRS[:-1]]
+    + [(PAIRS[-1], "piecewise")],
 )
 def test_every_kind_of_layer_learns_in_a_frame_what_it_learns_alone(
-    pair: tuple[str, str], piecewise: bool, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[str, str], form: str
 ) -> None:
-    monkeypatch.setattr(kernels, "PIECEWISE_FROM", 0 if piecewise else 2**60)
     networks = [parse(notation, (8, 8, 2), 10) for notation in pair]
     recipe = Recipe(optimiser="sgd", peak_learning_rate=0.05, batch_size=BATCH, averaging=0.5)
-    assert_a_frame_changes_nothing(networks, recipe)
+    with taking(form):
+        assert_a_frame_changes_nothing(networks, recipe)
 
 
 @pytest.mark.parametrize(

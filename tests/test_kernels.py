@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolutions import FORMS, taking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -17,9 +18,7 @@ from jax import lax
 from pennyweight.arch import kernels, pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
-from pennyweight.arch.native_library import CHOICE, load, native_library
 from pennyweight.arch.pool_kernels import Padding, avg_pool
-from pennyweight.train.cache import cache_folder
 
 # Hundreds of programs that run once: these options compile one in a fifth of the time.
 quickly = partial(
@@ -37,30 +36,10 @@ def strict(strict_dtypes: None) -> Iterator[None]:
         yield
 
 
-FORMS = ("whole", "piecewise", "in C")
-
-
 @pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Small maps in each form, whatever their size would choose."""
-    if request.param != "whole" and jax.default_backend() != "cpu":
-        pytest.skip("maps go piece by piece on a CPU alone")
-    take(request.param, monkeypatch)
-    return request.param
-
-
-def take(form: str, patch: pytest.MonkeyPatch) -> None:
-    """Compute convolutions in one form, or skip the test where there is no compiler."""
-    patch.setattr(kernels, "PIECEWISE_FROM", 0 if form == "piecewise" else 2**60)
-    if form != "in C":
-        patch.setenv(CHOICE, "xla")
-        return
-    patch.delenv(CHOICE, raising=False)
-    for bits in (32, 64):
-        library = native_library(cache_folder() / "kernels", bits)
-        if library is None:
-            pytest.skip("there is no C compiler")
-        load(library)
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    with taking(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -195,8 +174,7 @@ def test_any_convolution_is_that_of_xla(
     least = [(side - 1) * dilation if padding == "VALID" else 0 for side in sides]
     picture = least[0] + 1 + spare[0], least[1] + 1 + spare[1]
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
-        take(form, patch)
+    with jax.enable_x64(True), taking(form):
         assert_same_conv(kind, sides, picture, batch, **geometry)
 
 

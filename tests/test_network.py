@@ -1,5 +1,6 @@
 """The Flax module computes what a reference computes, and is made without compiling."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolutions import FORMS, taking
 from flax import nnx
 from hypothesis import example, given, settings
 from reference import bind, evaluate, random_arrays, random_pictures
@@ -108,13 +110,10 @@ def test_in_training_batch_norm_uses_and_leaves_the_statistics_of_the_batch(text
         assert_close(left[name]["var"], var, 1e-3)
 
 
-@pytest.fixture(params=["whole", "piecewise"])
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small maps in either form, whatever their size would choose."""
-    if request.param == "piecewise" and jax.default_backend() != "cpu":
-        pytest.skip("maps go piece by piece on a CPU alone")
-    least = 0 if request.param == "piecewise" else 2**60
-    monkeypatch.setattr("pennyweight.arch.kernels.PIECEWISE_FROM", least)
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    with taking(request.param):
+        yield request.param
 
 
 # What a convolution's maps carry with them, and what meets it there.

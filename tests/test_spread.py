@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from convolutions import taking
 from test_frame import BATCH, PAIRS, STEPS, siblings
 from training import in_double, quickly, random_labelled
 
-from pennyweight.arch import kernels
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.frame import fit, frame
 from pennyweight.arch.network import abstract, draw_weights
@@ -83,21 +83,21 @@ def assert_lanes_change_nothing(networks: list[Architecture], recipes: list[Reci
 
 
 @pytest.mark.parametrize(
-    ("pair", "piecewise"),
-    [(pair, False) for pair in PAIRS]
-    + [pytest.param(pair, True, marks=pytest.mark.extended) for pair in PAIRS],
+    ("pair", "form"),
+    [(pair, form) for pair in PAIRS for form in ("whole", "in C")]
+    + [pytest.param(pair, "piecewise", marks=pytest.mark.extended) for pair in PAIRS],
 )
 def test_every_kind_of_layer_learns_in_lanes_what_it_learns_alone(
-    pair: tuple[str, str], piecewise: bool, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[str, str], form: str
 ) -> None:
-    monkeypatch.setattr(kernels, "PIECEWISE_FROM", 0 if piecewise else 2**60)
     networks = [parse(notation, (8, 8, 2), 10) for notation in pair]
     rates = (0.05, 0.02, 0.03)
     recipes = [
         Recipe(optimiser="sgd", peak_learning_rate=rate, batch_size=BATCH, averaging=10 * rate)
         for rate in rates
     ]
-    assert_lanes_change_nothing(networks, recipes)
+    with taking(form):
+        assert_lanes_change_nothing(networks, recipes)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
 from pennyweight.train.cores import core_count
 from pennyweight.train.memory import give_back
-from pennyweight.train.native import use_native_kernels
+from pennyweight.train.native import native_digest
 from pennyweight.train.optimiser import hypers
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import Pictures, Program, initial_state, train_steps
@@ -65,7 +65,7 @@ def compiled(
     functions = train_steps, score
     sizes = training, calibration, validation
     options = _options(program, training)
-    deciding = program, sizes, lanes, options, str(jnp.result_type(float)), use_native_kernels()
+    deciding = program, sizes, lanes, options, str(jnp.result_type(float)), native_digest()
     keys = [(function.__name__, deciding) for function in functions]
     # XLA needs no lock of Python's. On one core two at a time would only need more memory.
     with ThreadPoolExecutor(min(len(functions), core_count())) as threads:

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from pennyweight.arch.native_library import CHOICE, load, native_library
+from pennyweight.arch.native_library import CHOICE, Library, native_library, using
 from pennyweight.train.cache import cache_folder
 
 
 def native_digest() -> str | None:
-    """What tells the convolutions in C from others; None where there are none. No JAX."""
-    library = native_library(_folder())
-    return library and library.digest
-
-
-def use_native_kernels() -> str | None:
-    """`native_digest` of those that this process uses from now on; None where it uses XLA's.
+    """What tells the convolutions in C from others; None where there are none. No JAX.
 
     They are compiled first, which takes seconds, if this machine has not done it before.
     """
+    library = _library()
+    return library and library.digest
+
+
+@contextmanager
+def native_kernels() -> Iterator[None]:
+    """What is traced in here for a CPU has its convolutions in C, where there are any."""
     import jax
 
-    library = native_library(_folder())
-    if library is None or jax.default_backend() != "cpu":
-        return None
-    load(library)
-    if jax.config.jax_enable_x64 and (double := native_library(_folder(), bits=64)):
-        load(double)
-    return library.digest
+    wanted = [32, 64] if jax.config.jax_enable_x64 else [32]  # type: ignore[attr-defined]
+    found = [_library(bits) for bits in wanted if jax.default_backend() == "cpu"]
+    with using(*(library for library in found if library is not None)):
+        yield
 
 
-def _folder() -> Path:
-    return cache_folder() / "kernels"
+def _library(bits: int = 32) -> Library | None:
+    return native_library(cache_folder() / "kernels", bits)
 
 
 def use_xla_kernels() -> None:

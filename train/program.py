@@ -25,7 +25,7 @@ from pennyweight.arch.layers import Call
 from pennyweight.arch.network import Network, Tree, abstract
 from pennyweight.train.augment import warp
 from pennyweight.train.muon import matrices_of
-from pennyweight.train.native import use_native_kernels
+from pennyweight.train.native import native_kernels
 from pennyweight.train.optimiser import Hypers, optimiser
 from pennyweight.train.plan import Plan
 from pennyweight.train.precision import PRECISION, Precision
@@ -170,8 +170,7 @@ def as_precise(
 
     @wraps(function)
     def precise(program: Program, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        use_native_kernels()
-        with jax.default_matmul_precision(program.precision):
+        with native_kernels(), jax.default_matmul_precision(program.precision):
             return function(program, *args, **kwargs)
 
     return precise

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
+from pennyweight.arch.native_library import is_own
 from pennyweight.train.cores import thread_count
 from pennyweight.train.sources import sources
 
@@ -43,7 +44,7 @@ class ProgramStore:
         path = self._path(deciding)
         try:
             with path.open("rb") as file:
-                if not _is_own(os.fstat(file.fileno())):
+                if not is_own(os.fstat(file.fileno())):
                     return None
                 data = file.read()
             digest, kept = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -85,11 +86,6 @@ class ProgramStore:
                 return
             path.unlink(missing_ok=True)
             size -= stat.st_size
-
-
-def _is_own(stat: os.stat_result) -> bool:
-    """Whether nobody but this user, or root, can have written a file."""
-    return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o002)
 
 
 def _touch(path: Path) -> None:
