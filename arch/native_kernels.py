@@ -1,4 +1,4 @@
-"""Convolutions in C, with what stands around them: what `native_kernels.c` computes, for JAX.
+"""Convolutions in C, with what stands around them: what `native/convolution.c` computes, for JAX.
 
 One call normalises and activates its input, convolves it, and takes the statistics of its output;
 another gives all gradients. A row of pictures at a time stays in the processor's cache, so maps are

@@ -1,4 +1,4 @@
-"""The convolutions in C (`native_kernels.c`): compiled once on each machine, and known to XLA.
+"""The kernels in C (the folder `native`): compiled once on each machine, and known to XLA.
 
 They are compiled where they are used, by the system's C compiler and for its very processor, as
 vectors twice as wide are twice as fast. Without a compiler all goes as well, but slower: networks
@@ -21,26 +21,26 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": not those in C, even if there are any
 
-_SOURCE = "native_kernels.c"
-_TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient")
+SOURCES = Path(__file__).with_name("native")
+
+_TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient", "pennyweight_warp")
 _BITS = (32, 64)
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno")
 _SHARED = ("-fno-trapping-math", "-shared", "-fPIC")
 _COMPILE_S = 120
 
 _loaded: set[int] = set()  # the bits of what XLA knows
-_used: ContextVar[frozenset[int]] = ContextVar("bits of the convolutions in C", default=frozenset())
+_used: ContextVar[frozenset[int]] = ContextVar("bits of the kernels in C", default=frozenset())
 
 
 @dataclass(frozen=True)
 class Library:
-    """The compiled convolutions."""
+    """The compiled kernels."""
 
     code: ctypes.CDLL = field(compare=False)
     digest: str  # 16 hexadecimal digits that tell it from others
@@ -62,19 +62,19 @@ def _library(folder: Path, bits: int) -> Library | None:
         return None
     flags = [*_FLAGS, *_SHARED, f"-DBITS={bits}"]
     include = Path(jaxlib.submodule_search_locations[0], "include")
-    source = files("pennyweight.arch").joinpath(_SOURCE).read_text()
     try:
+        sources = [path.read_text() for path in sorted(SOURCES.iterdir())]
         # What this compiler is, and what its flags mean on this processor.
         told = _run([compiler, *flags, "-E", "-dM", "-x", "c", os.devnull])
-        deciding = [source, *flags, told, platform.machine(), version("jaxlib")]
+        deciding = [*sources, *flags, told, platform.machine(), version("jaxlib")]
         digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
         path = folder / f"kernels-{digest}.so"
         if not path.exists() or not is_own(path.stat()):
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 made = Path(work, path.name)
-                command = [compiler, *flags, f"-I{include}", "-x", "c", "-", "-o", str(made)]
-                _run(command, source)
+                parts = sorted(map(str, SOURCES.glob("*.c")))
+                _run([compiler, *flags, f"-I{include}", *parts, "-o", str(made)])
                 made.replace(path)  # whole, whoever else compiles it
         return Library(ctypes.CDLL(str(path)), digest, bits)
     except (OSError, subprocess.SubprocessError):
@@ -86,15 +86,14 @@ def is_own(stat: os.stat_result) -> bool:
     return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o002)
 
 
-def _run(command: list[str], given: str = "") -> str:
-    return subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=_COMPILE_S, check=True
-    ).stdout
+def _run(command: list[str]) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S, check=True)
+    return ran.stdout
 
 
 @contextmanager
 def using(*libraries: Library) -> Iterator[None]:
-    """In here convolutions on a CPU are computed with these, of one size of numbers each.
+    """In here a CPU computes with these, of one size of numbers each.
 
     Elsewhere XLA's operations compute them, so what is exported holds no code of this machine.
     """
@@ -120,5 +119,5 @@ def _load(library: Library) -> None:
 
 
 def native(bits: int) -> bool:
-    """Whether convolutions of numbers of so many bits are computed in C here, on a CPU."""
+    """Whether there are kernels in C here, for a CPU and numbers of so many bits."""
     return bits in _used.get()

@@ -1,8 +1,12 @@
 """Pictures are turned, sheared, scaled and shifted as a reference does it, and within bounds."""
 
+from collections.abc import Callable, Iterator
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolutions import taking
 from scipy import ndimage, stats
 from training import STILL, quickly
 
@@ -13,7 +17,20 @@ pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
 DRAWS = 4_096
 
-read = quickly(warp)
+Read = Callable[[np.ndarray, Affine], jax.Array]
+
+
+@pytest.fixture(params=["whole", "in C"])
+def read(request: pytest.FixtureRequest) -> Iterator[Read]:
+    """`warp` of pictures that lie the other way round."""
+    program = quickly(lambda *given: warp(*given))  # not what another form has compiled
+
+    def read(images: np.ndarray, affine: Affine) -> jax.Array:
+        order = np.arange(len(images), dtype=np.int32)[::-1]
+        return program(images[::-1], order, affine)
+
+    with taking(request.param):
+        yield read
 
 
 def draw(seed: int, count: int, **chosen: float) -> Affine:
@@ -39,14 +56,18 @@ IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 5, 5, 1), (1, 1, 1, 3), (2, 28, 28, 1)])
-def test_without_strength_pictures_stay_exactly_as_they_are(shape: tuple[int, ...]) -> None:
+def test_without_strength_pictures_stay_exactly_as_they_are(
+    read: Read, shape: tuple[int, ...]
+) -> None:
     images = random_images(*shape)
     affine = draw(1, shape[0])
     np.testing.assert_array_equal(read(images, affine), images)
 
 
 @pytest.mark.parametrize(("down", "right"), [(1, 0), (0, -2), (-3, 1), (4, 0), (0, 6), (9, 9)])
-def test_a_shift_by_whole_pixels_moves_pixels_and_brings_in_zeros(down: int, right: int) -> None:
+def test_a_shift_by_whole_pixels_moves_pixels_and_brings_in_zeros(
+    read: Read, down: int, right: int
+) -> None:
     h, w = 4, 6
     images = random_images(2, h, w, 2)
     wanted = np.zeros_like(images)
@@ -60,7 +81,7 @@ def test_a_shift_by_whole_pixels_moves_pixels_and_brings_in_zeros(down: int, rig
 
 @pytest.mark.parametrize("side", [4, 5])
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_turn_by_quarters_is_that_of_numpy(side: int, quarters: int) -> None:
+def test_a_turn_by_quarters_is_that_of_numpy(read: Read, side: int, quarters: int) -> None:
     images = random_images(3, side, side, 2)
     cosine, sine = [(0, 1), (-1, 0), (0, -1)][quarters - 1]
     affine = same_for_all([[cosine, -sine], [sine, cosine]], [0, 0], 3)
@@ -69,7 +90,7 @@ def test_a_turn_by_quarters_is_that_of_numpy(side: int, quarters: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(60, 7, 5, 2), (60, 8, 8, 1)])
-def test_any_affine_reads_what_scipy_reads(shape: tuple[int, ...]) -> None:
+def test_any_affine_reads_what_scipy_reads(read: Read, shape: tuple[int, ...]) -> None:
     """Among them some far outside, some that shrink a picture to nothing, and some that blow up."""
     n, h, w, c = shape
     random = np.random.default_rng(0)
@@ -93,8 +114,23 @@ def test_any_affine_reads_what_scipy_reads(shape: tuple[int, ...]) -> None:
     assert 0.1 < inside / images.size < 0.9
 
 
-def test_what_lies_outside_is_black() -> None:
-    images = jnp.full((2, 6, 6, 1), 255, jnp.uint8)
+def test_in_double_precision_both_forms_read_the_same() -> None:
+    images = random_images(20, 19, 35, 3)
+    affine = draw(3, 20, rotation=180, shear=40, scale=0.6, shift=0.4)
+    order = np.random.default_rng(0).integers(0, 20, 50).astype(np.int32)
+    found = []
+    with jax.enable_x64(True):
+        exact = Affine(*(np.asarray(each, np.float64)[order] for each in affine))
+        for form in ("whole", "in C"):
+            with taking(form):
+                found.append(quickly(lambda *given: warp(*given))(images, order, exact))
+    assert found[0].dtype == np.float64
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-10)
+    assert np.abs(found[0]).max() > 100
+
+
+def test_what_lies_outside_is_black(read: Read) -> None:
+    images = np.full((2, 6, 6, 1), 255, np.uint8)
     far = read(images, same_for_all(IDENTITY, [0, 3], 2))
     np.testing.assert_array_equal(far, np.zeros((2, 6, 6, 1)))
     # Shrunk to half its sides, a white picture keeps a quarter of its mass.
@@ -102,7 +138,7 @@ def test_what_lies_outside_is_black() -> None:
     np.testing.assert_allclose(small.sum((1, 2, 3)), np.full(2, 255 * 9), rtol=1e-6)
 
 
-def test_a_picture_is_changed_by_its_own_map_alone() -> None:
+def test_a_picture_is_changed_by_its_own_map_alone(read: Read) -> None:
     images = random_images(5, 6, 6, 1)
     affine = draw(2, 5, rotation=60, scale=0.3, shift=0.2)
     together = np.asarray(read(images, affine))

@@ -1,10 +1,11 @@
-"""The convolutions in C: where there is a compiler, and where there is none."""
+"""The kernels in C: where there is a compiler, and where there is none."""
 
 import os
 import shutil
 import subprocess
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -124,8 +125,7 @@ def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
 
     compiler = shutil.which("gcc") or shutil.which("cc")
     assert compiler
-    source = Path(library.__file__).with_name("native_kernels.c")
-    for bits in (32, 64):
+    for source, bits in product(sorted(library.SOURCES.glob("*.c")), (32, 64)):
         flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", f"-DBITS={bits}"]
         flags.append("-Wno-psabi")  # no vector goes from file to file
         made = ["-c", str(source), "-o", str(tmp_path / "kernels.o")]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pennyweight.arch.native_library import native
 from pennyweight.arch.pool_kernels import total
 from pennyweight.train.recipe import Recipe
 
@@ -35,14 +36,24 @@ def draw_affine(random: np.random.Generator, shape: tuple[int, ...], recipe: Rec
     return Affine(np.stack([rows, columns], -2), shift)
 
 
-def warp(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:
-    """Each uint8 picture read through its own map about its centre; 0 beyond its edges.
+def warp(images_nhwc: jax.Array, order_b: jax.Array, affine_b: Affine) -> jax.Array:
+    """The uint8 pictures that `order` names, each read through its own map about its centre.
 
-    What is read between pixels is bilinear, and in the type of the map.
+    What is read between pixels is bilinear, and in the type of the map; 0 beyond the edges.
     """
+    kind = affine_b.matrix.dtype
+    if jax.default_backend() == "cpu" and native(jnp.finfo(kind).bits):
+        shape = jax.ShapeDtypeStruct((len(order_b), *images_nhwc.shape[1:]), kind)
+        call = jax.ffi.ffi_call(f"pennyweight_warp_{kind}", shape, vmap_method="sequential")
+        return call(images_nhwc, order_b, *affine_b)
+    return _warped(images_nhwc.at[order_b].get(mode="promise_in_bounds"), affine_b)
+
+
+def _warped(images_nhwc: jax.Array, affine_n: Affine) -> jax.Array:
     n, h, w, c = images_nhwc.shape
-    y = (jnp.arange(h, dtype=jnp.float32) - (h - 1) / 2)[None, :, None]
-    x = (jnp.arange(w, dtype=jnp.float32) - (w - 1) / 2)[None, None, :]
+    kind = affine_n.matrix.dtype
+    y = (jnp.arange(h, dtype=kind) - (h - 1) / 2)[None, :, None]
+    x = (jnp.arange(w, dtype=kind) - (w - 1) / 2)[None, None, :]
     m, t = affine_n.matrix[:, :, :, None, None], affine_n.shift[:, :, None, None]
     rows = m[:, 0, 0] * y + m[:, 0, 1] * x + t[:, 0] * h + (h - 1) / 2
     columns = m[:, 1, 0] * y + m[:, 1, 1] * x + t[:, 1] * w + (w - 1) / 2

@@ -1,4 +1,4 @@
-"""Which convolutions training on a CPU uses: in C where a compiler is, or XLA's operations."""
+"""Which kernels training on a CPU uses: those in C where a compiler is, or XLA's operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pennyweight.train.cache import cache_folder
 
 
 def native_digest() -> str | None:
-    """What tells the convolutions in C from others; None where there are none. No JAX.
+    """What tells the kernels in C from others; None where there are none. No JAX.
 
     They are compiled first, which takes seconds, if this machine has not done it before.
     """
@@ -20,14 +20,18 @@ def native_digest() -> str | None:
 
 
 @contextmanager
-def native_kernels() -> Iterator[None]:
-    """What is traced in here for a CPU has its convolutions in C, where there are any."""
+def native_kernels() -> Iterator[str | None]:
+    """What is traced in here for a CPU has kernels in C, and what was compiled so can be loaded.
+
+    Their digest, or None where there are none.
+    """
     import jax
 
     wanted = [32, 64] if jax.config.jax_enable_x64 else [32]  # type: ignore[attr-defined]
-    found = [_library(bits) for bits in wanted if jax.default_backend() == "cpu"]
-    with using(*(library for library in found if library is not None)):
-        yield
+    asked = [_library(bits) for bits in wanted if jax.default_backend() == "cpu"]
+    found = [library for library in asked if library is not None]
+    with using(*found):
+        yield found[0].digest if found else None
 
 
 def _library(bits: int = 32) -> Library | None:

@@ -221,11 +221,11 @@ def _descended(
     frame: Frame, hypers: Hypers, training: Pictures, params: jax.Array, plan: Plan
 ) -> tuple[jax.Array, Learned]:
     """The gradient of the loss on the pictures of one batch, and how it did."""
-    images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
     labels_b = training.labels_n.at[plan.order_sb].get(mode="promise_in_bounds")
-    if plan.affine_sb is not None:
-        # Augmented before normalising: what comes in from outside a picture is black.
-        images = warp(images, plan.affine_sb)
+    if plan.affine_sb is None:
+        images = training.images_nhwc.at[plan.order_sb].get(mode="promise_in_bounds")
+    else:  # augmented before normalising: what comes in from outside a picture is black
+        images = warp(training.images_nhwc, plan.order_sb, plan.affine_sb)
     key = jax.random.wrap_key_data(jnp.asarray(plan.dropout_keys_s2), impl="threefry2x32")
     call = Call(batch_statistics=True, dropout_key=key)
 

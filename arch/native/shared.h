@@ -1,0 +1,192 @@
+/* What all native code shares: vectors, work on XLA's threads, and what XLA hands over.
+
+   A vector holds one value of LANES pictures. Sums over pictures are made in an order that depends on
+   neither the number of threads nor the width of the processor's vectors. */
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xla/ffi/api/c_api.h"
+
+#if BITS == 64 /* to check the same code more closely */
+typedef double real;
+typedef int64_t whole;
+#define NAMED(name) name##_float64
+#else
+typedef float real;
+typedef int32_t whole;
+#define NAMED(name) name##_float32
+#endif
+
+enum { LANES = 16, BLOCKS = 4 }; /* pictures in a vector, vectors in a task */
+
+typedef real vec __attribute__((vector_size(sizeof(real) * LANES)));
+typedef whole mask __attribute__((vector_size(sizeof(real) * LANES)));
+typedef real loose __attribute__((vector_size(sizeof(real) * LANES), aligned(sizeof(real))));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+INLINE vec all(real x)
+{
+    return (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+}
+
+/* `count` values and zeros. */
+INLINE vec get(const real *x, int count)
+{
+    if (count >= LANES)
+        return *(const loose *)x;
+    vec y = all(0);
+    memcpy(&y, x, sizeof(real) * (size_t)count);
+    return y;
+}
+
+INLINE void put(real *x, vec y, int count)
+{
+    if (count >= LANES)
+        *(loose *)x = y;
+    else
+        memcpy(x, &y, sizeof(real) * (size_t)count);
+}
+
+INLINE vec pick(mask where, vec yes, vec no)
+{
+    return (vec)(((mask)yes & where) | ((mask)no & ~where));
+}
+
+static inline real sum_of(vec x)
+{
+    real sum = 0;
+    for (int lane = 0; lane < LANES; lane++)
+        sum += x[lane];
+    return sum;
+}
+
+static inline int larger(int a, int b) { return a > b ? a : b; }
+static inline int up(int a, int to) { return (a + to - 1) / to; }
+
+/* What a task works with: some blocks of pictures, and memory of its own. */
+typedef struct {
+    int first, blocks; /* of LANES pictures */
+    vec *memory;
+} Part;
+
+INLINE vec *take(Part *part, size_t vectors)
+{
+    vec *here = part->memory;
+    part->memory += vectors;
+    return here;
+}
+
+/* ---- Tasks on XLA's threads ------------------------------------------------------------------- */
+
+typedef void Work(void *with, int number, int thread);
+
+typedef struct {
+    Work *work;
+    void *with;
+    int tasks;
+    atomic_int next, done, threads, holders; /* the last holder frees it */
+} Tasks;
+
+static inline void work_on(Tasks *tasks)
+{
+    const int thread = atomic_fetch_add(&tasks->threads, 1);
+    for (int i; (i = atomic_fetch_add(&tasks->next, 1)) < tasks->tasks;) {
+        tasks->work(tasks->with, i, thread);
+        atomic_fetch_add(&tasks->done, 1);
+    }
+}
+
+static inline void let_go(Tasks *tasks)
+{
+    if (atomic_fetch_sub(&tasks->holders, 1) == 1)
+        free(tasks);
+}
+
+static inline void help(void *tasks)
+{
+    work_on(tasks);
+    let_go(tasks);
+}
+
+/* Whether a call of XLA's went well. */
+static inline int well(const XLA_FFI_CallFrame *call, XLA_FFI_Error *error)
+{
+    if (!error)
+        return 1;
+    XLA_FFI_Error_Destroy_Args away = {XLA_FFI_Error_Destroy_Args_STRUCT_SIZE, NULL, error};
+    call->api->XLA_FFI_Error_Destroy(&away);
+    return 0;
+}
+
+static inline int thread_count(const XLA_FFI_CallFrame *call)
+{
+    int64_t threads = 1;
+    XLA_FFI_ThreadPool_NumThreads_Args ask = {
+        XLA_FFI_ThreadPool_NumThreads_Args_STRUCT_SIZE, NULL, call->ctx, &threads};
+    return well(call, call->api->XLA_FFI_ThreadPool_NumThreads(&ask)) ? (int)threads : 1;
+}
+
+/* Does all tasks: here, and on up to `threads` - 1 others as they become free. Who comes late finds
+   nothing left to do, so nobody waits for a thread that may never come. */
+static inline void do_all(const XLA_FFI_CallFrame *call, int count, int threads, Work *work, void *with)
+{
+    Tasks *tasks = threads > 1 ? malloc(sizeof *tasks) : NULL;
+    if (!tasks) {
+        for (int i = 0; i < count; i++)
+            work(with, i, 0);
+        return;
+    }
+    *tasks = (Tasks){.work = work, .with = with, .tasks = count, .holders = threads};
+    for (int i = 1; i < threads; i++) {
+        XLA_FFI_ThreadPool_Schedule_Args give = {
+            XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, NULL, call->ctx, help, tasks};
+        if (!well(call, call->api->XLA_FFI_ThreadPool_Schedule(&give)))
+            let_go(tasks);
+    }
+    work_on(tasks);
+    while (atomic_load(&tasks->done) < count)
+        sched_yield(); /* for tasks that others have begun */
+    let_go(tasks);
+}
+
+/* ---- What XLA calls --------------------------------------------------------------------------- */
+
+/* Memory that a thread keeps from call to call. */
+static inline vec *memory_of(size_t vectors)
+{
+    static _Thread_local vec *kept;
+    static _Thread_local size_t size;
+    if (size < vectors) {
+        free(kept);
+        kept = aligned_alloc(sizeof(vec), sizeof(vec) * vectors);
+        size = kept ? vectors : 0;
+    }
+    return kept;
+}
+
+static inline XLA_FFI_Error *failure(const XLA_FFI_CallFrame *call, const char *message)
+{
+    XLA_FFI_Error_Create_Args args = {
+        XLA_FFI_Error_Create_Args_STRUCT_SIZE, NULL, message, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED};
+    return call->api->XLA_FFI_Error_Create(&args);
+}
+
+static inline int is_question(XLA_FFI_CallFrame *call)
+{
+    XLA_FFI_Extension_Base *extension = call->extension_start;
+    if (!extension || extension->type != XLA_FFI_Extension_Metadata)
+        return 0;
+    XLA_FFI_Metadata *told = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+    told->api_version.major_version = XLA_FFI_API_MAJOR;
+    told->api_version.minor_version = XLA_FFI_API_MINOR;
+    told->traits = 0;
+    return 1;
+}
+
+static inline const XLA_FFI_Buffer *argument(const XLA_FFI_CallFrame *call, int i) { return call->args.args[i]; }
+static inline real *result(const XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->rets.rets[i])->data; }
