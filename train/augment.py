@@ -36,7 +36,7 @@ def draw_affine(random: np.random.Generator, shape: tuple[int, ...], recipe: Rec
     return Affine(np.stack([rows, columns], -2), shift)
 
 
-def warp(images_nhwc: jax.Array, order_b: jax.Array, affine_b: Affine) -> jax.Array:
+def warp(images_nhwc: jax.Array, order_b: jax.Array | np.ndarray, affine_b: Affine) -> jax.Array:
     """The uint8 pictures that `order` names, each read through its own map about its centre.
 
     What is read between pixels is bilinear, and in the type of the map; 0 beyond the edges.
