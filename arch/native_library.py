@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,10 +31,11 @@ SOURCES = Path(__file__).with_name("native")
 _TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient", "pennyweight_warp")
 _BITS = (32, 64)
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno")
-_SHARED = ("-fno-trapping-math", "-shared", "-fPIC")
+_SHARED = ("-fno-trapping-math", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
 _COMPILE_S = 120
 
-_loaded: set[int] = set()  # the bits of what XLA knows
+_loaded: dict[int, Library] = {}  # by their bits: what XLA knows
+_threads: list[tuple[ctypes.c_int, ctypes.Array[ctypes.c_int]]] = []  # of `work_with`: 0 or 1
 _used: ContextVar[frozenset[int]] = ContextVar("bits of the kernels in C", default=frozenset())
 
 
@@ -115,7 +116,28 @@ def _load(library: Library) -> None:
         target = f"{name}_float{library.bits}"
         handler = jax.ffi.pycapsule(getattr(library.code, target))
         jax.ffi.register_ffi_target(target, handler, platform="cpu")
-    _loaded.add(library.bits)
+    _loaded[library.bits] = library
+    _tell(library)
+
+
+def work_with(threads: ctypes.c_int, cores: Sequence[int]) -> None:
+    """Kernels in C use as many threads as `threads` says whenever one is called, on `cores`.
+
+    Another process may change it meanwhile. How many there are changes no result; one, if untold.
+    """
+    _threads[:] = [(threads, (ctypes.c_int * len(cores))(*cores))]
+    for library in _loaded.values():
+        _tell(library)
+
+
+def threads_told() -> bool:
+    """Whether `work_with` was called."""
+    return bool(_threads)
+
+
+def _tell(library: Library) -> None:
+    for threads, cores in _threads:
+        library.code.pennyweight_threads(ctypes.byref(threads), cores, len(cores))
 
 
 def native(bits: int) -> bool:

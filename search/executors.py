@@ -1,6 +1,7 @@
 """Where the work of a search runs: executors of `concurrent.futures` (PEP 3148)."""
 
 import contextlib
+import ctypes
 import threading
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import RawValue
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -66,7 +68,8 @@ def workers_lost(error: BrokenExecutor) -> int:
 class LocalExecutor(Executor):
     """Spawned worker processes on this machine, by default single-threaded, one per core.
 
-    On an accelerator there is one, which has all of it and as many threads as it likes.
+    A worker that is busy while others idle gets their threads, for its kernels in C. On an
+    accelerator there is one, which has all of it and as many threads as it likes.
 
     A call goes to the worker that was freed last, so that what it compiled is used again, and
     waits if none is free. If a worker is lost (killed, out of memory), the call it ran gets
@@ -110,6 +113,7 @@ class LocalExecutor(Executor):
         self._warm = warm
         self._device = device
         self._start_s = start_s
+        self._threads = RawValue(ctypes.c_int, 1)  # of each worker that is busy
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._free: list[_Slot] = []  # freed last, last
@@ -118,9 +122,7 @@ class LocalExecutor(Executor):
         self._killing = False
         try:
             for index, core in enumerate(places):
-                self._slots.append(
-                    _Slot(index=index, core=core, worker=Worker(index, core, device))
-                )
+                self._slots.append(_Slot(index=index, core=core, worker=self._start(index, core)))
             self._wait_for_first()  # the others import the same script
         except BaseException:
             self._kill_workers()
@@ -131,13 +133,16 @@ class LocalExecutor(Executor):
             slot.thread = threading.Thread(target=self._serve, args=(slot,), daemon=True)
             slot.thread.start()
 
+    def _start(self, index: int, core: int | None) -> Worker:
+        return Worker(index, core, self._device, self._threads)
+
     def _wait_for_first(self) -> None:
         """Return when a worker has started; where one was killed or hung as it did, the next."""
         slot = self._slots[0]
         with contextlib.suppress(BrokenProcessPool):
             return slot.worker.wait_until_ready(self._start_s)
         slot.worker.close()
-        slot.worker = Worker(slot.index, slot.core, self._device)
+        slot.worker = self._start(slot.index, slot.core)
         slot.worker.wait_until_ready(self._start_s)
 
     @property
@@ -238,7 +243,7 @@ class LocalExecutor(Executor):
                 return call
 
     def _run(self, call: _Call, slot: _Slot) -> None:
-        slot.running = call.future
+        self._note(slot, call.future)
         try:
             self._prepare(slot)
             result = slot.worker.call(call.fn, call.args, call.kwargs)
@@ -246,14 +251,21 @@ class LocalExecutor(Executor):
             if out_of_memory(error):  # what it holds would be missing at the next call too
                 slot.worker.kill()
                 slot.worker.close()
-            slot.running = None
+            self._note(slot, None)
             call.future.set_exception(error)
         else:
-            slot.running = None
+            self._note(slot, None)
             call.future.set_result(result)
             slot.calls += 1
             if slot.calls == MOST_CALLS:
                 slot.worker.close()
+
+    def _note(self, slot: _Slot, running: Future[Any] | None) -> None:
+        """What the slot's worker runs from now on; all workers that run something share threads."""
+        with self._lock:
+            slot.running = running
+            busy = sum(slot.running is not None for slot in self._slots)
+            self._threads.value = len(self._slots) // max(busy, 1)
 
     def _prepare(self, slot: _Slot) -> None:
         """Make the slot's worker alive, ready and warm."""
@@ -263,7 +275,7 @@ class LocalExecutor(Executor):
                 unneeded = self._closed and slot.running is None and not self._waiting
                 if self._killing or unneeded:
                     raise BrokenProcessPool("the executor was shut down before this call ran.")
-                slot.worker = Worker(slot.index, slot.core, self._device)
+                slot.worker = self._start(slot.index, slot.core)
                 slot.warm, slot.calls = False, 0
         if slot.warm:
             return

@@ -26,7 +26,7 @@ from pennyweight.search.starting import Start, what_to_train
 from pennyweight.search.tracking import check_trackers, say_finished
 from pennyweight.train.cores import compute_in_one_thread
 from pennyweight.train.corrections import relabelled
-from pennyweight.train.native import use_xla_kernels
+from pennyweight.train.native import use_all_cores, use_xla_kernels
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.splits import validation_size
@@ -156,6 +156,7 @@ class Training:
         # What is recorded was trained by workers of one thread: more would round otherwise.
         if self.data_fingerprint is not None and "jax" not in sys.modules:
             compute_in_one_thread()
+            use_all_cores()
         if not self.native:
             use_xla_kernels()
         dataset = load_shown(self.data, known, show=progress)

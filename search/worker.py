@@ -6,6 +6,7 @@ result pipe too. A coordinator of ours holds only its own end: a lost worker is 
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -19,6 +20,7 @@ from typing import Any
 
 from pennyweight.search import guard, worker_main
 from pennyweight.search.device import Device
+from pennyweight.train.cores import available_cores
 
 _PATIENCE_S = 1.0  # an idle worker with JAX loaded ends within 0.2 s
 
@@ -26,10 +28,16 @@ _PATIENCE_S = 1.0  # an idle worker with JAX loaded ends within 0.2 s
 class Worker:
     """A spawned process that runs one call at a time. Only `kill` is for any thread."""
 
-    def __init__(self, index: int, core: int | None, device: Device | None = None) -> None:
+    def __init__(
+        self,
+        index: int,
+        core: int | None,
+        device: Device | None = None,
+        threads: ctypes.c_int | None = None,
+    ) -> None:
         """Start the process without waiting for it, pinned to `core` unless that is None.
 
-        `device` as for `worker_main.serve`.
+        `device` and `threads`, in memory that processes share, are as for `worker_main.serve`.
         """
         guard.forget_stdin()
         # Its start unblocks SIGINT in this thread (Python 3.11), so not within `_bequeathed`.
@@ -39,7 +47,7 @@ class Worker:
         self._pipe, far_end = spawn.Pipe()
         self._process = spawn.Process(
             target=worker_main.serve,
-            args=(far_end, device),
+            args=(far_end, device, threads, available_cores()),
             name=f"{guard.WORKER_NAME}-{index}",
             daemon=True,  # an interpreter that exits without a shutdown ends it
         )

@@ -1,6 +1,7 @@
 """What runs in a worker process: settle down, then answer one call at a time. No JAX here."""
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -9,8 +10,10 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 
+from pennyweight.arch.native_library import work_with
 from pennyweight.search.device import Device
 from pennyweight.train.cores import compute_in_one_thread
 
@@ -21,11 +24,16 @@ READY = b"ready"  # the first message: the script is imported, calls are welcome
 _NICENESS = 5
 
 
-def serve(pipe: Connection, device: Device | None = None) -> None:
+def serve(
+    pipe: Connection, device: Device | None, threads: ctypes.c_int | None, cores: Sequence[int]
+) -> None:
     """Answer calls until the coordinator closes its end of the pipe.
 
     `device` is what JAX uses here; where it is None, what the user's environment says, or the CPU.
+    Kernels in C use `threads`, which the coordinator changes, on `cores`; one, where it is None.
     """
+    if threads is not None:
+        work_with(threads, cores)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _settle(device)
     with contextlib.suppress(EOFError, OSError):

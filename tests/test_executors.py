@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pennyweight.arch import native_library
 from pennyweight.arch.errors import UsageError
 from pennyweight.search.device import CPU, Device
 from pennyweight.search.executors import MOST_CALLS, LocalExecutor
@@ -37,6 +38,14 @@ def wait_for(file: Path) -> int:
     while not file.exists():
         time.sleep(0.005)
     return os.getpid()
+
+
+def threads_while(file: Path) -> tuple[int, int]:
+    """How many kernels may use at first, and once `file` exists."""
+    ((threads, _),) = native_library._threads
+    first = threads.value
+    wait_for(file)
+    return first, threads.value
 
 
 def fail(message: str) -> None:
@@ -311,6 +320,24 @@ def test_a_worker_that_is_killed_while_idle_costs_no_call() -> None:
         os.kill(victim, signal.SIGKILL)
         assert until(lambda: gone(victim))
         assert executor.submit(os.getpid).result(60) != victim
+
+
+def test_a_busy_worker_has_the_threads_of_those_that_idle(tmp_path: Path) -> None:
+    with LocalExecutor(3) as executor:
+        alone = executor.submit(threads_while, tmp_path / "one")
+        until(awaiting(tmp_path / "one"))
+        others = [executor.submit(wait_for, tmp_path / "two") for _ in range(2)]
+        until(lambda: len(list(tmp_path.glob("two-awaited-*"))) == 2)
+        (tmp_path / "one").touch()
+        assert alone.result() == (3, 1)
+        (tmp_path / "two").touch()
+        for other in others:
+            other.result()
+        killed = executor.submit(die_while_answering)
+        with pytest.raises(BrokenProcessPool):
+            killed.result()
+        (tmp_path / "three").touch()
+        assert executor.submit(threads_while, tmp_path / "three").result() == (3, 3)
 
 
 def test_what_does_not_pickle_fails_alone_and_keeps_its_worker() -> None:

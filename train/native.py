@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pennyweight.arch.native_library import CHOICE, Library, native_library, using
+from pennyweight.arch.native_library import (
+    CHOICE,
+    Library,
+    native_library,
+    threads_told,
+    using,
+    work_with,
+)
 from pennyweight.train.cache import cache_folder
+from pennyweight.train.cores import available_cores, core_count, thread_count
 
 
 def native_digest() -> str | None:
@@ -28,6 +37,8 @@ def native_kernels() -> Iterator[str | None]:
     import jax
 
     wanted = [32, 64] if jax.config.jax_enable_x64 else [32]  # type: ignore[attr-defined]
+    if not threads_told():
+        work_with(ctypes.c_int(thread_count()), available_cores())
     asked = [_library(bits) for bits in wanted if jax.default_backend() == "cpu"]
     found = [library for library in asked if library is not None]
     with using(*found):
@@ -36,6 +47,11 @@ def native_kernels() -> Iterator[str | None]:
 
 def _library(bits: int = 32) -> Library | None:
     return native_library(cache_folder() / "kernels", bits)
+
+
+def use_all_cores() -> None:
+    """Kernels in C use them all, though XLA may have one thread, which decides how it rounds."""
+    work_with(ctypes.c_int(core_count()), available_cores())
 
 
 def use_xla_kernels() -> None:

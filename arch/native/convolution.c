@@ -542,7 +542,7 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         return NULL;
     Call call = {.s = conv_of(frame)};
     Conv *s = &call.s;
-    const int parts = up(s->n, LANES * BLOCKS), most = thread_count(frame), threads = most < parts ? most : parts;
+    const int parts = up(s->n, LANES * BLOCKS), most = threads_now(), threads = most < parts ? most : parts;
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
@@ -567,16 +567,16 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack_backward(s, argument(frame, KERNEL)->data, k);
         memset(call.sums, 0, sizeof(vec) * sums);
-        do_all(frame, parts, threads, backward_task, &call);
+        do_all(parts, threads, backward_task, &call);
         pool_sums(s, parts, call.sums, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
         pack_forward(s, argument(frame, KERNEL)->data, k);
-        do_all(frame, parts, threads, forward_task, &call);
+        do_all(parts, threads, forward_task, &call);
         pool_moments(s, call.sums, result(frame, 1));
     }
     return NULL;
 }
 
-XLA_FFI_Error *NAMED(pennyweight_conv)(XLA_FFI_CallFrame *frame) { return run(frame, 0); }
-XLA_FFI_Error *NAMED(pennyweight_conv_gradient)(XLA_FFI_CallFrame *frame) { return run(frame, 1); }
+EXPORTED XLA_FFI_Error *NAMED(pennyweight_conv)(XLA_FFI_CallFrame *frame) { return run(frame, 0); }
+EXPORTED XLA_FFI_Error *NAMED(pennyweight_conv_gradient)(XLA_FFI_CallFrame *frame) { return run(frame, 1); }

@@ -1,13 +1,12 @@
-/* What all native code shares: vectors, work on XLA's threads, and what XLA hands over.
+/* What all native code shares: vectors, and what XLA hands over.
 
    A vector holds one value of LANES pictures. Sums over pictures are made in an order that depends on
    neither the number of threads nor the width of the processor's vectors. */
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tasks.h"
 #include "xla/ffi/api/c_api.h"
 
 #if BITS == 64 /* to check the same code more closely */
@@ -79,79 +78,6 @@ INLINE vec *take(Part *part, size_t vectors)
     vec *here = part->memory;
     part->memory += vectors;
     return here;
-}
-
-/* ---- Tasks on XLA's threads ------------------------------------------------------------------- */
-
-typedef void Work(void *with, int number, int thread);
-
-typedef struct {
-    Work *work;
-    void *with;
-    int tasks;
-    atomic_int next, done, threads, holders; /* the last holder frees it */
-} Tasks;
-
-static inline void work_on(Tasks *tasks)
-{
-    const int thread = atomic_fetch_add(&tasks->threads, 1);
-    for (int i; (i = atomic_fetch_add(&tasks->next, 1)) < tasks->tasks;) {
-        tasks->work(tasks->with, i, thread);
-        atomic_fetch_add(&tasks->done, 1);
-    }
-}
-
-static inline void let_go(Tasks *tasks)
-{
-    if (atomic_fetch_sub(&tasks->holders, 1) == 1)
-        free(tasks);
-}
-
-static inline void help(void *tasks)
-{
-    work_on(tasks);
-    let_go(tasks);
-}
-
-/* Whether a call of XLA's went well. */
-static inline int well(const XLA_FFI_CallFrame *call, XLA_FFI_Error *error)
-{
-    if (!error)
-        return 1;
-    XLA_FFI_Error_Destroy_Args away = {XLA_FFI_Error_Destroy_Args_STRUCT_SIZE, NULL, error};
-    call->api->XLA_FFI_Error_Destroy(&away);
-    return 0;
-}
-
-static inline int thread_count(const XLA_FFI_CallFrame *call)
-{
-    int64_t threads = 1;
-    XLA_FFI_ThreadPool_NumThreads_Args ask = {
-        XLA_FFI_ThreadPool_NumThreads_Args_STRUCT_SIZE, NULL, call->ctx, &threads};
-    return well(call, call->api->XLA_FFI_ThreadPool_NumThreads(&ask)) ? (int)threads : 1;
-}
-
-/* Does all tasks: here, and on up to `threads` - 1 others as they become free. Who comes late finds
-   nothing left to do, so nobody waits for a thread that may never come. */
-static inline void do_all(const XLA_FFI_CallFrame *call, int count, int threads, Work *work, void *with)
-{
-    Tasks *tasks = threads > 1 ? malloc(sizeof *tasks) : NULL;
-    if (!tasks) {
-        for (int i = 0; i < count; i++)
-            work(with, i, 0);
-        return;
-    }
-    *tasks = (Tasks){.work = work, .with = with, .tasks = count, .holders = threads};
-    for (int i = 1; i < threads; i++) {
-        XLA_FFI_ThreadPool_Schedule_Args give = {
-            XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, NULL, call->ctx, help, tasks};
-        if (!well(call, call->api->XLA_FFI_ThreadPool_Schedule(&give)))
-            let_go(tasks);
-    }
-    work_on(tasks);
-    while (atomic_load(&tasks->done) < count)
-        sched_yield(); /* for tasks that others have begun */
-    let_go(tasks);
 }
 
 /* ---- What XLA calls --------------------------------------------------------------------------- */

@@ -1,0 +1,120 @@
+/* Threads of our own and not XLA's, as XLA's number decides how it rounds, and is fixed once it has
+   started: ours may become more when other processes leave their cores idle. */
+#define _GNU_SOURCE /* for processor affinity */
+#include "tasks.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+typedef struct Tasks Tasks;
+struct Tasks {
+    Work *work;
+    void *with;
+    int count, wanted; /* parts; threads that may still join */
+    atomic_int next, threads, helping;
+    Tasks *after; /* in the queue */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static Tasks *queue;
+static int helpers;
+
+static const volatile int *allowed; /* threads; another process may write it */
+static const int *cores;
+static int core_count;
+
+/* What Python says: where to read how many threads there may be, and the cores that they may use. */
+EXPORTED void pennyweight_threads(const volatile int *threads, const int *core, int count)
+{
+    allowed = threads;
+    cores = core;
+    core_count = count;
+}
+
+int threads_now(void)
+{
+    const int threads = allowed ? *allowed : 1;
+    return threads < 1 ? 1 : threads;
+}
+
+static void work_on(Tasks *tasks)
+{
+    const int thread = atomic_fetch_add(&tasks->threads, 1);
+    for (int i; (i = atomic_fetch_add(&tasks->next, 1)) < tasks->count;)
+        tasks->work(tasks->with, i, thread);
+}
+
+/* A worker of a search is pinned to its own core, and its helper would be too. */
+static void spread(void)
+{
+#ifdef __linux__
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    for (int i = 0; i < core_count; i++)
+        if (cores[i] < CPU_SETSIZE)
+            CPU_SET(cores[i], &all);
+    if (core_count)
+        sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
+static void *help(void *nothing)
+{
+    spread();
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        while (!queue)
+            pthread_cond_wait(&more, &lock);
+        Tasks *tasks = queue;
+        atomic_fetch_add(&tasks->helping, 1);
+        if (--tasks->wanted == 0)
+            queue = tasks->after;
+        pthread_mutex_unlock(&lock);
+        work_on(tasks);
+        atomic_fetch_sub(&tasks->helping, 1); /* now they may be gone */
+        pthread_mutex_lock(&lock);
+    }
+    return nothing;
+}
+
+static void enqueue(Tasks *tasks)
+{
+    pthread_mutex_lock(&lock);
+    for (; helpers < tasks->wanted; helpers++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, help, NULL))
+            break;
+        pthread_detach(thread);
+    }
+    tasks->after = queue;
+    queue = tasks;
+    pthread_cond_broadcast(&more);
+    pthread_mutex_unlock(&lock);
+}
+
+static void withdraw(Tasks *tasks)
+{
+    pthread_mutex_lock(&lock);
+    for (Tasks **at = &queue; *at; at = &(*at)->after)
+        if (*at == tasks) {
+            *at = tasks->after;
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+void do_all(int count, int threads, Work *work, void *with)
+{
+    Tasks tasks = {.work = work, .with = with, .count = count, .wanted = threads - 1};
+    if (tasks.wanted > 0)
+        enqueue(&tasks);
+    work_on(&tasks);
+    if (threads > 1) {
+        withdraw(&tasks);
+        while (atomic_load(&tasks.helping))
+            sched_yield(); /* for parts that others have begun */
+    }
+}
