@@ -45,7 +45,7 @@ def score(
     weights = frame.unravel(average)
     # Statistics of a small chunk would be biased, however few pictures there are to validate on.
     most = NATIVE_CHUNK if native(jnp.finfo(average.dtype).bits) else CHUNK
-    b = min(most, len(calibration.labels_n), max(len(validation.labels_n), most // 2))
+    b = min(most, len(calibration.labels_n), max(len(validation.labels_n), CHUNK // 2))
     first = len(calibration.labels_n) // b if frame.no_statistics else 0
     images, labels, real = _chunked(calibration, validation, first, b)
 
