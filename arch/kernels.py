@@ -19,7 +19,7 @@ from jax import lax
 
 from pennyweight.arch import channel_kernels, native_kernels, row_kernels
 from pennyweight.arch.maps import Affine, Maps, Statistics, each
-from pennyweight.arch.native_library import native
+from pennyweight.arch.native_library import MOST_TAPS, native
 from pennyweight.arch.pool_kernels import Padding, Sweep, total
 from pennyweight.arch.products import (
     gathers_every_tap,
@@ -31,6 +31,8 @@ from pennyweight.arch.products import (
 # From so many values in the maps of a batch on, a CPU trains faster piece by piece. Small maps stay
 # in its cache anyhow, and loops take longer to compile.
 PIECEWISE_FROM = 75_000
+
+_MOST_REACH = 1_024  # in C, from a kernel's first tap to its last: rows that long are laid out
 
 Kept = tuple[jax.Array, jax.Array]  # what a convolution keeps for its gradient: input and kernel
 
@@ -60,7 +62,7 @@ def conv(
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
     on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and _in_c(maps, kernel_hwio):
+    if on_cpu and _in_c(maps, kernel_hwio, rows, columns):
         return native_kernels.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
     if on_cpu and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
@@ -69,11 +71,12 @@ def conv(
     return Maps(whole(rows, columns, maps.settled(), kernel_hwio))
 
 
-def _in_c(maps: Maps, kernel: jax.Array) -> bool:
-    """Whether there is a convolution in C that computes this."""
+def _in_c(maps: Maps, kernel: jax.Array, *sweeps: Sweep) -> bool:
+    """Whether there is a convolution in C that computes this, and in little memory."""
     rounded = jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
-    small = max(kernel.shape[:2]) <= native_kernels.MOST_TAPS
-    return native(jnp.finfo(maps.values.dtype).bits) and small and not rounded
+    small = all(sweep.taps <= MOST_TAPS and sweep.reach <= _MOST_REACH for sweep in sweeps)
+    alike = kernel.dtype == maps.values.dtype
+    return native(jnp.finfo(kernel.dtype).bits) and small and alike and not rounded
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -19,8 +19,6 @@ from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
 from pennyweight.arch.piecewise import Result, gradient_of_output
 from pennyweight.arch.pool_kernels import Sweep
 
-MOST_TAPS = 16  # of a kernel, along a side
-
 
 class Kind(NamedTuple):
     """What is static about a convolution."""
@@ -30,7 +28,7 @@ class Kind(NamedTuple):
     depthwise: bool
 
 
-Wanted = tuple[None, ...]  # of one None where the input needs a gradient, so of no array
+Wanted = tuple[None, ...]  # of one None where what comes in needs a gradient, so of no array
 Kept = tuple[jax.Array, Pending, jax.Array, Result, Wanted]
 
 
@@ -59,7 +57,9 @@ def _forward(
 ) -> tuple[Result, Kept]:
     values = jax.tree.map(lambda primal: primal.value, (x, pending, kernel))
     result = cast(Result, _conv(kind, *values))
-    return result, cast(Kept, (*values, result, (None,) if x.perturbed else ()))
+    # What the input's normalisation and slope need comes with the gradient of the input.
+    perturbed = any(primal.perturbed for primal in jax.tree.leaves((x, pending)))
+    return result, cast(Kept, (*values, result, (None,) if perturbed else ()))
 
 
 def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pending, jax.Array]:

@@ -8,12 +8,14 @@ has to be computed with the same ones.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,14 +26,20 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": not those in C, even if there are any
+from pennyweight.arch.errors import UsageError
+
+CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": no kernels in C, even where they are
 
 SOURCES = Path(__file__).with_name("native")
 
 _TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient", "pennyweight_warp")
 _BITS = (32, 64)
-_FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno")
-_SHARED = ("-fno-trapping-math", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
+MOST_TAPS = 16  # of a kernel, along a side
+FLAGS = (
+    *("-std=gnu11", "-O3", "-march=native", f"-DTAPS={MOST_TAPS}"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-shared", "-fPIC", "-fvisibility=hidden", "-pthread"),
+)
 _COMPILE_S = 120
 
 _loaded: dict[int, Library] = {}  # by their bits: what XLA knows
@@ -51,45 +59,61 @@ class Library:
 def native_library(folder: Path, bits: int = 32) -> Library | None:
     """The library as it is kept in `folder`, where it is compiled first if need be; no JAX.
 
-    None where it is not wanted, or cannot be compiled.
+    None where it is not wanted, or cannot be compiled. Raises UsageError for another choice.
     """
-    return None if os.environ.get(CHOICE) == "xla" else _library(folder, bits)
+    if (choice := os.environ.get(CHOICE)) not in (None, "", "xla"):
+        raise UsageError(f"{CHOICE} must be xla, or not set, but got {choice}.")
+    return None if choice else _library(folder, bits)
 
 
 @lru_cache(maxsize=len(_BITS))
 def _library(folder: Path, bits: int) -> Library | None:
-    compiler, jaxlib = shutil.which("gcc") or shutil.which("cc"), find_spec("jaxlib")
+    compiler, jaxlib = _compiler(), find_spec("jaxlib")
     if compiler is None or jaxlib is None or not jaxlib.submodule_search_locations:
         return None
-    flags = [*_FLAGS, *_SHARED, f"-DBITS={bits}"]
+    flags = [*FLAGS, f"-DBITS={bits}"]
     include = Path(jaxlib.submodule_search_locations[0], "include")
     try:
-        sources = [path.read_text() for path in sorted(SOURCES.iterdir())]
+        sources = [path.read_text() for path in sorted(SOURCES.glob("*.[ch]"))]
         # What this compiler is, and what its flags mean on this processor.
         told = _run([compiler, *flags, "-E", "-dM", "-x", "c", os.devnull])
         deciding = [*sources, *flags, told, platform.machine(), version("jaxlib")]
         digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        if not is_own(folder.stat()):
+            return None
         path = folder / f"kernels-{digest}.so"
-        if not path.exists() or not is_own(path.stat()):
-            path.parent.mkdir(0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as work:
-                made = Path(work, path.name)
-                parts = sorted(map(str, SOURCES.glob("*.c")))
-                _run([compiler, *flags, f"-I{include}", *parts, "-o", str(made)])
-                made.replace(path)  # whole, whoever else compiles it
+        if path.exists() and is_own(path.stat()):
+            with contextlib.suppress(OSError):  # a file that a power cut left empty, say
+                return Library(ctypes.CDLL(str(path)), digest, bits)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            made = Path(work, path.name)
+            parts = sorted(map(str, SOURCES.glob("*.c")))
+            _run([compiler, *flags, f"-I{include}", *parts, "-o", str(made)])
+            made.chmod(0o700)
+            made.replace(path)  # whole, whoever else compiles it
         return Library(ctypes.CDLL(str(path)), digest, bits)
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def is_own(stat: os.stat_result) -> bool:
-    """Whether nobody but this user, or root, can have written a file."""
-    return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o002)
+def _compiler() -> str | None:
+    found = shutil.which("gcc") or shutil.which("cc")
+    if found and sys.platform == "darwin":
+        # Without Apple's tools there is only what asks, in a window, to install them.
+        tools = subprocess.run(["xcode-select", "-p"], capture_output=True, check=False)
+        return None if tools.returncode else found
+    return found
 
 
 def _run(command: list[str]) -> str:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S, check=True)
     return ran.stdout
+
+
+def is_own(stat: os.stat_result) -> bool:
+    """Whether nobody but this user, or root, can have written a file, or into a folder."""
+    return os.name == "nt" or (stat.st_uid in (0, os.getuid()) and not stat.st_mode & 0o022)
 
 
 @contextmanager

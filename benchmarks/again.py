@@ -45,7 +45,8 @@ def _make(path: Path, parts: Path) -> None:
     rows = known_rows(out, settings)
     missing = sorted(set(old["test"]["seeds"]) - {row["seed"] for row in rows})
     tasks = [recorded_task(old, seed) for seed in missing]
-    for place, outcome, measured in tested(old, tasks, parts / "again-readings.jsonl"):
+    readings = parts / "again-readings.jsonl"
+    for place, outcome, measured in tested(old, tasks, readings, as_recorded=False):
         row = {
             "seed": missing[place],
             "correct": measured.correct,

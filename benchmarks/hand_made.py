@@ -65,7 +65,7 @@ def main(
         for recipe, seed in missing
     ]
     ledger = runs / "hand-made-readings.jsonl"
-    for place, outcome, measured in tested(against, tasks, ledger):
+    for place, outcome, measured in tested(against, tasks, ledger, as_recorded=True):
         rows.append(_row(*missing[place], outcome, measured))
         rows.sort(key=lambda row: (row["recipe"], row["seed"]))
         keep(out, settings, rows)

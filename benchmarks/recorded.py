@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pennyweight.arch.architecture import Architecture
 from pennyweight.search.executors import LocalExecutor
 from pennyweight.train.evaluate import Evaluation, measure_on_test
-from pennyweight.train.native import use_xla_kernels
+from pennyweight.train.native import xla_kernels
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Outcome, Task, train_rung, warm_up
 
@@ -42,15 +43,13 @@ def recorded_task(
 
 
 def tested(
-    record: dict[str, Any], tasks: Sequence[Task], ledger: Path
+    record: dict[str, Any], tasks: Sequence[Task], ledger: Path, *, as_recorded: bool
 ) -> Iterator[tuple[int, Outcome, Evaluation]]:
     """(place, what training gave, the test set's one reading) of each task of `record` as it ends.
 
-    They are trained with such convolutions as trained the record. The readings are in `ledger`.
-    Raises UsageError where the data is not the record's.
+    Unless not `as_recorded`, kernels are of the kind that trained the record: C, or XLA's. The
+    readings are in `ledger`. Raises UsageError where the data is not the record's.
     """
-    if "kernels" not in record["versions"]:
-        use_xla_kernels()
     warm = partial(
         warm_up,
         record["data"],
@@ -58,7 +57,8 @@ def tested(
         record["whole"],
         fingerprint=record["data_fingerprint"],
     )
-    with LocalExecutor(warm=warm) as executor:
+    of_xla = as_recorded and "kernels" not in record["versions"]
+    with xla_kernels() if of_xla else nullcontext(), LocalExecutor(warm=warm) as executor:
         places = {executor.submit(train_rung, task): n for n, task in enumerate(tasks)}
         for future in as_completed(places):
             place, outcome = places[future], future.result()

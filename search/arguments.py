@@ -43,7 +43,7 @@ class Named:
     epochs: int | None = None
     precision: Precision | None = None
     data_fingerprint: str | None = None  # of the training pictures and labels
-    native: bool = True  # whether it was trained with convolutions in C, where it was
+    kernels: str | None = None  # that trained it, of those in C
     whole: bool = False  # trained on the validation pictures too
 
 
@@ -132,7 +132,7 @@ def _from_file(path: Path) -> Named:
             epochs=known["epochs"],
             precision=known["precision"],
             data_fingerprint=known["data_fingerprint"],
-            native=known["data_fingerprint"] is None or "kernels" in (known["versions"] or {}),
+            kernels=(known["versions"] or {}).get("kernels"),
             whole=known["whole"] or False,
         )
 

@@ -32,6 +32,7 @@ from pennyweight.search.dask_worker import CALLS, CHECKED, Terms, admit
 from pennyweight.search.device import Device
 from pennyweight.search.executors import START_S, WorkersLost
 from pennyweight.train.cores import available_cores
+from pennyweight.train.native import native_digest
 from pennyweight.train.sources import sources
 
 P = ParamSpec("P")
@@ -80,11 +81,13 @@ class DaskExecutor(Executor):
         self._landed: list[Remote[Any]] = []  # whose results the workers still keep
         self._lock, self._closed = threading.Lock(), False
         cores = available_cores()
-        named = repr((device, warm, sources(), versions_here())).encode()
+        in_c = not device.accelerates and native_digest() is not None
+        named = repr((device, warm, sources(), in_c, versions_here())).encode()
         self._terms = Terms(
             resource=f"pennyweight-{hashlib.sha256(named).hexdigest()[:12]}",
             device=device,
             sources=sources(),
+            in_c=in_c,
             warm=warm,
             # As in the local executor: pinned where there is one for each.
             cores=tuple(cores) if processes == len(cores) and not device.accelerates else (),

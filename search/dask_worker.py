@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pennyweight.arch.errors import UsageError, in_a_line
+from pennyweight.arch.native_library import CHOICE
 from pennyweight.search.device import Device, find_device
 from pennyweight.search.worker_main import choose_device
+from pennyweight.train.native import native_digest
 from pennyweight.train.sources import sources
 
 CHECKED = ("pennyweight", "jax", "jaxlib", "flax", "optax", "numpy", "distributed")
@@ -28,6 +30,7 @@ class Terms:
     resource: str
     device: Device
     sources: str  # of the coordinator's `arch` and `train`
+    in_c: bool  # whether the coordinator has kernels in C, so that all or none train with them
     warm: Callable[[], object]
     cores: tuple[int, ...] = ()  # one for each of the workers by name, where it is to keep to it
 
@@ -91,6 +94,13 @@ def make_ready(terms: Terms, name: Any) -> None:
     """Start JAX and load the data, once in this process, in the thread that runs calls."""
     if terms.cores:
         os.sched_setaffinity(0, {terms.cores[name]})
+    if not terms.in_c:
+        os.environ[CHOICE] = "xla"
+    elif native_digest() is None:
+        raise UsageError(
+            "must have a C compiler as the coordinator has, because XLA's own kernels round "
+            f"otherwise: install gcc there, or set {CHOICE}=xla where the search runs."
+        )
     wanted = terms.device.kind
     choose_device(find_device(wanted))
     try:

@@ -265,7 +265,8 @@ class LocalExecutor(Executor):
         with self._lock:
             slot.running = running
             busy = sum(slot.running is not None for slot in self._slots)
-            self._threads.value = len(self._slots) // max(busy, 1)
+            cores = min(len(self._slots), core_count())
+            self._threads.value = max(1, cores // max(busy, 1))
 
     def _prepare(self, slot: _Slot) -> None:
         """Make the slot's worker alive, ready and warm."""

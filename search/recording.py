@@ -141,7 +141,7 @@ def identity(candidate: Candidate) -> str:
 def versions() -> dict[str, str]:
     """The versions that a result depends on, the machine's kind, its cores and its kernels.
 
-    Without `kernels`, it computes convolutions with XLA's operations.
+    Its `kernels` are those in C, for a CPU and float32; without, XLA's operations do it.
     """
     names = ("pennyweight", "jax", "jaxlib", "flax", "optax", "optuna", "numpy")
     kernels = native_digest()

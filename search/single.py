@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from pennyweight.search.starting import Start, what_to_train
 from pennyweight.search.tracking import check_trackers, say_finished
 from pennyweight.train.cores import compute_in_one_thread
 from pennyweight.train.corrections import relabelled
-from pennyweight.train.native import use_all_cores, use_xla_kernels
+from pennyweight.train.native import native_digest, use_all_cores, xla_kernels
 from pennyweight.train.precision import PRECISION, Precision, check_precision
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.splits import validation_size
@@ -52,7 +53,7 @@ class Training:
     precision: Precision = PRECISION
     whole: bool = False  # on the validation pictures too
     data_fingerprint: str | None = None  # that the data must have
-    native: bool = True  # whether convolutions in C may be used
+    kernels: str | None = None  # in C, that it was trained with, where data are to be the same
     start: Start | None = None  # what it starts from instead of random weights
     stopping: Stopping = field(default_factory=Stopping)
     track: tuple[str, ...] = ()  # where it is told live: see `tracking.py`
@@ -134,7 +135,7 @@ class Training:
             precision=precision,
             whole=whole,
             data_fingerprint=named.data_fingerprint if data is None and relabel is None else None,
-            native=named.native,
+            kernels=named.kernels,
             start=start,
             stopping=Stopping.of(given),
             track=tuple(track),
@@ -142,7 +143,6 @@ class Training:
 
     def run(self, *, progress: bool = True) -> StudyRecords:
         """Train to the end, an epoch at a time; each is on the disk before the next begins."""
-        store = store_in(self.runs, self.name)
         known = self._known()
         if known is not None and self.data_fingerprint not in (None, known.data_fingerprint):
             raise UsageError(
@@ -157,8 +157,10 @@ class Training:
         if self.data_fingerprint is not None and "jax" not in sys.modules:
             compute_in_one_thread()
             use_all_cores()
-        if not self.native:
-            use_xla_kernels()
+        with self._kernels_of_record(say=progress):
+            return self._run(known, progress)
+
+    def _run(self, known: StudyRecords | None, progress: bool) -> StudyRecords:
         dataset = load_shown(self.data, known, show=progress)
         if self.data_fingerprint not in (None, dataset.fingerprint):
             raise UsageError(
@@ -166,6 +168,7 @@ class Training:
                 f"{self.data_fingerprint} and has {dataset.fingerprint} here. Bring back the old "
                 "ones, or name --data to train on these."
             )
+        store = store_in(self.runs, self.name)
         with store.writing(), store.locked(settles=True):
             known = self._known()  # again: who held the lock before may have gone on
             with store.open_records() as records:
@@ -176,6 +179,23 @@ class Training:
                     records.append("study", **study_record(self.name, *described))
                 go_on(self, store, records, known, progress)
             return read_study(store)
+
+    @contextlib.contextmanager
+    def _kernels_of_record(self, *, say: bool) -> Iterator[None]:
+        """Train as what is recorded was trained: its numbers come out to the picture so."""
+        if self.data_fingerprint is None:
+            yield
+        elif self.kernels is None:
+            with xla_kernels():
+                yield
+        else:
+            if say and self.kernels != native_digest():
+                print(
+                    "The record was trained with kernels that another C compiler or processor "
+                    "made: rounding differs, and so may a few pictures.",
+                    file=sys.stderr,
+                )
+            yield
 
     def _known(self) -> StudyRecords | None:
         """What was recorded, None before the first record; UsageError if of something else."""

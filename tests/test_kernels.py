@@ -321,6 +321,30 @@ def compiled_text(function: Callable[..., Any], *arrays: jax.Array) -> str:
     return program
 
 
+@pytest.mark.usefixtures("float64", "form")
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_what_is_pending_on_pictures_has_gradients_though_they_have_none(kind: str) -> None:
+    """As of a BatchNorm and a PReLU that come first in a network."""
+    x, kernel = operands(kind, (3, 3), (6, 5), 17)
+    depthwise = kind == "depthwise"
+
+    def loss(pending: Pending, conv: Callable[..., Maps]) -> jax.Array:
+        maps = conv(Maps(x, pending=pending), kernel, **PLAIN, depthwise=depthwise)
+        return jnp.square(maps.values).sum()
+
+    def settled(maps: Maps, kernel: jax.Array, **geometry: Any) -> Maps:
+        return Maps(xla_conv(maps.settled(), kernel, **geometry))
+
+    affine = Affine(*(draw(len(x), seed=seed) for seed in range(3)))
+    pending = Pending(affine=affine, slope=jnp.asarray(0.3))
+    for mine, wanted in zip(
+        *(jax.tree.leaves(jax.grad(loss)(pending, conv)) for conv in (kernels.conv, settled)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-9, atol=1e-9)
+        assert np.abs(wanted).max() > 0
+
+
 @pytest.mark.parametrize("kind", ["dense", "one channel"])
 def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it(
     kind: str, form: str

@@ -1,7 +1,7 @@
 """The kernels in C: where there is a compiler, and where there is none."""
 
 import os
-import shutil
+import platform
 import subprocess
 import sys
 from functools import partial
@@ -11,22 +11,21 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from convolutions import COMPILER
 from flax import nnx
 from training import candidate, random_labelled, start
 
 from pennyweight.arch import native_library as library
+from pennyweight.arch.errors import UsageError
 from pennyweight.arch.network import abstract, draw_weights
 from pennyweight.search.recording import versions
-from pennyweight.train.native import native_digest, native_kernels, use_xla_kernels
+from pennyweight.train.native import native_digest, native_kernels, xla_kernels
 from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import train_steps
 from pennyweight.train.score import score
 
 CHOSEN = candidate("c4br wb (c4b)r c6k1r A d10+", batch_size=128)
-pytestmark = pytest.mark.skipif(
-    library.native_library(Path(os.environ["PENNYWEIGHT_CACHE"], "kernels")) is None,
-    reason="there is no C compiler",
-)
+pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 
 TRAINED = """
 import ctypes
@@ -81,13 +80,22 @@ def test_threads_do_not_change_a_bit_of_what_is_learned(tmp_path: Path) -> None:
     assert trained(tmp_path, 3) == (True, running + 2, model)
 
 
-def test_the_kernels_are_among_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernels_are_among_the_versions() -> None:
     assert versions()["kernels"] == native_digest()
-    monkeypatch.setenv(library.CHOICE, "c")  # so that it is as it was afterwards
-    use_xla_kernels()
-    assert "kernels" not in versions()
-    with native_kernels():
-        assert not library.native(32)
+    with native_kernels() as used:
+        assert used == native_digest()
+    with xla_kernels():
+        assert "kernels" not in versions()
+        with native_kernels() as used:
+            assert used is None
+            assert not library.native(32)
+    assert versions()["kernels"] == native_digest()
+
+
+def test_another_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.CHOICE, "XLA")
+    with pytest.raises(UsageError, match="must be xla, or not set, but got XLA"):
+        native_digest()
 
 
 def test_only_training_and_scoring_are_computed_with_them() -> None:
@@ -127,16 +135,34 @@ def test_what_was_compiled_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_compiled_again(tmp_path: Path) -> None:
+    """Such as a file that a power cut left empty."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    first = library.native_library(good)
+    (path,) = good.iterdir()
+    bad.mkdir(0o700)
+    (bad / path.name).touch(0o700)
+    assert library.native_library(bad) == first
+    assert (bad / path.name).read_bytes()
+
+
+def test_a_folder_that_others_can_write_into_is_not_used(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    assert library.native_library(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [(), ("-mno-avx512f",)], ids=["this processor", "a smaller one"])
+def test_it_compiles_without_a_warning(more: tuple[str, ...], tmp_path: Path) -> None:
     from jax.ffi import include_dir
 
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    assert compiler
+    if more and platform.machine() != "x86_64":
+        pytest.skip("there is one kind of vectors")
     for source, bits in product(sorted(library.SOURCES.glob("*.c")), (32, 64)):
-        flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", f"-DBITS={bits}"]
+        flags = [*library.FLAGS, *more, "-Wall", "-Wextra", "-Werror", f"-DBITS={bits}"]
         flags.append("-Wno-psabi")  # no vector goes from file to file
         made = ["-c", str(source), "-o", str(tmp_path / "kernels.o")]
         ran = subprocess.run(
-            [compiler, *flags, f"-I{include_dir()}", *made], capture_output=True, text=True
+            [str(COMPILER), *flags, f"-I{include_dir()}", *made], capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stderr

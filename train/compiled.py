@@ -54,7 +54,6 @@ def keep_compiled_programs() -> None:
 _stores: list[ProgramStore] = []  # none or one
 
 
-@lru_cache(maxsize=8)  # executables hold memory; a rung continues on what was compiled last
 def compiled(
     program: Program, training: int, calibration: int, validation: int, lanes: int = 1
 ) -> Executables:
@@ -62,16 +61,20 @@ def compiled(
 
     More than one of `lanes` train side by side: see `spread`.
     """
+    with native_kernels() as kernels:
+        return _compiled(program, (training, calibration, validation), lanes, kernels)
+
+
+@lru_cache(maxsize=8)  # executables hold memory; a rung continues on what was compiled last
+def _compiled(
+    program: Program, sizes: tuple[int, int, int], lanes: int, kernels: str | None
+) -> Executables:
     functions = train_steps, score
-    sizes = training, calibration, validation
+    options = _options(program, sizes[0])
+    deciding = program, sizes, lanes, options, str(jnp.result_type(float)), kernels
+    keys = [(function.__name__, deciding) for function in functions]
     # XLA needs no lock of Python's. On one core two at a time would only need more memory.
-    with (
-        native_kernels() as kernels,
-        ThreadPoolExecutor(min(len(functions), core_count())) as threads,
-    ):
-        options = _options(program, training)
-        deciding = program, sizes, lanes, options, str(jnp.result_type(float)), kernels
-        keys = [(function.__name__, deciding) for function in functions]
+    with ThreadPoolExecutor(min(len(functions), core_count())) as threads:
         ready: list[Any] = list(threads.map(_kept, keys))
         given = _arguments(program, sizes, lanes) if None in ready else ()
         for i, (arguments, shared) in enumerate(given):

@@ -54,6 +54,18 @@ def use_all_cores() -> None:
     work_with(ctypes.c_int(core_count()), available_cores())
 
 
-def use_xla_kernels() -> None:
-    """In this process and those that it starts: what was trained so comes out to the bit again."""
+@contextmanager
+def xla_kernels() -> Iterator[None]:
+    """In here, and in processes started here, XLA's operations compute all.
+
+    So what was trained with them comes out to the bit again.
+    """
+    before = os.environ.get(CHOICE)
     os.environ[CHOICE] = "xla"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CHOICE]
+        else:
+            os.environ[CHOICE] = before

@@ -65,6 +65,7 @@ class ProgramStore:
             self._folder.mkdir(0o700, parents=True, exist_ok=True)
             unfinished = self._folder / f"{os.getpid()}-{threading.get_ident()}.unfinished"
             try:
+                unfinished.touch(0o600)
                 unfinished.write_bytes(hashlib.sha256(kept).digest() + kept)
                 _touch(unfinished)
                 unfinished.replace(self._path(deciding))

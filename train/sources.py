@@ -4,12 +4,14 @@ import hashlib
 from pathlib import Path
 
 import pennyweight.arch
+from pennyweight.arch.native_library import SOURCES
 
 
 def sources() -> str:
-    """A digest of the sources of `arch` and `train`."""
+    """A digest of the sources of `arch`, those in C too, and `train`."""
     digest = hashlib.sha256()
-    for folder in (Path(pennyweight.arch.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
+    arch, train = Path(pennyweight.arch.__file__).parent, Path(__file__).parent
+    for folder, pattern in ((arch, "*.py"), (SOURCES, "*.[ch]"), (train, "*.py")):
+        for path in sorted(folder.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -38,10 +38,10 @@ def train_together(tasks: Sequence[Task], lanes: int, clock: Clock) -> list[Outc
     data = in_place(first.source, first.split_seed, first.whole, lanes)
     clock.lap("data")
     program = Program.of(first.candidate, first.epochs, first.frame, first.precision)
-    sizes = [len(pictures.labels_n) for pictures in data]
-    started = start(program, tasks, lanes, sizes[0])
+    training, calibration, validation = (len(pictures.labels_n) for pictures in data)
+    started = start(program, tasks, lanes, training)
     clock.lap("initialise")
-    run = compiled(program, *sizes, lanes)
+    run = compiled(program, training, calibration, validation, lanes)
     clock.lap("compile")
     curves, ends = _trained(run, tasks, lanes, data, *started, clock)
     packed = [_packed(program, task, *end) for task, end in zip(tasks, ends, strict=True)]
@@ -51,7 +51,7 @@ def train_together(tasks: Sequence[Task], lanes: int, clock: Clock) -> list[Outc
             state=state,
             model=model,
             curve=tuple(curve),
-            val_total=sizes[2],
+            val_total=validation,
             seconds={kind: all_s / len(tasks) for kind, all_s in clock.seconds.items()},
             worker=os.getpid(),
         )

@@ -7,7 +7,7 @@
    it is used. */
 #include "shared.h"
 
-enum { TAPS = 16, WIDEST = 6 }; /* the side of a kernel, columns at a time */
+enum { WIDEST = 6 }; /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
 #else
@@ -194,10 +194,13 @@ static int forward_columns(const Conv *s)
     return larger(s->left + s->w, (s->wide - 1) * s->stride + (s->kw - 1) * s->dilation + 1);
 }
 
+/* Rows of the input that are held at once. */
+static int forward_ring(const Conv *s) { return smaller((s->kh - 1) * s->dilation + 1, s->h); }
+
 /* Vectors of memory: rows of inputs, one of outputs. */
 static size_t forward_memory(const Conv *s)
 {
-    const int ring = (s->kh - 1) * s->dilation + 1;
+    const int ring = forward_ring(s);
     return (size_t)BLOCKS * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
 }
 
@@ -238,7 +241,7 @@ static void pack_backward(const Conv *s, const real *kernel, real *k)
 static void forward_part(const Conv *s, Part part, const real *x, Affine of, real below, const real *k,
                          real *y, vec *moments)
 {
-    const int ring = (s->kh - 1) * s->dilation + 1, columns = forward_columns(s), slot = s->c * columns;
+    const int ring = forward_ring(s), columns = forward_columns(s), slot = s->c * columns;
     const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
     const int weights = s->depthwise ? s->c * s->kw : up(s->o, DEEP) * DEEP * taps;
     const size_t block = (size_t)ring * slot;
@@ -326,17 +329,11 @@ static Back back_of(const Conv *s)
     const int end = (s->wide - 1) * s->stride + 1;
     back.left = larger(back.reach - s->left, 0);
     back.columns = larger(back.left + end, back.left + s->left + s->w);
-    back.ring = (s->kh - 1) * s->dilation / s->stride + 2;
+    back.ring = smaller((s->kh - 1) * s->dilation / s->stride + 2, s->high);
     back.outputs = s->depthwise ? s->o : up(s->o, DEEP) * DEEP;
     back.inputs = larger(s->left + s->w, end + back.reach);
     back.places = s->depthwise ? s->kw : s->c * s->kw;
     return back;
-}
-
-static size_t backward_memory(const Conv *s)
-{
-    const Back back = back_of(s);
-    return (size_t)BLOCKS * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w));
 }
 
 /* What a part adds to the gradient of the kernel, and to the sums of the input. */
@@ -344,6 +341,13 @@ static size_t backward_sums(const Conv *s)
 {
     const Back back = back_of(s);
     return (size_t)s->kh * back.outputs * back.places + 3 * (size_t)s->c;
+}
+
+static size_t backward_memory(const Conv *s)
+{
+    const Back back = back_of(s);
+    return (size_t)BLOCKS * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w)) +
+           backward_sums(s);
 }
 
 typedef struct {
@@ -410,14 +414,15 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
     }
 }
 
-static void backward_part(const Conv *s, Part part, const Backward *from, vec *sums)
+static void backward_part(const Conv *s, Part part, const Backward *from, real *added)
 {
     const Back back = back_of(s);
     const int slot = back.outputs * back.columns, channels = s->depthwise ? 1 : s->o, taps = s->kw * channels;
     const int weights = s->depthwise ? s->c * s->kw : up(s->c, DEEP) * DEEP * taps;
     const size_t block = (size_t)back.ring * slot;
     vec *rows = take(&part, block * part.blocks), *inputs = take(&part, (size_t)part.blocks * s->c * back.inputs);
-    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w);
+    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w), *sums = take(&part, backward_sums(s));
+    memset(sums, 0, sizeof(vec) * backward_sums(s));
     memset(rows, 0, sizeof(vec) * block * part.blocks);
     memset(inputs, 0, sizeof(vec) * part.blocks * s->c * back.inputs);
     int off[taps], places[back.places], next = 0;
@@ -465,10 +470,12 @@ static void backward_part(const Conv *s, Part part, const Backward *from, vec *s
         if (from->dx)
             finish_row(s, &part, from, row, dz, sums + (size_t)s->kh * back.outputs * back.places);
     }
+    for (size_t i = 0; i < backward_sums(s); i++)
+        added[i] = sum_of(sums[i]);
 }
 
 /* The gradient of the kernel, and (3, c) of scale, shift and slope: the parts' sums, in order. */
-static void pool_sums(const Conv *s, int parts, const vec *sums, real *dkernel, real *of_input)
+static void pool_sums(const Conv *s, int parts, const real *added, real *dkernel, real *of_input)
 {
     const Back back = back_of(s);
     const size_t each = backward_sums(s), weights = (size_t)s->kh * back.outputs * back.places;
@@ -477,16 +484,16 @@ static void pool_sums(const Conv *s, int parts, const vec *sums, real *dkernel, 
         for (int j = 0; j < s->kw; j++)
             for (int c = 0; c < channels; c++)
                 for (int o = 0; o < s->o; o++) {
-                    const vec *of = sums + ((size_t)i * back.outputs + o) * back.places + c * s->kw + j;
+                    const real *of = added + ((size_t)i * back.outputs + o) * back.places + c * s->kw + j;
                     real sum = 0;
                     for (int part = 0; part < parts; part++)
-                        sum += sum_of(of[part * each]);
+                        sum += of[part * each];
                     *dkernel++ = sum;
                 }
     for (int i = 0; i < 3 * s->c; i++) {
         of_input[i] = 0;
         for (int part = 0; part < parts; part++)
-            of_input[i] += sum_of(sums[part * each + weights + i]);
+            of_input[i] += added[part * each + weights + i];
     }
 }
 
@@ -513,8 +520,9 @@ typedef struct {
     Backward from;
     const real *k;
     real *y;
-    vec *sums, *memory; /* of all parts; of all threads */
-    size_t each;        /* the memory of one */
+    vec *moments, *memory; /* of all blocks; of all threads */
+    real *added;           /* of all parts */
+    size_t each;           /* the memory of one thread */
 } Call;
 
 static Part part_of(const Call *call, int number, int thread)
@@ -527,13 +535,13 @@ static void forward_task(void *with, int number, int thread)
 {
     const Call *call = with;
     forward_part(&call->s, part_of(call, number, thread), call->from.x, call->from.of, call->from.below, call->k, call->y,
-                 call->sums);
+                 call->moments);
 }
 
 static void backward_task(void *with, int number, int thread)
 {
     const Call *call = with;
-    backward_part(&call->s, part_of(call, number, thread), &call->from, call->sums + number * backward_sums(&call->s));
+    backward_part(&call->s, part_of(call, number, thread), &call->from, call->added + number * backward_sums(&call->s));
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
@@ -546,14 +554,15 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
-    const size_t sums = backward ? parts * backward_sums(s) : 2 * (size_t)up(s->n, LANES) * s->o;
+    const size_t results = backward ? (parts * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)up(s->n, LANES) * s->o;
     call.each = backward ? backward_memory(s) : forward_memory(s);
-    vec *memory = memory_of(packed + sums + threads * call.each);
+    vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
         return failure(frame, "A convolution has not enough memory.");
     real *k = (real *)memory;
-    call.sums = memory + packed;
-    call.memory = call.sums + sums;
+    call.moments = memory + packed;
+    call.added = (real *)call.moments;
+    call.memory = call.moments + results;
     call.k = k;
     call.from = (Backward){.x = argument(frame, X)->data, .k = k,
                            .of = affine_of(argument(frame, AFFINE)->data, s->c),
@@ -566,14 +575,13 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.through = (int)kind[9];
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack_backward(s, argument(frame, KERNEL)->data, k);
-        memset(call.sums, 0, sizeof(vec) * sums);
         do_all(parts, threads, backward_task, &call);
-        pool_sums(s, parts, call.sums, result(frame, 1), result(frame, 2));
+        pool_sums(s, parts, call.added, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
         pack_forward(s, argument(frame, KERNEL)->data, k);
         do_all(parts, threads, forward_task, &call);
-        pool_moments(s, call.sums, result(frame, 1));
+        pool_moments(s, call.moments, result(frame, 1));
     }
     return NULL;
 }

@@ -65,6 +65,7 @@ static inline real sum_of(vec x)
 }
 
 static inline int larger(int a, int b) { return a > b ? a : b; }
+static inline int smaller(int a, int b) { return a < b ? a : b; }
 static inline int up(int a, int to) { return (a + to - 1) / to; }
 
 /* What a task works with: some blocks of pictures, and memory of its own. */
