@@ -24,7 +24,7 @@ from pennyweight.search.earlier import best_genomes, refined
 from pennyweight.search.engine import EXECUTOR, LOCAL, Engine
 from pennyweight.search.guard import refuse_nested
 from pennyweight.search.output import command_line
-from pennyweight.search.progress import load_shown, watching
+from pennyweight.search.progress import load_shown, say_where_slow, watching
 from pennyweight.search.settings import (
     DATA,
     MAX_EPOCHS,
@@ -382,6 +382,8 @@ class Plan:
         from pennyweight.search.sampling import make_sampler
 
         make_sampler(settings.sampler, settings.seed, 0)
+        if progress and not self.device.accelerates:
+            say_where_slow()
         return load_shown(settings.data, known, show=progress)
 
     def _begin(self, settings: Settings, records: Records, fingerprint: str) -> StudyRecords:

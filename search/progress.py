@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -79,6 +80,20 @@ def decoding(source: str, *, show: bool = True) -> Iterator[Callable[[int, int],
             yield lambda done, total: progress.update(
                 bar, completed=done, total=total, visible=True
             )
+
+
+def say_where_slow() -> None:
+    """Say on stderr that a CPU trains slowly here, where that is so and was not chosen."""
+    from pennyweight.arch.native_library import CHOICE
+    from pennyweight.train.native import native_digest
+
+    if native_digest() is None and not os.environ.get(CHOICE):
+        print(
+            "No C compiler works here, so training takes two to four times as long: "
+            "install gcc and libc6-dev, say.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def load_shown(source: str, known: StudyRecords | None, *, show: bool) -> Dataset:

@@ -18,6 +18,7 @@ from training import candidate, random_labelled, start
 from pennyweight.arch import native_library as library
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.network import abstract, draw_weights
+from pennyweight.search.progress import say_where_slow
 from pennyweight.search.recording import versions
 from pennyweight.train.native import native_digest, native_kernels, xla_kernels
 from pennyweight.train.plan import plan_epoch
@@ -118,6 +119,20 @@ def test_a_compiler_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.Monke
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert library.native_library(tmp_path / "kernels") is None
+
+
+def test_a_search_says_where_there_is_no_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_where_slow()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    library._library.cache_clear()
+    with xla_kernels():
+        say_where_slow()  # as it was chosen so
+    assert capsys.readouterr().err == ""
+    say_where_slow()
+    assert capsys.readouterr().err.startswith("No C compiler works here, so training takes")
+    library._library.cache_clear()
 
 
 def test_what_was_compiled_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
