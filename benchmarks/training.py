@@ -1,4 +1,4 @@
-"""Training speed against PyTorch or plain Flax: epochs of six networks, in turns, on one machine.
+"""Training speed against PyTorch, plain Flax or XLA: epochs of six networks, in turns.
 
     pip install '.[bench]'
     python benchmarks/training.py --out benchmarks/records/training.json
@@ -13,6 +13,7 @@ they must fall alike.
 `torch` is PyTorch, channels last and eager, `torch-compiled` with `torch.compile`. `flax-steps` is
 the same network in Flax, each step a call of one jitted function; in `flax-scan` an epoch is one
 `lax.scan`, in which XLA's convolutions are slow on a CPU, so that both sides' epochs are shorter.
+`xla` is this project without its kernels in C, as where there is no C compiler.
 It takes some ten minutes.
 """
 
@@ -35,11 +36,14 @@ import numpy as np
 from cyclopts import App, Parameter
 from machine import cpu
 
+from pennyweight.arch.native_library import CHOICE
+from pennyweight.train.native import native_digest
+
 ROUNDS = 7
 STEPS = 40  # of an epoch
 SCAN_STEPS = 4  # of one against flax-scan
 
-Against = Literal["torch", "torch-compiled", "flax-steps", "flax-scan"]
+Against = Literal["torch", "torch-compiled", "flax-steps", "flax-scan", "xla"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def main(
                 flush=True,
             )
     if out:
-        theirs = against.partition("-")[0]
+        theirs = {"xla": "jaxlib"}.get(against, against.partition("-")[0])
         record = {
             "benchmark": "training",
             "rounds": rounds,
@@ -113,7 +117,7 @@ def main(
             "cores": os.cpu_count(),
             "cpu": cpu(),
             "versions": {name: version(name) for name in ("jax", theirs, "numpy")}
-            | {"python": platform.python_version()},
+            | {"python": platform.python_version(), "kernels": native_digest()},
         }
         out.write_text(json.dumps(record, indent=2) + "\n")
 
@@ -173,13 +177,19 @@ class Worker:
     def __init__(self, side: str, network: Network, core: int | None, steps: int) -> None:
         threads = len(os.sched_getaffinity(0)) if core is None else 1
         names = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        chosen = {CHOICE: "xla"} if side == "xla" else {}
         arguments = (*astuple(network), threads, steps)
         self._process = subprocess.Popen(
             [sys.executable, __file__, "worker", side, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"},
+            env={
+                **os.environ,
+                **dict.fromkeys(names, str(threads)),
+                **chosen,
+                "JAX_PLATFORMS": "cpu",
+            },
             preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
         )
         self._line()  # compiled, and run once
@@ -220,7 +230,7 @@ def worker(  # its arguments are those of `Network`, and two more
     patterns = random.integers(0, 128, (10, network.side, network.side, 1))
     noise = random.integers(0, 128, (count, network.side, network.side, 1))
     images = (patterns[labels] + noise).astype(np.uint8)
-    start = {"ours": _ours, "torch": _torch, "flax": _flax}[side.partition("-")[0]]
+    start = {"ours": _ours, "xla": _ours, "torch": _torch, "flax": _flax}[side.partition("-")[0]]
     epoch = start(network, images, labels, threads, side)
     loss = epoch()
     print("ready", flush=True)

@@ -13,8 +13,8 @@ from pennyweight.train.source import DataInfo
 LARGEST = 8  # more would leave a search too few structures
 SIDE_BY_SIDE = 32  # on an accelerator, which one tiny network at a time would leave idle
 FEWEST_GROUPS = 4  # there, as long as they are not smaller than the largest on a CPU
-COMPILE_S = 2.5  # of one structure, one core of a 2023 server: tens of per cent either way
-MACS_PER_S = 7e9  # of training, there; a picture costs three times its forward pass
+COMPILE_S = 2.0  # of one structure, one core of a 2023 server: tens of per cent either way
+MACS_PER_S = 1.2e10  # of training, there, in C; a picture costs three times its forward pass
 
 
 def training_s(macs: float, pictures: int, epochs: float) -> float:
@@ -27,8 +27,8 @@ def usual_group(budget: Budget, info: DataInfo, trials: int, device: Device = CP
 
     On an accelerator a group trains side by side, and its size follows from the number of `trials`.
     On a CPU its trials train one after the other and share what is compiled. On 8x8 digits a
-    structure takes twenty times as long to compile as to train to the first rung; on MNIST a
-    twenty-fifth as long. It follows from the work alone, not from a clock, so that the same search
+    structure takes thirty times as long to compile as to train to the first rung; on MNIST a
+    fifteenth as long. It follows from the work alone, not from a clock, so that the same search
     asks the same trials on every machine.
     """
     size = 1

@@ -42,8 +42,8 @@ from pennyweight.train.rung import Task, train_rung
 
 work_with(ctypes.c_int(int(sys.argv[2])), available_cores())
 candidate = Candidate(
-    architecture=parse("c5bp w c6bl m2 c4br A d10+", (8, 8, 1), 10),
-    recipe=Recipe(batch_size=200),
+    architecture=parse("c16bp w c16bl m2 c4br A d10+", (8, 8, 1), 10),
+    recipe=Recipe(batch_size=400),
     seed=1,
 )
 task = Task(

@@ -550,7 +550,8 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         return NULL;
     Call call = {.s = conv_of(frame)};
     Conv *s = &call.s;
-    const int parts = up(s->n, LANES * BLOCKS), most = threads_now(), threads = most < parts ? most : parts;
+    const size_t values = ((size_t)s->c * s->h * s->w + (size_t)s->o * s->high * s->wide) * s->n;
+    const int parts = up(s->n, LANES * BLOCKS), threads = threads_for(parts, values);
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;

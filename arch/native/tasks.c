@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stddef.h>
+
+enum { FEWEST = 250 * 1000 }; /* values: of fewer, another thread begins when most is done */
 
 typedef struct Tasks Tasks;
 struct Tasks {
@@ -34,9 +35,9 @@ EXPORTED void pennyweight_threads(const volatile int *threads, const int *core, 
     core_count = count;
 }
 
-int threads_now(void)
+int threads_for(int parts, size_t values)
 {
-    const int threads = allowed ? *allowed : 1;
+    const int most = allowed && values >= FEWEST ? *allowed : 1, threads = most < parts ? most : parts;
     return threads < 1 ? 1 : threads;
 }
 

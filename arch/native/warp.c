@@ -96,7 +96,7 @@ EXPORTED XLA_FFI_Error *NAMED(pennyweight_warp)(XLA_FFI_CallFrame *frame)
                  .matrix = argument(frame, MATRIX)->data, .shift = argument(frame, SHIFT)->data,
                  .warped = result(frame, 0), .n = (int)argument(frame, ORDER)->dims[0],
                  .h = (int)images[1], .w = (int)images[2], .c = (int)images[3]};
-    const int tasks = up(call.n, EACH), most = threads_now(), threads = most < tasks ? most : tasks;
+    const int tasks = up(call.n, EACH), threads = threads_for(tasks, (size_t)call.n * call.h * call.w * call.c);
     const size_t bytes = sizeof(uint32_t) * words_of(&call) + (size_t)(call.h + 4) * (size_t)(call.w + 4);
     call.each = (bytes + sizeof(vec) - 1) / sizeof(vec);
     call.memory = memory_of(call.each * (size_t)threads);
