@@ -106,3 +106,7 @@ def row(found: StudyRecords, number: int, training: int, rounds: int) -> dict[st
     line = "{trial:>5}{epochs:>8}{pictures_s:>12,.0f}{training_s:>9.0f}  {notation}"
     print(line.format(**result), flush=True)
     return result
+
+
+if __name__ == "__main__":
+    app()
