@@ -89,8 +89,8 @@ def say_where_slow() -> None:
 
     if native_digest() is None and not os.environ.get(CHOICE):
         print(
-            "No C compiler works here, so training takes two to four times as long: "
-            "install gcc and libc6-dev, say.",
+            "No C compiler works here, so training takes up to twice as long, and longer on 8x8 "
+            "pictures: install gcc and libc6-dev, say.",
             file=sys.stderr,
             flush=True,
         )
