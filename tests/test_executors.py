@@ -323,13 +323,13 @@ def test_a_worker_that_is_killed_while_idle_costs_no_call() -> None:
 
 
 def test_a_busy_worker_has_the_threads_of_those_that_idle(tmp_path: Path) -> None:
-    with LocalExecutor(3) as executor:
+    with LocalExecutor(len(CORES)) as executor:
         alone = executor.submit(threads_while, tmp_path / "one")
         until(awaiting(tmp_path / "one"))
-        others = [executor.submit(wait_for, tmp_path / "two") for _ in range(2)]
-        until(lambda: len(list(tmp_path.glob("two-awaited-*"))) == 2)
+        others = [executor.submit(wait_for, tmp_path / "two") for _ in CORES[1:]]
+        until(lambda: len(list(tmp_path.glob("two-awaited-*"))) == len(others))
         (tmp_path / "one").touch()
-        assert alone.result() == (3, 1)
+        assert alone.result() == (len(CORES), 1)
         (tmp_path / "two").touch()
         for other in others:
             other.result()
@@ -337,7 +337,15 @@ def test_a_busy_worker_has_the_threads_of_those_that_idle(tmp_path: Path) -> Non
         with pytest.raises(BrokenProcessPool):
             killed.result()
         (tmp_path / "three").touch()
-        assert executor.submit(threads_while, tmp_path / "three").result() == (3, 3)
+        last = executor.submit(threads_while, tmp_path / "three")
+        assert last.result() == (len(CORES), len(CORES))
+
+
+def test_threads_are_no_more_than_cores(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    with LocalExecutor(len(CORES) + 1) as executor:
+        first = executor.submit(threads_while, tmp_path / "any")
+        assert first.result() == (len(CORES), len(CORES))
 
 
 def test_what_does_not_pickle_fails_alone_and_keeps_its_worker() -> None:
