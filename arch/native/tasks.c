@@ -52,6 +52,7 @@ static void work_on(Tasks *tasks)
 static void spread(void)
 {
 #ifdef __linux__
+    pthread_setname_np(pthread_self(), "pennyweight"); /* for whoever looks at a process */
     cpu_set_t all;
     CPU_ZERO(&all);
     for (int i = 0; i < core_count; i++)
