@@ -7,6 +7,7 @@
    it is used. */
 #include "shared.h"
 
+enum { BLOCKS = 4 }; /* vectors of pictures in a task */
 enum { WIDEST = 6 }; /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
@@ -163,6 +164,19 @@ static void pair_alone(const vec *g, const vec *x, const int *off, int wide, int
     pair_row(1, g, 0, x, off, wide, step, sums, places);
 }
 
+/* What a task works with: some blocks of pictures, and memory of its own. */
+typedef struct {
+    int first, blocks; /* of LANES pictures */
+    vec *memory;
+} Part;
+
+INLINE vec *take(Part *part, size_t vectors)
+{
+    vec *here = part->memory;
+    part->memory += vectors;
+    return here;
+}
+
 INLINE vec activated(const Conv *s, vec z, vec slope)
 {
     return s->activation == NO_ACTIVATION ? z : pick(z >= all(0), z, slope * z);
@@ -204,37 +218,23 @@ static size_t forward_memory(const Conv *s)
     return (size_t)BLOCKS * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
 }
 
-/* (DEEP outputs together, row of the kernel, column, input, output) or, depthwise, (row, channel, column). */
-static void pack_forward(const Conv *s, const real *kernel, real *k)
+/* The kernel as sums of rows read it: of DEEP `outputs` of these sums together, (row of the kernel, outputs,
+   column, input, output), whose weights lie `out` and `in` apart; or, depthwise, (row, channel, column). */
+static void pack(const Conv *s, const real *kernel, real *k, int outputs, int out, int inputs, int in)
 {
-    if (s->depthwise) {
-        for (int i = 0; i < s->kh; i++)
+    for (int i = 0; i < s->kh; i++) {
+        const real *row = kernel + (size_t)i * s->kw * inputs * outputs;
+        if (s->depthwise)
             for (int c = 0; c < s->c; c++)
                 for (int j = 0; j < s->kw; j++)
                     *k++ = kernel[(i * s->kw + j) * s->c + c];
-        return;
+        else
+            for (int first = 0; first < outputs; first += DEEP)
+                for (int j = 0; j < s->kw; j++)
+                    for (int from = 0; from < inputs; from++)
+                        for (int to = first; to < first + DEEP; to++)
+                            *k++ = to < outputs ? row[j * inputs * outputs + from * in + to * out] : 0;
     }
-    for (int i = 0; i < s->kh; i++)
-        for (int first = 0; first < s->o; first += DEEP)
-            for (int j = 0; j < s->kw; j++)
-                for (int c = 0; c < s->c; c++)
-                    for (int o = first; o < first + DEEP; o++)
-                        *k++ = o < s->o ? kernel[((i * s->kw + j) * s->c + c) * s->o + o] : 0;
-}
-
-/* As the gradient of the input reads it: of DEEP inputs together, (row, inputs, column, output, input). */
-static void pack_backward(const Conv *s, const real *kernel, real *k)
-{
-    if (s->depthwise) {
-        pack_forward(s, kernel, k);
-        return;
-    }
-    for (int i = 0; i < s->kh; i++)
-        for (int first = 0; first < s->c; first += DEEP)
-            for (int j = 0; j < s->kw; j++)
-                for (int o = 0; o < s->o; o++)
-                    for (int c = first; c < first + DEEP; c++)
-                        *k++ = c < s->c ? kernel[((i * s->kw + j) * s->c + c) * s->o + o] : 0;
 }
 
 /* moments: for each block and output, a vector of means and one of variances. */
@@ -518,7 +518,6 @@ static Conv conv_of(const XLA_FFI_CallFrame *call)
 typedef struct {
     Conv s;
     Backward from;
-    const real *k;
     real *y;
     vec *moments, *memory; /* of all blocks; of all threads */
     real *added;           /* of all parts */
@@ -534,7 +533,7 @@ static Part part_of(const Call *call, int number, int thread)
 static void forward_task(void *with, int number, int thread)
 {
     const Call *call = with;
-    forward_part(&call->s, part_of(call, number, thread), call->from.x, call->from.of, call->from.below, call->k, call->y,
+    forward_part(&call->s, part_of(call, number, thread), call->from.x, call->from.of, call->from.below, call->from.k, call->y,
                  call->moments);
 }
 
@@ -564,7 +563,6 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     call.moments = memory + packed;
     call.added = (real *)call.moments;
     call.memory = call.moments + results;
-    call.k = k;
     call.from = (Backward){.x = argument(frame, X)->data, .k = k,
                            .of = affine_of(argument(frame, AFFINE)->data, s->c),
                            .below = *(real *)argument(frame, BELOW)->data};
@@ -575,12 +573,12 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.of_y = affine_of(argument(frame, OF_Y)->data, s->o);
         call.from.through = (int)kind[9];
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
-        pack_backward(s, argument(frame, KERNEL)->data, k);
+        pack(s, argument(frame, KERNEL)->data, k, s->c, s->o, s->o, 1);
         do_all(parts, threads, backward_task, &call);
         pool_sums(s, parts, call.added, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
-        pack_forward(s, argument(frame, KERNEL)->data, k);
+        pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
         do_all(parts, threads, forward_task, &call);
         pool_moments(s, call.moments, result(frame, 1));
     }

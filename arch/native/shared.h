@@ -19,7 +19,7 @@ typedef int32_t whole;
 #define NAMED(name) name##_float32
 #endif
 
-enum { LANES = 16, BLOCKS = 4 }; /* pictures in a vector, vectors in a task */
+enum { LANES = 16 }; /* pictures in a vector */
 
 typedef real vec __attribute__((vector_size(sizeof(real) * LANES)));
 typedef whole mask __attribute__((vector_size(sizeof(real) * LANES)));
@@ -67,19 +67,6 @@ static inline real sum_of(vec x)
 static inline int larger(int a, int b) { return a > b ? a : b; }
 static inline int smaller(int a, int b) { return a < b ? a : b; }
 static inline int up(int a, int to) { return (a + to - 1) / to; }
-
-/* What a task works with: some blocks of pictures, and memory of its own. */
-typedef struct {
-    int first, blocks; /* of LANES pictures */
-    vec *memory;
-} Part;
-
-INLINE vec *take(Part *part, size_t vectors)
-{
-    vec *here = part->memory;
-    part->memory += vectors;
-    return here;
-}
 
 /* ---- What XLA calls --------------------------------------------------------------------------- */
 
