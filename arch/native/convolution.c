@@ -7,7 +7,7 @@
    it is used. */
 #include "shared.h"
 
-enum { BLOCKS = 4 }; /* vectors of pictures in a task */
+enum { BLOCKS = 4 }; /* vectors of pictures in a task, at most */
 enum { WIDEST = 6 }; /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
@@ -21,6 +21,7 @@ typedef struct {
     int kh, kw, stride, dilation, top, left, depthwise;
     int affine;     /* whether the input is normalised first */
     int activation; /* of it then: none, ReLU, or a slope below 0 */
+    int group;      /* blocks whose pictures' gradients are summed together: no more than one task has */
 } Conv;
 enum { NO_ACTIVATION, RELU, SLOPE };
 
@@ -336,7 +337,7 @@ static Back back_of(const Conv *s)
     return back;
 }
 
-/* What a part adds to the gradient of the kernel, and to the sums of the input. */
+/* What a group adds to the gradient of the kernel, and to the sums of the input. */
 static size_t backward_sums(const Conv *s)
 {
     const Back back = back_of(s);
@@ -347,7 +348,7 @@ static size_t backward_memory(const Conv *s)
 {
     const Back back = back_of(s);
     return (size_t)BLOCKS * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w)) +
-           backward_sums(s);
+           BLOCKS / s->group * backward_sums(s);
 }
 
 typedef struct {
@@ -381,36 +382,39 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
     }
 }
 
-/* The gradient of row `row` of the input, from that of what its products took. */
+/* The gradient of row `row` of the input, from that of what its products took; sums: of the first group. */
 static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, const vec *dz, vec *sums)
 {
     const vec slope = all(from->below), zero = all(0);
     for (int c = 0; c < s->c; c++) {
         const vec mean = all(s->affine ? from->of.mean[c] : 0), scale = all(s->affine ? from->of.scale[c] : 1);
         const vec shift = all(s->affine ? from->of.shift[c] : 0);
-        vec of_scale = zero, of_shift = zero, of_slope = zero;
-        for (int w = 0; w < s->w; w++) {
-            const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
-            const vec *here = dz + c * s->w + w;
-            for (int b = 0; b < part->blocks; b++, here += s->c * s->w) {
-                const int lane = (part->first + b) * LANES, count = s->n - lane;
-                const vec apart = get(from->x + at + lane, count) - mean;
-                vec g = *here;
-                if (s->activation == RELU)
-                    g = pick(apart * scale + shift > zero, g, zero);
-                if (s->activation == SLOPE) {
-                    const vec z = apart * scale + shift;
-                    of_slope += pick(z >= zero, zero, z * g);
-                    g = pick(z >= zero, g, slope * g);
+        vec *to = sums + c;
+        for (int first = 0; first < part->blocks; first += s->group, to += backward_sums(s)) {
+            const int last = smaller(first + s->group, part->blocks);
+            vec of_scale = zero, of_shift = zero, of_slope = zero;
+            for (int w = 0; w < s->w; w++) {
+                const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
+                for (int b = first; b < last; b++) {
+                    const int lane = (part->first + b) * LANES, count = s->n - lane;
+                    const vec apart = get(from->x + at + lane, count) - mean;
+                    vec g = dz[(b * s->c + c) * s->w + w];
+                    if (s->activation == RELU)
+                        g = pick(apart * scale + shift > zero, g, zero);
+                    if (s->activation == SLOPE) {
+                        const vec z = apart * scale + shift;
+                        of_slope += pick(z >= zero, zero, z * g);
+                        g = pick(z >= zero, g, slope * g);
+                    }
+                    of_scale += g * apart;
+                    of_shift += g;
+                    put(from->dx + at + lane, s->affine ? g * scale : g, count);
                 }
-                of_scale += g * apart;
-                of_shift += g;
-                put(from->dx + at + lane, s->affine ? g * scale : g, count);
             }
+            to[0] += of_scale;
+            to[s->c] += of_shift;
+            to[2 * s->c] += of_slope;
         }
-        sums[c] += of_scale;
-        sums[s->c + c] += of_shift;
-        sums[2 * s->c + c] += of_slope;
     }
 }
 
@@ -419,10 +423,10 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
     const Back back = back_of(s);
     const int slot = back.outputs * back.columns, channels = s->depthwise ? 1 : s->o, taps = s->kw * channels;
     const int weights = s->depthwise ? s->c * s->kw : up(s->c, DEEP) * DEEP * taps;
-    const size_t block = (size_t)back.ring * slot;
+    const size_t block = (size_t)back.ring * slot, results = up(part.blocks, s->group) * backward_sums(s);
     vec *rows = take(&part, block * part.blocks), *inputs = take(&part, (size_t)part.blocks * s->c * back.inputs);
-    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w), *sums = take(&part, backward_sums(s));
-    memset(sums, 0, sizeof(vec) * backward_sums(s));
+    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w), *sums = take(&part, results);
+    memset(sums, 0, sizeof(vec) * results);
     memset(rows, 0, sizeof(vec) * block * part.blocks);
     memset(inputs, 0, sizeof(vec) * part.blocks * s->c * back.inputs);
     int off[taps], places[back.places], next = 0;
@@ -449,9 +453,10 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
                 (size_t)s->c * back.inputs);
         for (int b = 0; b < part.blocks; b++) {
             const vec *z = inputs + (size_t)b * s->c * back.inputs;
+            vec *of_group = sums + b / s->group * backward_sums(s);
             for (int r = 0; r < sum.rows; r++) {
                 const vec *g = rows + b * block + slots[r] + back.left;
-                vec *to = sums + (size_t)of[r] * back.outputs * back.places;
+                vec *to = of_group + (size_t)of[r] * back.outputs * back.places;
                 sum.x[r] = rows + b * block + slots[r];
                 if (s->depthwise)
                     for (int c = 0; c < s->c; c++)
@@ -470,12 +475,12 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
         if (from->dx)
             finish_row(s, &part, from, row, dz, sums + (size_t)s->kh * back.outputs * back.places);
     }
-    for (size_t i = 0; i < backward_sums(s); i++)
+    for (size_t i = 0; i < results; i++)
         added[i] = sum_of(sums[i]);
 }
 
-/* The gradient of the kernel, and (3, c) of scale, shift and slope: the parts' sums, in order. */
-static void pool_sums(const Conv *s, int parts, const real *added, real *dkernel, real *of_input)
+/* The gradient of the kernel, and (3, c) of scale, shift and slope: the groups' sums, in order. */
+static void pool_sums(const Conv *s, int groups, const real *added, real *dkernel, real *of_input)
 {
     const Back back = back_of(s);
     const size_t each = backward_sums(s), weights = (size_t)s->kh * back.outputs * back.places;
@@ -486,14 +491,14 @@ static void pool_sums(const Conv *s, int parts, const real *added, real *dkernel
                 for (int o = 0; o < s->o; o++) {
                     const real *of = added + ((size_t)i * back.outputs + o) * back.places + c * s->kw + j;
                     real sum = 0;
-                    for (int part = 0; part < parts; part++)
-                        sum += of[part * each];
+                    for (int group = 0; group < groups; group++)
+                        sum += of[group * each];
                     *dkernel++ = sum;
                 }
     for (int i = 0; i < 3 * s->c; i++) {
         of_input[i] = 0;
-        for (int part = 0; part < parts; part++)
-            of_input[i] += added[part * each + weights + i];
+        for (int group = 0; group < groups; group++)
+            of_input[i] += added[group * each + weights + i];
     }
 }
 
@@ -505,14 +510,23 @@ static const int64_t *kind_of(const XLA_FFI_CallFrame *call)
     return ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
 }
 
+static size_t values_of(const Conv *s)
+{
+    return ((size_t)s->c * s->h * s->w + (size_t)s->o * s->high * s->wide) * s->n;
+}
+
 static Conv conv_of(const XLA_FFI_CallFrame *call)
 {
     const int64_t *x = argument(call, X)->dims, *k = argument(call, KERNEL)->dims, *kind = kind_of(call);
-    return (Conv){
+    Conv s = {
         .c = (int)x[0], .h = (int)x[1], .w = (int)x[2], .n = (int)x[3], .kh = (int)k[0], .kw = (int)k[1],
         .o = (int)k[3], .stride = (int)kind[0], .dilation = (int)kind[1], .top = (int)kind[2],
         .left = (int)kind[3], .depthwise = (int)kind[4], .affine = (int)kind[5], .activation = (int)kind[6],
         .high = (int)kind[7], .wide = (int)kind[8]};
+    const int blocks = up(s.n, LANES);
+    /* Few pictures become two groups, for two threads. On small maps that would cost more than it gains. */
+    s.group = pays(values_of(&s)) ? smaller(up(blocks, 2), BLOCKS) : BLOCKS;
+    return s;
 }
 
 typedef struct {
@@ -520,14 +534,15 @@ typedef struct {
     Backward from;
     real *y;
     vec *moments, *memory; /* of all blocks; of all threads */
-    real *added;           /* of all parts */
+    real *added;           /* of all groups */
     size_t each;           /* the memory of one thread */
+    int most;              /* blocks in a task: whole groups */
 } Call;
 
 static Part part_of(const Call *call, int number, int thread)
 {
-    const int blocks = up(call->s.n, LANES), first = number * BLOCKS;
-    return (Part){first, blocks - first < BLOCKS ? blocks - first : BLOCKS, call->memory + thread * call->each};
+    const int first = number * call->most, left = up(call->s.n, LANES) - first;
+    return (Part){first, smaller(left, call->most), call->memory + thread * call->each};
 }
 
 static void forward_task(void *with, int number, int thread)
@@ -540,7 +555,8 @@ static void forward_task(void *with, int number, int thread)
 static void backward_task(void *with, int number, int thread)
 {
     const Call *call = with;
-    backward_part(&call->s, part_of(call, number, thread), &call->from, call->added + number * backward_sums(&call->s));
+    const Part part = part_of(call, number, thread);
+    backward_part(&call->s, part, &call->from, call->added + part.first / call->s.group * backward_sums(&call->s));
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
@@ -549,12 +565,12 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         return NULL;
     Call call = {.s = conv_of(frame)};
     Conv *s = &call.s;
-    const size_t values = ((size_t)s->c * s->h * s->w + (size_t)s->o * s->high * s->wide) * s->n;
-    const int parts = up(s->n, LANES * BLOCKS), threads = threads_for(parts, values);
+    const int blocks = up(s->n, LANES), groups = up(blocks, s->group), threads = threads_for(groups, values_of(s));
+    call.most = threads > 1 ? s->group : BLOCKS / s->group * s->group; /* a thread alone has them side by side */
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
-    const size_t results = backward ? (parts * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)up(s->n, LANES) * s->o;
+    const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)blocks * s->o;
     call.each = backward ? backward_memory(s) : forward_memory(s);
     vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
@@ -574,12 +590,12 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.through = (int)kind[9];
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack(s, argument(frame, KERNEL)->data, k, s->c, s->o, s->o, 1);
-        do_all(parts, threads, backward_task, &call);
-        pool_sums(s, parts, call.added, result(frame, 1), result(frame, 2));
+        do_all(up(blocks, call.most), threads, backward_task, &call);
+        pool_sums(s, groups, call.added, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
         pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
-        do_all(parts, threads, forward_task, &call);
+        do_all(up(blocks, call.most), threads, forward_task, &call);
         pool_moments(s, call.moments, result(frame, 1));
     }
     return NULL;

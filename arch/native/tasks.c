@@ -35,9 +35,11 @@ EXPORTED void pennyweight_threads(const volatile int *threads, const int *core, 
     core_count = count;
 }
 
+int pays(size_t values) { return values >= FEWEST; }
+
 int threads_for(int parts, size_t values)
 {
-    const int most = allowed && values >= FEWEST ? *allowed : 1, threads = most < parts ? most : parts;
+    const int most = allowed && pays(values) ? *allowed : 1, threads = most < parts ? most : parts;
     return threads < 1 ? 1 : threads;
 }
 

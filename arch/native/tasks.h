@@ -6,6 +6,9 @@
 
 typedef void Work(void *with, int number, int thread);
 
+/* Whether another thread pays at all for a work on so many values. */
+int pays(size_t values);
+
 /* How many threads pay at this moment for a work of so many parts, on so many values in all. */
 int threads_for(int parts, size_t values);
 
