@@ -74,7 +74,7 @@ class Point:
 class Outcome:
     """What a rung gave; its last point may have `diverged`, and nothing follows then.
 
-    Scored are epochs 1, 2, 4, 8 and so on, and the last one.
+    Scored are epochs 4, 8, 16 and so on, and the last one.
     """
 
     state: bytes  # to go on from
