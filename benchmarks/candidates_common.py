@@ -21,6 +21,7 @@ from pennyweight.train.splits import Split, split
 DATA, SHAPE, CLASSES = "mnist", (28, 28, 1), 10
 SEED = 0  # of the draw and of the split
 MAX_PARAMS = 8_000
+MAX_MACS = 3_000_000
 EPOCHS = 3
 RECIPE = Recipe(batch_size=128, averaging=0)  # all sides score the weights as they are
 VALIDATION_BATCH = 500  # it divides 6,000: one shape to compile for
