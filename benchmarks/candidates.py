@@ -16,8 +16,8 @@ of the rounds'.
 
 Seconds are those of a whole new process with an empty cache: imports, compiling, and decoding the
 pictures, which all sides do alike, with our reader and once, before anything else. Accuracies are
-printed: they must be alike. Expect 40 minutes a round. A trial run takes minutes, but its ratios say nothing:
-starting and compiling weigh more in it, and for little work we compile with fewer optimisations.
+printed: they must be alike. Expect 40 minutes a round. A trial run takes minutes, but its ratios say
+nothing: starting and compiling weigh more in it.
 
     python benchmarks/candidates.py --pictures 2000 --candidates 2
 """
@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -117,7 +117,7 @@ def main(
 
 
 def drawn(count: int) -> list[Architecture]:
-    """The first `count` of one random sequence of networks that spend the budget, if not too slow."""
+    """The first `count` of one random sequence of networks that spend a budget, and are small."""
     draw = random.Random(SEED)
     architectures: list[Architecture] = []
     while len(architectures) < count:
@@ -209,7 +209,7 @@ def side(name: Side, folder: Path) -> None:
 
 
 def _pennyweight(plan: Plan, folder: Path) -> list[Curve]:
-    """As a study does: each candidate is a task for the executor, of one rung."""
+    """As a study does: each candidate is a task for the executor, here scored at every epoch."""
     from pennyweight.search.executors import LocalExecutor
 
     del folder
@@ -225,8 +225,17 @@ def _pennyweight(plan: Plan, folder: Path) -> list[Curve]:
         for number, architecture in enumerate(plan.architectures)
     ]
     with LocalExecutor(warm=partial(_warm, plan.pictures)) as executor:
-        futures = [executor.submit(train_rungs, [task]) for task in tasks]
-        return [[point.val_accuracy for point in f.result()[0].curve] for f in futures]
+        return list(executor.map(_curve, tasks))
+
+
+def _curve(task: Task) -> Curve:
+    """The accuracy after each epoch, which is a rung of its own."""
+    accuracies, state = [], None
+    for epoch in range(task.to_epoch):
+        (end,) = train_rungs([replace(task, from_epoch=epoch, to_epoch=epoch + 1, state=state)])
+        accuracies.append(end.curve[-1].val_accuracy)
+        state = end.state
+    return accuracies
 
 
 def _warm(pictures: int | None) -> None:
