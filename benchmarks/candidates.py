@@ -16,8 +16,8 @@ of the rounds'.
 
 Seconds are those of a whole new process with an empty cache: imports, compiling, and decoding the
 pictures, which all sides do alike, with our reader and once, before anything else. Accuracies are
-printed: they must be alike. Expect 40 minutes a round. A trial run takes minutes, but its ratios say
-nothing: starting and compiling weigh more in it.
+printed: they must be alike. Expect 40 minutes a round. A trial run takes minutes, but its ratios
+say nothing: starting and compiling weigh more in it.
 
     python benchmarks/candidates.py --pictures 2000 --candidates 2
 """

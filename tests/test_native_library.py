@@ -40,10 +40,12 @@ from pennyweight.train.native import native_digest
 from pennyweight.train.recipe import Candidate, Recipe
 from pennyweight.train.rung import Task, train_rung
 
-work_with(ctypes.c_int(int(sys.argv[2])), available_cores())
+file, *numbers = sys.argv[1:]
+threads, width, batch_size = map(int, numbers)
+work_with(ctypes.c_int(threads), available_cores())
 candidate = Candidate(
-    architecture=parse("c16bp w c16bl m2 c4br A d10+", (8, 8, 1), 10),
-    recipe=Recipe(batch_size=400),
+    architecture=parse(f"c{width}bp w c{width}bl m2 c4br A d10+", (8, 8, 1), 10),
+    recipe=Recipe(batch_size=batch_size),
     seed=1,
 )
 task = Task(
@@ -52,15 +54,17 @@ task = Task(
 outcome = train_rung(task)
 names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
 print(native_digest() is not None, names.count("pennyweight\\n"))
-np.save(sys.argv[1], np.frombuffer(outcome.model, np.uint8))
+np.save(file, np.frombuffer(outcome.model, np.uint8))
 """
 
 
-def trained(folder: Path, threads: int, **environment: str) -> tuple[bool, int, bytes]:
+def trained(
+    folder: Path, threads: int, width: int = 16, batch_size: int = 400, **environment: str
+) -> tuple[bool, int, bytes]:
     """Whether a process with so many threads has kernels in C, its helping threads, its model."""
     file = folder / "model.npy"
     ran = subprocess.run(
-        [sys.executable, "-c", TRAINED, str(file), str(threads)],
+        [sys.executable, "-c", TRAINED, str(file), str(threads), str(width), str(batch_size)],
         env=os.environ | {"NPROC": "1"} | environment,
         capture_output=True,
         text=True,
@@ -76,10 +80,16 @@ def test_without_a_compiler_xla_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it counts threads as Linux does")
-def test_threads_do_not_change_a_bit_of_what_is_learned(tmp_path: Path) -> None:
-    in_c, helping, model = trained(tmp_path, 1)
+@pytest.mark.parametrize(
+    ("width", "batch_size", "most"),
+    [pytest.param(16, 400, 2, id="many pictures"), pytest.param(48, 64, 1, id="few wide pictures")],
+)
+def test_threads_do_not_change_a_bit_of_what_is_learned(
+    width: int, batch_size: int, most: int, tmp_path: Path
+) -> None:
+    in_c, helping, model = trained(tmp_path, 1, width, batch_size)
     assert (in_c, helping) == (True, 0)
-    assert trained(tmp_path, 3) == (True, 2, model)
+    assert trained(tmp_path, 3, width, batch_size) == (True, most, model)
 
 
 def test_the_kernels_are_among_the_versions() -> None:
