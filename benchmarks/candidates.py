@@ -241,7 +241,7 @@ def _curve(task: Task) -> Curve:
 def _warm(pictures: int | None) -> None:
     """Start a worker as a study does, but let it learn from `pictures` alone."""
     if pictures is not None:
-        home: Any = import_module("pennyweight.train.on_device")
+        home: Any = import_module("pennyweight.train.data")
         home.split = partial(split_limited, pictures=pictures)
     warm_up(DATA, SEED)
 

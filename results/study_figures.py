@@ -34,7 +34,8 @@ def curves_figure(study: StudyRecords) -> Figure:
         scored = [(p.epoch, _error(p.val_accuracy)) for p in points if p.val_accuracy is not None]
         losses = [(p.epoch, p.train_loss) for p in points if p.train_loss is not None]
         for axes, curve in ((accuracy, scored), (loss, losses)):
-            colour, marker = (_BEST, ".") if row.rank == 1 else (_OTHER, "")
+            # Most trials end at their first rung, which is a point, and no line.
+            colour, marker = (_BEST, ".") if row.rank == 1 else (_OTHER, "" if curve[1:] else ".")
             axes.plot(*_columns(curve), color=colour, marker=marker)
         learned = [
             (p.epoch, _error(p.train_accuracy)) for p in points if p.train_accuracy is not None

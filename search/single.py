@@ -191,8 +191,8 @@ class Training:
         else:
             if say and self.kernels != native_digest():
                 print(
-                    "The record was trained with kernels that another C compiler or processor "
-                    "made: rounding differs, and so may a few pictures.",
+                    "The record was trained with kernels of another version, C compiler or "
+                    "processor: rounding differs, and so may a few pictures.",
                     file=sys.stderr,
                 )
             yield

@@ -211,11 +211,32 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
     kind: str,
     form: str,
 ) -> None:
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    assert_does_what_is_pending(form, activation, kind, (side, side), (16, 9), **geometry)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("batch", [16, 17, 32, 48, 64, 80, 100])
+def test_however_many_pictures_share_a_sum_in_c_it_is_that_of_all(batch: int, kind: str) -> None:
+    """On maps so large that few pictures are summed in two groups, and more in groups of four."""
+    with taking("in C"):
+        assert_does_what_is_pending("in C", "slope", kind, (3, 3), (60, 50), batch)
+
+
+def assert_does_what_is_pending(
+    form: str,
+    activation: str | None,
+    kind: str,
+    sides: tuple[int, int],
+    picture: tuple[int, int],
+    batch: int = 3,
+    **geometry: Any,
+) -> None:
     """With gradients of the input, all that is pending and the kernel, by output and statistics."""
-    x, kernel = operands(kind, (side, side), (16, 9))
+    x, kernel = operands(kind, sides, picture, batch)
     c, _ = CHANNELS[kind]
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-    geometry["depthwise"] = kind == "depthwise"
+    geometry = {**PLAIN, **geometry, "depthwise": kind == "depthwise"}
 
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         pending = replace(ACTIVATIONS[activation](slope), affine=Affine(*affine))

@@ -56,6 +56,17 @@ def test_the_curves_of_every_trial_are_drawn_and_the_best_ones_are_blue() -> Non
     assert xy(dotted)[1] == pytest.approx(learned)
 
 
+def test_a_trial_that_was_scored_once_is_a_point() -> None:
+    found = load_study(searched()[0] / "runs", "small")
+    best, other = (found.trials[row.trial] for row in rows(found)[:2])
+    once_scored = replace(other.rungs[0], curve=other.rungs[0].curve[:1])
+    trials = {0: best, 1: replace(other, rungs=(once_scored,))}
+    figure = curves_figure(replace(found, trials=trials))
+    for axes in figure.axes:
+        (once,) = [line for line in axes.lines if len(xy(line)[0]) == 1]
+        assert once.get_marker() == "."
+
+
 def test_complete_trials_are_drawn_by_size_and_the_front_is_blue() -> None:
     found = study(
         trial(0, correct=80, params=100),

@@ -212,11 +212,11 @@ static int forward_columns(const Conv *s)
 /* Rows of the input that are held at once. */
 static int forward_ring(const Conv *s) { return smaller((s->kh - 1) * s->dilation + 1, s->h); }
 
-/* Vectors of memory: rows of inputs, one of outputs. */
-static size_t forward_memory(const Conv *s)
+/* Vectors of memory for so many blocks: rows of inputs, one of outputs. */
+static size_t forward_memory(const Conv *s, int blocks)
 {
     const int ring = forward_ring(s);
-    return (size_t)BLOCKS * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
+    return (size_t)blocks * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
 }
 
 /* The kernel as sums of rows read it: of DEEP `outputs` of these sums together, (row of the kernel, outputs,
@@ -344,11 +344,11 @@ static size_t backward_sums(const Conv *s)
     return (size_t)s->kh * back.outputs * back.places + 3 * (size_t)s->c;
 }
 
-static size_t backward_memory(const Conv *s)
+static size_t backward_memory(const Conv *s, int blocks)
 {
     const Back back = back_of(s);
-    return (size_t)BLOCKS * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w)) +
-           BLOCKS / s->group * backward_sums(s);
+    return (size_t)blocks * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w)) +
+           up(blocks, s->group) * backward_sums(s);
 }
 
 typedef struct {
@@ -571,7 +571,8 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
     const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)blocks * s->o;
-    call.each = backward ? backward_memory(s) : forward_memory(s);
+    const int most = smaller(call.most, blocks);
+    call.each = backward ? backward_memory(s, most) : forward_memory(s, most);
     vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
         return failure(frame, "A convolution has not enough memory.");
