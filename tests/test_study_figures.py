@@ -60,7 +60,7 @@ def test_a_trial_that_was_scored_once_is_a_point() -> None:
     found = load_study(searched()[0] / "runs", "small")
     best, other = (found.trials[row.trial] for row in rows(found)[:2])
     once_scored = replace(other.rungs[0], curve=other.rungs[0].curve[:1])
-    trials = {0: best, 1: replace(other, rungs=(once_scored,))}
+    trials = {best.trial: best, other.trial: replace(other, rungs=(once_scored,))}
     figure = curves_figure(replace(found, trials=trials))
     for axes in figure.axes:
         (once,) = [line for line in axes.lines if len(xy(line)[0]) == 1]
