@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ from candidates_common import (
 )
 
 from pennyweight.arch.architecture import Architecture, Placed
+from pennyweight.arch.cost import cost
 from pennyweight.arch.pointwise import BATCH_NORM_EPSILON
 
 
@@ -61,23 +63,32 @@ def run(plan: Plan, folder: Path) -> list[Curve]:
 
 
 def _model(keras: Any, architecture: Architecture, pictures: Pictures) -> Any:
+    first: dict[str, Any] = {}  # by name; rounds of a repeated block share it, statistics as well
+
     def joined(sequence: Iterable[Placed], x: Any) -> Any:
         for placed in sequence:
-            if placed.children:
+            if placed.layer.kind == "residual":
                 x = keras.layers.Add()([x, joined(placed.children, x)])
+            elif placed.children:
+                x = joined(placed.children, x)
             else:
-                x = _layer(keras, placed)(x)
+                name = placed.shares or placed.name
+                if name not in first:
+                    first[name] = _layer(keras, placed)
+                x = first[name](x)
         return x
 
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, joined(architecture.placed, _warp(keras, pictures)(inputs)))
+    trained = sum(math.prod(each.shape) for each in model.trainable_variables)
+    assert trained == cost(architecture).params
     steps = EPOCHS * pictures.steps
     rise, peak = int(0.3 * steps), RECIPE.peak_learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(
         peak / 25, steps - rise, warmup_target=peak, warmup_steps=rise
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=RECIPE.weight_decay, epsilon=1e-8)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
     return model
@@ -104,6 +115,9 @@ def _layer(keras: Any, placed: Placed) -> Any:
             return layers.BatchNormalization(momentum=0.9, epsilon=BATCH_NORM_EPSILON)
         case "relu":
             return layers.ReLU()
+        case "prelu":
+            quarter = keras.initializers.Constant(0.25)
+            return layers.PReLU(quarter, shared_axes=[1, 2, 3])
         case "dropout":
             return layers.Dropout(layer.rate)
         case "max_pool":

@@ -26,6 +26,7 @@ from candidates_common import (
 )
 
 from pennyweight.arch.architecture import Architecture, Placed
+from pennyweight.arch.cost import cost
 from pennyweight.arch.pointwise import BATCH_NORM_EPSILON
 
 
@@ -131,7 +132,20 @@ def _model(architecture: Architecture) -> Any:
         def forward(self, x: Any) -> Any:
             return x + super().forward(x)
 
+    first: dict[str, Any] = {}  # by name, whose weights later rounds of a repeated block share
+
     def layers(placed: Placed) -> list[Any]:
+        made = _layers(placed)
+        if placed.shares is None:
+            first[placed.name] = made[0]
+            return made
+        shared = first[placed.shares]
+        if placed.layer.kind != "batch_norm":
+            return [shared]
+        made[0].weight, made[0].bias = shared.weight, shared.bias  # statistics are a round's own
+        return made
+
+    def _layers(placed: Placed) -> list[Any]:
         layer: Any = placed.layer
         channels = placed.input_shape[-1]
         match layer.kind:
@@ -148,6 +162,8 @@ def _model(architecture: Architecture) -> Any:
                 return [nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)]
             case "relu":
                 return [nn.ReLU()]
+            case "prelu":
+                return [nn.PReLU()]
             case "dropout":
                 return [nn.Dropout(layer.rate)]
             case "max_pool":
@@ -162,12 +178,14 @@ def _model(architecture: Architecture) -> Any:
                 return [nn.Flatten()]
             case "dense":
                 return [nn.Linear(channels, layer.width, bias=layer.bias)]
-            case "residual":
-                return [Residual(*(new for child in placed.children for new in layers(child)))]
+            case "residual" | "repeat":
+                block = Residual if layer.kind == "residual" else nn.Sequential
+                return [block(*(new for child in placed.children for new in layers(child)))]
             case kind:
                 raise NotImplementedError(kind)
 
     model = nn.Sequential(*(new for placed in architecture.placed for new in layers(placed)))
+    assert sum(each.numel() for each in model.parameters()) == cost(architecture).params
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.normal_(module.weight, 0, deviation_of(module.weight[0].numel()))
