@@ -7,14 +7,16 @@ The command line searches MNIST (prepared under TFDS_DATA_DIR) under 8,000 param
 12 trials, as a new process with an empty cache; or a finished study is taken. Then each of its
 networks is timed as `training.py` times one, a pinned process per core and no augmentation: what
 its pictures would take at that rate is training, and the rest of workers times wall-clock seconds
-is overhead: importing, compiling, scoring, augmenting, waiting at the end. Expect
-20 minutes on two cores.
+is overhead: importing, compiling, scoring, augmenting, waiting at the end. All networks are timed
+in each of several rounds, as a machine is not as fast in one minute as in the next: the share is
+the median of the rounds', which are printed. Expect half an hour on two cores.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,16 +49,27 @@ def main(
     """Search, then time each network."""
     found = searched() if study is None else load_study(study.parent, study.name)
     training = len(load_training_set(DATA).split(found.settings["seed"]).train)
-    print(f"{'trial':>5}{'epochs':>8}{'pictures/s':>12}{'seconds':>9}  network")
-    rows = [row(found, number, training, rounds) for number in sorted(found.trials)]
-    training_s = sum(each["training_s"] for each in rows)
+    rows = [row(found, number, training) for number in sorted(found.trials)]
     workers = found.sessions[0]["workers"]
     total_s = workers * found.wall_s
-    share = 1 - training_s / total_s
-    print(
-        f"{training_s:,.0f} of {total_s:,.0f} worker-seconds are training, {share:.1%} are not; "
-        f"the ledger: {', '.join(f'{kind} {s:,.0f}' for kind, s in found.worker_seconds.items())}"
-    )
+    shares = []
+    for _ in range(rounds):
+        for each in rows:
+            each["pictures_s"].append(rate_s(each))
+        training_s = sum(each["pictures"] / each["pictures_s"][-1] for each in rows)
+        shares.append(1 - training_s / total_s)
+        print(
+            f"{training_s:,.0f} of {total_s:,.0f} worker-seconds are training, {shares[-1]:.1%} "
+            "are not",
+            flush=True,
+        )
+    share = statistics.median(shares)
+    print(f"{'trial':>5}{'epochs':>8}{'pictures/s':>12}  network")
+    for each in rows:
+        rate = statistics.median(each["pictures_s"])
+        print(f"{each['trial']:>5}{each['epochs']:>8}{rate:>12,.0f}  {each['notation']}")
+    ledger = ", ".join(f"{kind} {s:,.0f}" for kind, s in found.worker_seconds.items())
+    print(f"not training: {share:.1%} ({min(shares):.1%} to {max(shares):.1%}); ledger: {ledger}")
     if out:
         record = {
             "benchmark": "overhead",
@@ -64,9 +77,9 @@ def main(
             "rows": rows,
             "workers": workers,
             "wall_s": found.wall_s,
-            "training_s": training_s,
             "ledger": found.worker_seconds,
             "overhead": share,
+            "overhead_by_round": shares,
             "cores": os.cpu_count(),
             "cpu": cpu(),
             "versions": versions(),
@@ -87,25 +100,27 @@ def searched() -> StudyRecords:
         return load_study(Path(folder) / "runs", "mnist-8000")
 
 
-def row(found: StudyRecords, number: int, training: int, rounds: int) -> dict[str, Any]:
-    """A trial: its epochs, the rate of its network, and what they make in seconds of one core."""
+def row(found: StudyRecords, number: int, training: int) -> dict[str, Any]:
+    """A trial, the pictures that it trained on, and rates of its network: none yet."""
     trial = found.trials[number]
     batch = trial.recipe["batch_size"]
-    network = training_benchmark.Network("", trial.notation, SIDE, batch)
-    # A core's share of the rate of all; steps as many as make the pictures of 40 of 128.
-    steps = training_benchmark.STEPS * 128 // batch
-    rate_s = training_benchmark.rate(network, "ours", rounds, steps) / len(os.sched_getaffinity(0))
-    result = {
+    return {
         "trial": number,
         "notation": trial.notation,
         "batch_size": batch,
         "epochs": trial.epochs,
-        "pictures_s": rate_s,
-        "training_s": trial.epochs * (training // batch * batch) / rate_s,
+        "pictures": trial.epochs * (training // batch * batch),
+        "pictures_s": [],
     }
-    line = "{trial:>5}{epochs:>8}{pictures_s:>12,.0f}{training_s:>9.0f}  {notation}"
-    print(line.format(**result), flush=True)
-    return result
+
+
+def rate_s(row: dict[str, Any]) -> float:
+    """How many pictures a second a core does of a network, while all others do the same."""
+    batch = row["batch_size"]
+    network = training_benchmark.Network("", row["notation"], SIDE, batch)
+    # Steps as many as make the pictures of 40 of 128.
+    steps = training_benchmark.STEPS * 128 // batch
+    return training_benchmark.rate(network, "ours", 1, steps) / len(os.sched_getaffinity(0))
 
 
 if __name__ == "__main__":
