@@ -34,14 +34,14 @@ def curves_figure(study: StudyRecords) -> Figure:
         scored = [(p.epoch, _error(p.val_accuracy)) for p in points if p.val_accuracy is not None]
         losses = [(p.epoch, p.train_loss) for p in points if p.train_loss is not None]
         for axes, curve in ((accuracy, scored), (loss, losses)):
-            # Most trials end at their first rung, which is a point, and no line.
-            colour, marker = (_BEST, ".") if row.rank == 1 else (_OTHER, "" if curve[1:] else ".")
+            colour, marker = (_BEST, ".") if row.rank == 1 else (_OTHER, _marker(curve))
             axes.plot(*_columns(curve), color=colour, marker=marker)
         learned = [
             (p.epoch, _error(p.train_accuracy)) for p in points if p.train_accuracy is not None
         ]
         if row.rank == 1 and learned:
-            accuracy.plot(*_columns(learned), color=_BEST, linestyle=":", label="in training")
+            told = {"linestyle": ":", "marker": _marker(learned), "label": "in training"}
+            accuracy.plot(*_columns(learned), color=_BEST, **told)
             accuracy.legend(frameon=False, fontsize="small")
         if row.rank == 1 and losses:  # others may be millions when they diverge
             highest = max(value for _, value in losses)
@@ -87,6 +87,11 @@ def _scatter(axes: Axes, chosen: Sequence[Row], colour: str, label: str) -> None
 def _error(accuracy: float) -> float:
     """In percent; both are fractions, and none so small that it cannot be drawn."""
     return 100 * max(1 - accuracy, _LEAST)
+
+
+def _marker(curve: Sequence[object]) -> str:
+    """Most trials end at their first rung, which is a point, and no line."""
+    return "" if curve[1:] else "."
 
 
 def _columns(points: Sequence[tuple[float, ...]], count: int = 2) -> list[tuple[float, ...]]:
