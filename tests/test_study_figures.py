@@ -65,7 +65,7 @@ def test_a_trial_that_was_scored_once_is_a_point() -> None:
     for axes in figure.axes:
         once = [line for line in axes.lines if len(xy(line)[0]) == 1]
         assert once
-        assert {line.get_marker() for line in once} == {"."}
+        assert {str(line.get_marker()) for line in once} == {"."}
 
 
 def test_complete_trials_are_drawn_by_size_and_the_front_is_blue() -> None:
