@@ -98,7 +98,7 @@ def test_the_guide_tells_of_the_claims_what_is_on_record() -> None:
         assert told in GUIDE
 
 
-# Shortened: some thousand pictures, an epoch or two --------------------------------------------
+# Shortened: some thousand pictures, an epoch or two -----------------------------------------------
 
 
 @pytest.fixture(scope="module")

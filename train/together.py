@@ -97,7 +97,7 @@ def _trained(
             place
             for place in going
             if last
-            or (is_scored(epoch) and not tasks[0].whole)
+            or (_is_scored(epoch) and not tasks[0].whole)
             or not np.isfinite(lane(losses, place, lanes))
         ]
         if not scored:
@@ -116,7 +116,7 @@ def _trained(
     return curves, [ends[place] for place in range(len(tasks))]
 
 
-def is_scored(epoch: int) -> bool:
+def _is_scored(epoch: int) -> bool:
     """Whether an epoch within a rung is scored: 4, 8, 16 and so on.
 
     On MNIST a score takes a twentieth of the time of an epoch, and most trials end after two.

@@ -536,7 +536,7 @@ typedef struct {
     vec *moments, *memory; /* of all blocks; of all threads */
     real *added;           /* of all groups */
     size_t each;           /* the memory of one thread */
-    int most;              /* blocks in a task: whole groups */
+    int most;              /* blocks in a task: whole groups, or all */
 } Call;
 
 static Part part_of(const Call *call, int number, int thread)
@@ -566,13 +566,13 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     Call call = {.s = conv_of(frame)};
     Conv *s = &call.s;
     const int blocks = up(s->n, LANES), groups = up(blocks, s->group), threads = threads_for(groups, values_of(s));
-    call.most = threads > 1 ? s->group : BLOCKS / s->group * s->group; /* a thread alone has them side by side */
+    /* A thread alone has groups side by side. */
+    call.most = smaller(threads > 1 ? s->group : BLOCKS / s->group * s->group, blocks);
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
     const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)blocks * s->o;
-    const int most = smaller(call.most, blocks);
-    call.each = backward ? backward_memory(s, most) : forward_memory(s, most);
+    call.each = backward ? backward_memory(s, call.most) : forward_memory(s, call.most);
     vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
         return failure(frame, "A convolution has not enough memory.");
