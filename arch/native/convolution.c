@@ -4,11 +4,12 @@
 
    Pictures lie last in memory (c, h, w, n), so every lane of a vector does the same. A row of the map
    at a time is laid out in blocks of LANES pictures, with zeros around it, and stays in the cache while
-   it is used. */
+   it is used; the row after it is asked for meanwhile. */
 #include "shared.h"
 
-enum { BLOCKS = 4 }; /* vectors of pictures in a task, at most */
-enum { WIDEST = 6 }; /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
+enum { BLOCKS = 4 };   /* vectors of pictures whose gradients are summed together, at most */
+enum { TOGETHER = 8 }; /* and in a task of a thread alone: memory is read fastest in long runs */
+enum { WIDEST = 6 };   /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
 #else
@@ -43,7 +44,27 @@ typedef struct {
     const int *off;
 } Sum;
 
-INLINE void sum_tile(const int columns, const Sum *s, int column, int output, vec *y, int wide, int outputs)
+/* Where a row goes: `count` pictures of each output, these `outputs` apart, and columns `columns` apart. */
+typedef struct {
+    real *at;
+    size_t outputs, columns;
+    int count;
+} Row;
+
+/* Of maps (outputs, high, wide, pictures). */
+static Row row_of(real *maps, int high, int wide, int pictures, int row, int block)
+{
+    const int lane = block * LANES;
+    const size_t columns = pictures, rows = wide * columns;
+    return (Row){maps + row * rows + lane, high * rows, columns, pictures - lane};
+}
+
+INLINE real *place_of(const Row *row, int output, int column)
+{
+    return row->at + output * row->outputs + column * row->columns;
+}
+
+INLINE void sum_tile(const int columns, const Sum *s, int column, int output, const Row *y, int outputs)
 {
     vec sums[DEEP][WIDEST];
     for (int o = 0; o < DEEP; o++)
@@ -63,29 +84,28 @@ INLINE void sum_tile(const int columns, const Sum *s, int column, int output, ve
     }
     for (int o = 0; o < outputs; o++)
         for (int w = 0; w < columns; w++)
-            y[o * wide + w] = sums[o][w];
+            put(place_of(y, output + o, column + w), sums[o][w], y->count);
 }
 
-/* y (outputs, wide) */
-static void sum_row(const Sum *s, vec *y, int wide, int outputs)
+static void sum_row(const Sum *s, const Row *y, int wide, int outputs)
 {
-    for (int o = 0; o < outputs; o += DEEP, y += DEEP * wide) {
+    for (int o = 0; o < outputs; o += DEEP) {
         const int some = outputs - o < DEEP ? outputs - o : DEEP;
         int w = 0;
         for (; w + WIDE <= wide; w += WIDE)
-            sum_tile(WIDE, s, w, o, y + w, wide, some);
+            sum_tile(WIDE, s, w, o, y, some);
         switch (wide - w) {
-        case 5: sum_tile(5, s, w, o, y + w, wide, some); break;
-        case 4: sum_tile(4, s, w, o, y + w, wide, some); break;
-        case 3: sum_tile(3, s, w, o, y + w, wide, some); break;
-        case 2: sum_tile(2, s, w, o, y + w, wide, some); break;
-        case 1: sum_tile(1, s, w, o, y + w, wide, some); break;
+        case 5: sum_tile(5, s, w, o, y, some); break;
+        case 4: sum_tile(4, s, w, o, y, some); break;
+        case 3: sum_tile(3, s, w, o, y, some); break;
+        case 2: sum_tile(2, s, w, o, y, some); break;
+        case 1: sum_tile(1, s, w, o, y, some); break;
         }
     }
 }
 
 /* The same of one channel by itself: a weight a tap. */
-INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int column, vec *y)
+INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int column, const Row *y)
 {
     vec sums[WIDEST];
     for (int w = 0; w < columns; w++)
@@ -98,18 +118,18 @@ INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int col
                 sums[w] += x[w * s->step] * k;
         }
     for (int w = 0; w < columns; w++)
-        y[w] = sums[w];
+        put(place_of(y, channel, column + w), sums[w], y->count);
 }
 
 /* `apart` is from channel to channel of the inputs. */
-static void sum_row_alone(Sum s, vec *y, int wide, int channels, int apart)
+static void sum_row_alone(Sum s, const Row *y, int wide, int channels, int apart)
 {
-    for (int c = 0; c < channels; c++, y += wide) {
+    for (int c = 0; c < channels; c++) {
         int w = 0;
         for (; w + WIDE <= wide; w += WIDE)
-            sum_tile_alone(WIDE, &s, c, w, y + w);
+            sum_tile_alone(WIDE, &s, c, w, y);
         for (; w < wide; w++)
-            sum_tile_alone(1, &s, c, w, y + w);
+            sum_tile_alone(1, &s, c, w, y);
         for (int row = 0; row < s.rows; row++)
             s.x[row] += apart;
     }
@@ -196,6 +216,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
             vec *at = to + c * apart + w;
             for (int b = 0; b < part->blocks; b++, at += block) {
                 const int lane = (part->first + b) * LANES;
+                expect(from + lane + (size_t)s->w * s->n);
                 vec z = get(from + lane, s->n - lane);
                 z = s->affine ? (z - mean) * scale + shift : z;
                 *at = activated(s, z, slope);
@@ -212,11 +233,10 @@ static int forward_columns(const Conv *s)
 /* Rows of the input that are held at once. */
 static int forward_ring(const Conv *s) { return smaller((s->kh - 1) * s->dilation + 1, s->h); }
 
-/* Vectors of memory for so many blocks: rows of inputs, one of outputs. */
+/* Vectors of memory for so many blocks: rows of inputs. */
 static size_t forward_memory(const Conv *s, int blocks)
 {
-    const int ring = forward_ring(s);
-    return (size_t)blocks * ((size_t)ring * s->c * forward_columns(s) + (size_t)s->o * s->wide);
+    return (size_t)blocks * forward_ring(s) * s->c * forward_columns(s);
 }
 
 /* The kernel as sums of rows read it: of DEEP `outputs` of these sums together, (row of the kernel, outputs,
@@ -246,7 +266,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
     const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
     const int weights = s->depthwise ? s->c * s->kw : up(s->o, DEEP) * DEEP * taps;
     const size_t block = (size_t)ring * slot;
-    vec *rows = take(&part, block * part.blocks), *out = take(&part, (size_t)part.blocks * s->o * s->wide);
+    vec *rows = take(&part, block * part.blocks);
     memset(rows, 0, sizeof(vec) * block * part.blocks);
     int off[taps], next = 0;
     for (int j = 0; j < s->kw; j++)
@@ -267,30 +287,30 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
         for (next = larger(next, first); next <= last; next++)
             lay_row(s, &part, x, of, below, next, rows + next % ring * slot + s->left, columns, block);
         for (int b = 0; b < part.blocks; b++) {
-            vec *to = out + (size_t)b * s->o * s->wide;
+            const Row to = row_of(y, s->high, s->wide, s->n, line, part.first + b);
             for (int row = 0; row < sum.rows; row++)
                 sum.x[row] = rows + b * block + slots[row];
             if (s->depthwise)
-                sum_row_alone(sum, to, s->wide, s->c, columns);
+                sum_row_alone(sum, &to, s->wide, s->c, columns);
             else
-                sum_row(&sum, to, s->wide, s->o);
+                sum_row(&sum, &to, s->wide, s->o);
         }
         const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)s->wide);
         for (int o = 0; o < s->o; o++) {
-            real *to = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
-            for (int w = 0; w < s->wide; w++, to += s->n)
-                for (int b = 0; b < part.blocks; b++) {
-                    const int lane = (part.first + b) * LANES;
-                    put(to + lane, out[((size_t)b * s->o + o) * s->wide + w], s->n - lane);
-                }
+            const real *row = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
             for (int b = 0; b < part.blocks; b++) {
-                const vec *row = out + ((size_t)b * s->o + o) * s->wide;
+                const int lane = (part.first + b) * LANES, count = s->n - lane;
+                const vec begin = get(row + lane, count);
                 vec mean = all(0), var = all(0), *so_far = moments + 2 * ((size_t)(part.first + b) * s->o + o);
-                for (int w = 1; w < s->wide; w++)
-                    mean += row[w] - row[0]; /* exact to the variance, however large the mean is */
-                mean = row[0] + mean * each;
-                for (int w = 0; w < s->wide; w++)
-                    var += (row[w] - mean) * (row[w] - mean);
+                for (int w = 1; w < s->wide; w++) /* exact to the variance, however large the mean is */
+                    mean += get(row + lane + (size_t)w * s->n, count) - begin;
+                mean = begin + mean * each;
+                for (int w = 0; w < s->wide; w++) {
+                    const real *here = row + lane + (size_t)w * s->n;
+                    const vec from = get(here, count) - mean;
+                    var += from * from;
+                    expect_to_write(here + (size_t)s->wide * s->n);
+                }
                 var *= each;
                 const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);
                 so_far[0] = line ? so_far[0] + share * apart : mean; /* law of total variance */
@@ -347,7 +367,7 @@ static size_t backward_sums(const Conv *s)
 static size_t backward_memory(const Conv *s, int blocks)
 {
     const Back back = back_of(s);
-    return (size_t)blocks * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * (back.inputs + s->w)) +
+    return (size_t)blocks * ((size_t)back.ring * back.outputs * back.columns + (size_t)s->c * back.inputs) +
            up(blocks, s->group) * backward_sums(s);
 }
 
@@ -371,19 +391,21 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
             vec *here = to + o * apart + w * s->stride;
             for (int b = 0; b < part->blocks; b++, here += block) {
                 const int lane = (part->first + b) * LANES, count = s->n - lane;
+                const size_t next = (size_t)s->wide * s->n;
                 vec g = get(from->g + at + lane, count);
-                if (from->through)
+                expect(from->g + at + lane + next);
+                if (from->through) {
+                    expect(from->y + at + lane + next);
                     g += (get(from->y + at + lane, count) - mean) * scale + shift;
-                for (int none = count; none < LANES; none++)
-                    g[none] = 0;
-                *here = g;
+                }
+                *here = first_of(g, count);
             }
         }
     }
 }
 
-/* The gradient of row `row` of the input, from that of what its products took; sums: of the first group. */
-static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, const vec *dz, vec *sums)
+/* The gradient of row `row` of the input, where that of what its products took is; sums: of the first group. */
+static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, vec *sums)
 {
     const vec slope = all(from->below), zero = all(0);
     for (int c = 0; c < s->c; c++) {
@@ -398,7 +420,8 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
                 for (int b = first; b < last; b++) {
                     const int lane = (part->first + b) * LANES, count = s->n - lane;
                     const vec apart = get(from->x + at + lane, count) - mean;
-                    vec g = dz[(b * s->c + c) * s->w + w];
+                    real *to_x = from->dx + at + lane;
+                    vec g = get(to_x, count);
                     if (s->activation == RELU)
                         g = pick(apart * scale + shift > zero, g, zero);
                     if (s->activation == SLOPE) {
@@ -408,7 +431,8 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
                     }
                     of_scale += g * apart;
                     of_shift += g;
-                    put(from->dx + at + lane, s->affine ? g * scale : g, count);
+                    expect_to_write(to_x + (size_t)s->w * s->n);
+                    put(to_x, s->affine ? g * scale : g, count);
                 }
             }
             to[0] += of_scale;
@@ -425,7 +449,7 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
     const int weights = s->depthwise ? s->c * s->kw : up(s->c, DEEP) * DEEP * taps;
     const size_t block = (size_t)back.ring * slot, results = up(part.blocks, s->group) * backward_sums(s);
     vec *rows = take(&part, block * part.blocks), *inputs = take(&part, (size_t)part.blocks * s->c * back.inputs);
-    vec *dz = take(&part, (size_t)part.blocks * s->c * s->w), *sums = take(&part, results);
+    vec *sums = take(&part, results);
     memset(sums, 0, sizeof(vec) * results);
     memset(rows, 0, sizeof(vec) * block * part.blocks);
     memset(inputs, 0, sizeof(vec) * part.blocks * s->c * back.inputs);
@@ -467,13 +491,16 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
                         pair_outputs(g + o * back.columns, back.columns, z, places, s->wide, s->stride,
                                      to + o * back.places, back.places);
             }
-            if (from->dx && s->depthwise)
-                sum_row_alone(sum, dz + (size_t)b * s->c * s->w, s->w, s->c, back.columns);
-            else if (from->dx)
-                sum_row(&sum, dz + (size_t)b * s->c * s->w, s->w, s->c);
+            if (!from->dx)
+                continue;
+            const Row to = row_of(from->dx, s->h, s->w, s->n, row, part.first + b);
+            if (s->depthwise)
+                sum_row_alone(sum, &to, s->w, s->c, back.columns);
+            else
+                sum_row(&sum, &to, s->w, s->c);
         }
         if (from->dx)
-            finish_row(s, &part, from, row, dz, sums + (size_t)s->kh * back.outputs * back.places);
+            finish_row(s, &part, from, row, sums + (size_t)s->kh * back.outputs * back.places);
     }
     for (size_t i = 0; i < results; i++)
         added[i] = sum_of(sums[i]);
@@ -567,7 +594,7 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     Conv *s = &call.s;
     const int blocks = up(s->n, LANES), groups = up(blocks, s->group), threads = threads_for(groups, values_of(s));
     /* A thread alone has groups side by side. */
-    call.most = smaller(threads > 1 ? s->group : BLOCKS / s->group * s->group, blocks);
+    call.most = smaller(threads > 1 ? s->group : TOGETHER / s->group * s->group, blocks);
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;

@@ -45,10 +45,23 @@ INLINE vec get(const real *x, int count)
 
 INLINE void put(real *x, vec y, int count)
 {
-    if (count >= LANES)
+    if (count >= LANES) {
         *(loose *)x = y;
-    else
-        memcpy(x, &y, sizeof(real) * (size_t)count);
+    } else {
+        const vec some = y; /* by itself, so that y stays in a register */
+        memcpy(x, &some, sizeof(real) * (size_t)count);
+    }
+}
+
+/* Has the cache fetch what will be read, or written, a while later. */
+INLINE void expect(const real *x) { __builtin_prefetch(x, 0, 2); }
+INLINE void expect_to_write(const real *x) { __builtin_prefetch(x, 1, 2); }
+
+/* `count` values of x, and zeros. */
+INLINE vec first_of(vec x, int count)
+{
+    const mask lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (vec)((mask)x & (lanes < (whole)count));
 }
 
 INLINE vec pick(mask where, vec yes, vec no)
