@@ -279,6 +279,15 @@ def test_the_speeds_told_of_are_the_recorded_ones() -> None:
         assert re.search(rf"{ratio:.2f} times (?:{words})", told)
 
 
+def test_how_many_candidates_each_tool_tries_is_as_recorded() -> None:
+    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = ("pennyweight", "Optuna with PyTorch, a process per core", "KerasTuner with PyTorch")
+    rows = record("candidates.json")["rows"]
+    assert [row["side"] for row in rows] == ["pennyweight", "optuna", "kerastuner"]
+    for name, row in zip(names, rows, strict=True):
+        assert f"| {name} | {row['per_hour']:.0f} |\n" in guide
+
+
 def test_what_is_said_of_bfloat16_is_in_its_record() -> None:
     found = record("precision.json")
     cost = re.search(r"\[cost ([0-9.]+) points\]\(benchmarks/records/precision.json\)", README)
