@@ -43,7 +43,7 @@ app = App(help=__doc__, help_format="plaintext")
 def main(
     *,
     study: Annotated[Path | None, Parameter(help="The folder of a finished study.")] = None,
-    rounds: int = 3,
+    rounds: int = 7,
     out: Annotated[Path | None, Parameter(help="Where to write the record.")] = None,
 ) -> None:
     """Search, then time each network."""
