@@ -286,6 +286,9 @@ def test_how_many_candidates_each_tool_tries_is_as_recorded() -> None:
     assert [row["side"] for row in rows] == ["pennyweight", "optuna", "kerastuner"]
     for name, row in zip(names, rows, strict=True):
         assert f"| {name} | {row['per_hour']:.0f} |\n" in guide
+    ours, optuna, kerastuner = (f"{row['per_hour']:.0f}" for row in rows)
+    assert f"tries {ours} networks an hour" in README
+    assert f"tries {optuna} and KerasTuner {kerastuner}](" in README
 
 
 def test_what_is_said_of_bfloat16_is_in_its_record() -> None:
