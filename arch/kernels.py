@@ -161,6 +161,14 @@ def _weigh(kernel: jax.Array, windows: list[jax.Array]) -> jax.Array:
     return total(window * each(weight, 4) for window, weight in zip(windows, weights, strict=True))
 
 
+def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
+    """Of x a share `kept` of values, by a threefry key, divided by that share; the rest is 0."""
+    bits = jnp.finfo(x.dtype).bits
+    if jax.default_backend() == "cpu" and native(bits) and x.dtype == jnp.result_type(float):
+        return native_kernels.dropout(kept, x, jax.random.key_data(key))
+    return jnp.where(jax.random.bernoulli(key, kept, x.shape), x / kept, 0)
+
+
 @jax.custom_vjp
 def statistics(x_chwn: jax.Array) -> Statistics:
     """Mean and biased variance of each channel."""

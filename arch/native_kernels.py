@@ -81,6 +81,29 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
 _conv.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def dropout(kept: float, x: jax.Array, key_2: jax.Array) -> jax.Array:
+    """What `kernels.dropout` is, of the data of its key."""
+    call = jax.ffi.ffi_call(
+        f"pennyweight_dropout_{x.dtype}",
+        jax.ShapeDtypeStruct(x.shape, x.dtype),
+        vmap_method="sequential",
+    )
+    share = np.asarray(kept, x.dtype)
+    return call(x, key_2, shares=np.stack([share, 1 / share]))
+
+
+def _dropout_forward(kept: float, x: jax.Array, key_2: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return dropout(kept, x, key_2), key_2
+
+
+def _dropout_backward(kept: float, key_2: jax.Array, g: jax.Array) -> tuple[jax.Array, None]:
+    return dropout(kept, g, key_2), None  # it is linear, and draws the same values again
+
+
+dropout.defvjp(_dropout_forward, _dropout_backward)
+
+
 def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
     """Rows and columns of the output."""
     return kind.rows.outputs(x.shape[1]), kind.columns.outputs(x.shape[2])

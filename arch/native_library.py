@@ -32,7 +32,10 @@ CHOICE = "PENNYWEIGHT_KERNELS"  # of the environment; "xla": no kernels in C, ev
 
 SOURCES = Path(__file__).with_name("native")
 
-_TARGETS = ("pennyweight_conv", "pennyweight_conv_gradient", "pennyweight_warp")
+_TARGETS = (
+    *("pennyweight_conv", "pennyweight_conv_gradient"),
+    *("pennyweight_warp", "pennyweight_dropout"),
+)
 _BITS = (32, 64)
 MOST_TAPS = 16  # of a kernel, along a side
 FLAGS = (

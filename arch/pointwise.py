@@ -181,14 +181,13 @@ class Dropout(Layer):
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         import jax
 
+        from pennyweight.arch.kernels import dropout
         from pennyweight.arch.maps import Maps
 
         if call.dropout_key is None:
             return x
         key = jax.random.fold_in(call.dropout_key, module.index)  # each layer draws for itself
-        values = x.settled()
-        kept = jax.random.bernoulli(key, 1 - self.rate, values.shape)
-        return Maps(jax.numpy.where(kept, values / (1 - self.rate), 0))
+        return Maps(dropout(x.settled(), key, 1 - self.rate))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return ()

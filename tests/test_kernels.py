@@ -26,7 +26,12 @@ quickly = partial(
     compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
 )
 # Input and output channels. One input channel is the case in which all taps are gathered.
-CHANNELS = {"dense": (4, 3), "one channel": (1, 8), "depthwise": (3, 3)}
+CHANNELS = {
+    "dense": (4, 3),
+    "one channel": (1, 8),
+    "one to one": (1, 1),
+    "depthwise": (3, 3),
+}
 PLAIN = {"stride": 1, "padding": "SAME", "dilation": 1}
 
 
@@ -217,7 +222,7 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", CHANNELS)
-@pytest.mark.parametrize("batch", [16, 17, 32, 48, 64, 80, 100])
+@pytest.mark.parametrize("batch", [16, 17, 32, 48, 64, 80, 100, 150])
 def test_however_many_pictures_share_a_sum_in_c_it_is_that_of_all(batch: int, kind: str) -> None:
     """On maps so large that few pictures are summed in two groups, and more in groups of four."""
     with taking("in C"):
@@ -552,3 +557,22 @@ def test_a_convolution_that_cannot_be_says_why(
 def test_a_pooling_window_larger_than_the_picture_says_why() -> None:
     with pytest.raises(ValueError, match="spans 4 of 3 positions"):
         max_pool(draw(1, 3, 3, 1), 4, 4)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_dropout_in_c_drops_the_same_values(bits: int) -> None:
+    with jax.enable_x64(bits == 64):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 9, 131)))
+
+        def both(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            dropped, back = jax.vjp(lambda x: kernels.dropout(x, jax.random.key(3), 0.7), x)
+            return dropped, back(2 * x)[0]
+
+        results = []
+        for form in ("whole", "in C"):
+            with taking(form):
+                results.append(quickly(lambda x: both(x))(x))
+        assert x.dtype == f"float{bits}"
+        assert 0.25 < np.mean(results[1][0] == 0) < 0.35
+        for expected, found in zip(*results, strict=True):
+            np.testing.assert_array_equal(found, expected, strict=True)

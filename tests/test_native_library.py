@@ -82,7 +82,7 @@ def test_without_a_compiler_xla_trains(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="it counts threads as Linux does")
 @pytest.mark.parametrize(
     ("width", "batch_size", "most"),
-    [(16, 400, 2), *((64, batch_size, 1) for batch_size in (32, 64, 80))],
+    [(16, 400, 2), *((64, batch_size, 1) for batch_size in (32, 64, 80, 100))],
 )
 def test_threads_do_not_change_a_bit_of_what_is_learned(
     width: int, batch_size: int, most: int, tmp_path: Path

@@ -7,9 +7,9 @@
    it is used; the row after it is asked for meanwhile. */
 #include "shared.h"
 
-enum { BLOCKS = 4 };   /* vectors of pictures whose gradients are summed together, at most */
-enum { TOGETHER = 8 }; /* and in a task of a thread alone: memory is read fastest in long runs */
-enum { WIDEST = 6 };   /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
+enum { GROUP = 4 };  /* vectors of pictures whose gradients are summed together, at most */
+enum { ALONE = 8 };  /* and in a task of a thread alone: where maps outgrow the caches, longer runs are read faster */
+enum { WIDEST = 6 }; /* columns at a time; TAPS, the largest side of a kernel, is what Python says */
 #ifdef __AVX512F__
 enum { DEEP = 4, WIDE = WIDEST }; /* outputs times columns whose sums stay in registers */
 #else
@@ -44,24 +44,24 @@ typedef struct {
     const int *off;
 } Sum;
 
-/* Where a row goes: `count` pictures of each output, these `outputs` apart, and columns `columns` apart. */
+/* Where a row of outputs goes: a block of pictures, of which `left` are left. */
 typedef struct {
     real *at;
-    size_t outputs, columns;
-    int count;
+    size_t output_apart, column_apart;
+    int left;
 } Row;
 
-/* Of maps (outputs, high, wide, pictures). */
+/* In maps (outputs, high, wide, pictures). */
 static Row row_of(real *maps, int high, int wide, int pictures, int row, int block)
 {
     const int lane = block * LANES;
-    const size_t columns = pictures, rows = wide * columns;
-    return (Row){maps + row * rows + lane, high * rows, columns, pictures - lane};
+    const size_t column_apart = pictures, row_apart = wide * column_apart;
+    return (Row){maps + row * row_apart + lane, high * row_apart, column_apart, pictures - lane};
 }
 
 INLINE real *place_of(const Row *row, int output, int column)
 {
-    return row->at + output * row->outputs + column * row->columns;
+    return row->at + output * row->output_apart + column * row->column_apart;
 }
 
 INLINE void sum_tile(const int columns, const Sum *s, int column, int output, const Row *y, int outputs)
@@ -84,7 +84,7 @@ INLINE void sum_tile(const int columns, const Sum *s, int column, int output, co
     }
     for (int o = 0; o < outputs; o++)
         for (int w = 0; w < columns; w++)
-            put(place_of(y, output + o, column + w), sums[o][w], y->count);
+            put(place_of(y, output + o, column + w), sums[o][w], y->left);
 }
 
 static void sum_row(const Sum *s, const Row *y, int wide, int outputs)
@@ -118,7 +118,7 @@ INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int col
                 sums[w] += x[w * s->step] * k;
         }
     for (int w = 0; w < columns; w++)
-        put(place_of(y, channel, column + w), sums[w], y->count);
+        put(place_of(y, channel, column + w), sums[w], y->left);
 }
 
 /* `apart` is from channel to channel of the inputs. */
@@ -216,7 +216,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
             vec *at = to + c * apart + w;
             for (int b = 0; b < part->blocks; b++, at += block) {
                 const int lane = (part->first + b) * LANES;
-                expect(from + lane + (size_t)s->w * s->n);
+                prefetch(from + lane + (size_t)s->w * s->n); /* of the row after this one */
                 vec z = get(from + lane, s->n - lane);
                 z = s->affine ? (z - mean) * scale + shift : z;
                 *at = activated(s, z, slope);
@@ -309,7 +309,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
                     const real *here = row + lane + (size_t)w * s->n;
                     const vec from = get(here, count) - mean;
                     var += from * from;
-                    expect_to_write(here + (size_t)s->wide * s->n);
+                    prefetch_to_write(here + (size_t)s->wide * s->n);
                 }
                 var *= each;
                 const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);
@@ -393,9 +393,9 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
                 const int lane = (part->first + b) * LANES, count = s->n - lane;
                 const size_t next = (size_t)s->wide * s->n;
                 vec g = get(from->g + at + lane, count);
-                expect(from->g + at + lane + next);
+                prefetch(from->g + at + lane + next);
                 if (from->through) {
-                    expect(from->y + at + lane + next);
+                    prefetch(from->y + at + lane + next);
                     g += (get(from->y + at + lane, count) - mean) * scale + shift;
                 }
                 *here = first_of(g, count);
@@ -404,7 +404,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
     }
 }
 
-/* The gradient of row `row` of the input, where that of what its products took is; sums: of the first group. */
+/* Makes row `row` of dx, the gradient of what the products took, that of the input; sums: of the first group. */
 static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, vec *sums)
 {
     const vec slope = all(from->below), zero = all(0);
@@ -431,7 +431,7 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
                     }
                     of_scale += g * apart;
                     of_shift += g;
-                    expect_to_write(to_x + (size_t)s->w * s->n);
+                    prefetch_to_write(to_x + (size_t)s->w * s->n);
                     put(to_x, s->affine ? g * scale : g, count);
                 }
             }
@@ -499,7 +499,7 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
             else
                 sum_row(&sum, &to, s->w, s->c);
         }
-        if (from->dx)
+        if (from->dx && (s->affine || s->activation != NO_ACTIVATION))
             finish_row(s, &part, from, row, sums + (size_t)s->kh * back.outputs * back.places);
     }
     for (size_t i = 0; i < results; i++)
@@ -550,9 +550,10 @@ static Conv conv_of(const XLA_FFI_CallFrame *call)
         .o = (int)k[3], .stride = (int)kind[0], .dilation = (int)kind[1], .top = (int)kind[2],
         .left = (int)kind[3], .depthwise = (int)kind[4], .affine = (int)kind[5], .activation = (int)kind[6],
         .high = (int)kind[7], .wide = (int)kind[8]};
+    s.depthwise |= s.c == 1 && s.o == 1; /* the same, without idle outputs */
     const int blocks = up(s.n, LANES);
     /* Few pictures become two groups, for two threads. On small maps that would cost more than it gains. */
-    s.group = pays(values_of(&s)) ? smaller(up(blocks, 2), BLOCKS) : BLOCKS;
+    s.group = pays(values_of(&s)) ? smaller(up(blocks, 2), GROUP) : GROUP;
     return s;
 }
 
@@ -594,7 +595,7 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     Conv *s = &call.s;
     const int blocks = up(s->n, LANES), groups = up(blocks, s->group), threads = threads_for(groups, values_of(s));
     /* A thread alone has groups side by side. */
-    call.most = smaller(threads > 1 ? s->group : TOGETHER / s->group * s->group, blocks);
+    call.most = smaller(threads > 1 ? s->group : ALONE / s->group * s->group, blocks);
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;

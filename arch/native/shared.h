@@ -53,9 +53,9 @@ INLINE void put(real *x, vec y, int count)
     }
 }
 
-/* Has the cache fetch what will be read, or written, a while later. */
-INLINE void expect(const real *x) { __builtin_prefetch(x, 0, 2); }
-INLINE void expect_to_write(const real *x) { __builtin_prefetch(x, 1, 2); }
+/* Into the second cache: a row ahead is more than the first one holds. */
+INLINE void prefetch(const real *x) { __builtin_prefetch(x, 0, 2); }
+INLINE void prefetch_to_write(const real *x) { __builtin_prefetch(x, 1, 2); }
 
 /* `count` values of x, and zeros. */
 INLINE vec first_of(vec x, int count)

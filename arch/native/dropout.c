@@ -1,0 +1,94 @@
+/* Dropout: what `dropout` in kernels.py computes, which calls it through XLA. Which values stay is what
+   JAX's threefry says, to the bit. */
+#include "shared.h"
+
+enum { ABREAST = 4 };                  /* vectors at a time: the rounds of one wait for each other */
+enum { EACH = 256 * ABREAST * LANES }; /* values of a task */
+enum { VALUES, KEY };
+
+typedef uint32_t words __attribute__((vector_size(sizeof(uint32_t) * LANES)));
+
+/* Four rounds of all pairs of words: Salmon et al., SC 2011, threefry2x32. */
+INLINE void mix(words *a, words *b, const int *turns)
+{
+    UNROLL for (int round = 0; round < 4; round++)
+        UNROLL for (int i = 0; i < ABREAST; i++) {
+            a[i] += b[i];
+            b[i] = (b[i] << turns[round] | b[i] >> (32 - turns[round])) ^ a[i];
+        }
+}
+
+/* What counters in a and b become under a key. */
+INLINE void encipher(words *a, words *b, const uint32_t *key)
+{
+    static const int turns[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
+    const uint32_t keys[3] = {key[0], key[1], key[0] ^ key[1] ^ 0x1BD11BDA};
+    for (int i = 0; i < ABREAST; i++) {
+        a[i] += keys[0];
+        b[i] += keys[1];
+    }
+    UNROLL for (uint32_t group = 0; group < 5; group++) {
+        mix(a, b, turns[group % 2]);
+        UNROLL for (int i = 0; i < ABREAST; i++) {
+            a[i] += keys[(group + 1) % 3];
+            b[i] += keys[(group + 2) % 3] + group + 1;
+        }
+    }
+}
+
+/* From 0 to below 1: the bits are a float's fraction. */
+INLINE vec uniform(words a, words b)
+{
+#if BITS == 64
+    typedef uint64_t pairs __attribute__((vector_size(sizeof(uint64_t) * LANES)));
+    const pairs bits = __builtin_convertvector(a, pairs) << 32 | __builtin_convertvector(b, pairs);
+    return (vec)(bits >> 12 | 0x3FF0000000000000) - 1;
+#else
+    return (vec)((a ^ b) >> 9 | 0x3F800000) - 1;
+#endif
+}
+
+typedef struct {
+    const real *x;
+    const uint32_t *key;
+    real kept, scale; /* the share of values that stay, and what they are multiplied by */
+    real *y;
+    size_t count;
+} Call;
+
+static void dropout_task(void *with, int number, int thread)
+{
+    const Call *s = with;
+    const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const size_t first = (size_t)number * EACH, end = first + EACH < s->count ? first + EACH : s->count;
+    (void)thread;
+    for (size_t at = first; at < end; at += ABREAST * LANES) {
+        words a[ABREAST], b[ABREAST]; /* a value's number, which is its counter */
+        for (int i = 0; i < ABREAST; i++) {
+            a[i] = (words){0} + (uint32_t)(at >> 32);
+            b[i] = lanes + (uint32_t)at + (uint32_t)(i * LANES);
+        }
+        encipher(a, b, s->key);
+        for (int i = 0; i < ABREAST && at + (size_t)i * LANES < end; i++) {
+            const size_t here = at + (size_t)i * LANES;
+            const int count = end - here < LANES ? (int)(end - here) : LANES;
+            const vec x = get(s->x + here, count) * s->scale;
+            put(s->y + here, pick(uniform(a[i], b[i]) < s->kept, x, all(0)), count);
+        }
+    }
+}
+
+EXPORTED XLA_FFI_Error *NAMED(pennyweight_dropout)(XLA_FFI_CallFrame *frame)
+{
+    if (is_question(frame))
+        return NULL;
+    const XLA_FFI_Buffer *x = argument(frame, VALUES);
+    const real *shares = ((XLA_FFI_Array *)frame->attrs.attrs[0])->data;
+    Call call = {.x = x->data, .key = argument(frame, KEY)->data, .kept = shares[0], .scale = shares[1],
+                 .y = result(frame, 0), .count = 1};
+    for (int64_t i = 0; i < x->rank; i++)
+        call.count *= (size_t)x->dims[i];
+    const int tasks = (int)((call.count + EACH - 1) / EACH);
+    do_all(tasks, threads_for(tasks, call.count), dropout_task, &call);
+    return NULL;
+}
