@@ -298,6 +298,14 @@ def test_how_many_candidates_each_tool_trains_is_as_recorded() -> None:
     assert f"trains {optuna} and KerasTuner {kerastuner}](" in README
 
 
+def test_how_slow_the_slowest_network_is_told_as_recorded() -> None:
+    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    found = record("speed.json")
+    assert len(found["rows"]) == 100
+    assert f"the slowest does {found['ratio']:.2f} of the median's FLOP a second" in guide
+    assert found["slowest"].startswith("c1v")
+
+
 def test_how_much_the_kernels_in_c_gain_is_as_recorded() -> None:
     told = re.search(r"up to ([0-9.]+) times as fast, and on 8x8 pictures up to four", README)
     gains = [(row["network"], row["ratio"]) for row in record("training-xla.json")["rows"]]
