@@ -163,9 +163,10 @@ def _weigh(kernel: jax.Array, windows: list[jax.Array]) -> jax.Array:
 
 def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     """Of x a share `kept` of values, by a threefry key, divided by that share; the rest is 0."""
-    bits = jnp.finfo(x.dtype).bits
-    if jax.default_backend() == "cpu" and native(bits) and x.dtype == jnp.result_type(float):
-        return native_kernels.dropout(kept, x, jax.random.key_data(key))
+    data, own = jax.random.key_data(key), x.dtype == jnp.result_type(float)
+    threefry = data.shape == (2,) and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    if jax.default_backend() == "cpu" and native(jnp.finfo(x.dtype).bits) and own and threefry:
+        return native_kernels.dropout(kept, x, data)
     return jnp.where(jax.random.bernoulli(key, kept, x.shape), x / kept, 0)
 
 

@@ -188,9 +188,9 @@ def test_bad_input_gets_one_line_and_changes_nothing(
 
 def test_ctrl_c_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path: Path) -> None:
     models = "neighbours,zoo:mlp-32"
-    flags = ["--models", models, "--max-epochs", "150"]
+    flags = ["--models", models, "--max-epochs", "1000"]
     process = start("baselines", *flags, cwd=tmp_path)
-    own = tmp_path / "runs/zoo-mlp-32-digits-epochs150-seed0/records.jsonl"
+    own = tmp_path / "runs/zoo-mlp-32-digits-epochs1000-seed0/records.jsonl"
     deadline = time.monotonic() + 120
     while not own.exists() or own.read_bytes().count(b'"kind":"rung"') < 3:
         assert time.monotonic() < deadline
@@ -205,7 +205,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path: P
     rows = {row["model"]: row for row in json.loads(ran.out)["baselines"]}
     assert set(rows) == {"neighbours", "zoo:mlp-32"}
     (trained,) = load_study(tmp_path / "runs", rows["zoo:mlp-32"]["study"]).trials.values()
-    assert [rung.epoch for rung in trained.rungs] == list(range(1, 151))
+    assert [rung.epoch for rung in trained.rungs] == list(range(1, 1_001))
     fitted = load_study(tmp_path / "runs", "baselines-digits").baselines
     assert sorted(run.model for run in fitted) == ["neighbours", "zoo:mlp-32"]
 

@@ -25,7 +25,7 @@ from pennyweight.train.plan import plan_epoch
 from pennyweight.train.program import train_steps
 from pennyweight.train.score import score
 
-CHOSEN = candidate("c4br wb (c4b)r c6k1r A d10+", batch_size=128)
+CHOSEN = candidate("c4br wb (c4b)r c6k1ro0.1 A d10+", batch_size=128)
 pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 
 TRAINED = """
@@ -119,8 +119,9 @@ def test_only_training_and_scoring_are_computed_with_them() -> None:
     scores = jax.jit(partial(score, program)).lower(state.average, pictures, pictures).as_text()
     network = nnx.merge(abstract(CHOSEN.architecture)[0], *draw_weights(CHOSEN.architecture, 0))
     exported = jax.jit(network).lower(np.zeros((1, 8, 8, 1), np.float32)).as_text()
-    in_c = ["pennyweight_conv" in text for text in (steps, scores, exported)]
+    in_c = ["pennyweight_" in text for text in (steps, scores, exported)]
     assert in_c == [True, True, False]
+    assert all(f"pennyweight_{name}_float32" in steps for name in ("conv_gradient", "dropout"))
 
 
 def test_a_compiler_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
