@@ -15,6 +15,7 @@ from pennyweight.search.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [
     line for block in BLOCKS for line in block.splitlines() if re.match(r" *pennyweight ", line)
@@ -262,7 +263,6 @@ def test_the_records_keep_what_the_project_promises() -> None:
 
 
 def test_the_speeds_told_of_are_the_recorded_ones() -> None:
-    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for name in ("training.json", "training-xla.json"):
         measured: dict[str, list[float]] = {}
         for row in record(name)["rows"]:
@@ -272,15 +272,14 @@ def test_the_speeds_told_of_are_the_recorded_ones() -> None:
             f"| {network} | {one_process:.2f} times as fast | {a_process_per_core:.2f} |\n"
             for network, (one_process, a_process_per_core) in measured.items()
         )
-        assert table in guide
-    told = " ".join(guide.split())
+        assert table in GUIDE
+    told = " ".join(GUIDE.split())
     for against, words in (("steps", "as fast where Flax"), ("scan", "where it compiles")):
         ratio = record(f"training-flax-{against}.json")["rows"][1]["ratio"]
         assert re.search(rf"{ratio:.2f} times (?:{words})", told)
 
 
 def test_how_many_candidates_each_tool_trains_is_as_recorded() -> None:
-    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = record("candidates.json")
     assert (found["cores"], found["epochs"], found["rounds"]) == (2, 3, 1)
     assert len(found["notations"]) == 12
@@ -292,17 +291,16 @@ def test_how_many_candidates_each_tool_trains_is_as_recorded() -> None:
     }
     for side, way in ways.items():
         middle = median(curve[-1] for curve in rows[side]["curves"])
-        assert f"| {way} | {rows[side]['per_hour']:.0f} | {middle:.2%} |\n" in guide
+        assert f"| {way} | {rows[side]['per_hour']:.0f} | {middle:.2%} |\n" in GUIDE
     ours, optuna, kerastuner = (f"{rows[side]['per_hour']:.0f}" for side in ways)
     assert f"it trains {ours} an hour" in README
     assert f"trains {optuna} and KerasTuner {kerastuner}](" in README
 
 
 def test_how_slow_the_slowest_network_is_told_as_recorded() -> None:
-    guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = record("speed.json")
     assert len(found["rows"]) == 100
-    assert f"the slowest does {found['ratio']:.2f} of the median's FLOP a second" in guide
+    assert f"the slowest does {found['ratio']:.2f} of the median's FLOP a second" in GUIDE
     assert found["slowest"].startswith("c1v")
 
 
@@ -326,9 +324,8 @@ def test_what_is_said_of_bfloat16_is_in_its_record() -> None:
 
 def test_what_is_said_of_frames_is_in_their_record() -> None:
     found = record("frames.json")
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     numbers = re.search(
-        r"was ([-+][0-9.]+) points, 95% interval ([-+][0-9.]+) to ([-+][0-9.]+)", text
+        r"was ([-+][0-9.]+) points, 95% interval ([-+][0-9.]+) to ([-+][0-9.]+)", GUIDE
     )
     assert numbers
     wanted = [found["mean"], *found["interval"]]
