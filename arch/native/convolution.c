@@ -297,17 +297,16 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
         }
         const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)s->wide);
         for (int o = 0; o < s->o; o++) {
-            const real *row = y + ((size_t)(o * s->high + line) * s->wide) * s->n;
             for (int b = 0; b < part.blocks; b++) {
-                const int lane = (part.first + b) * LANES, count = s->n - lane;
-                const vec begin = get(row + lane, count);
+                const Row row = row_of(y, s->high, s->wide, s->n, line, part.first + b);
+                const vec begin = get(place_of(&row, o, 0), row.left);
                 vec mean = all(0), var = all(0), *so_far = moments + 2 * ((size_t)(part.first + b) * s->o + o);
                 for (int w = 1; w < s->wide; w++) /* exact to the variance, however large the mean is */
-                    mean += get(row + lane + (size_t)w * s->n, count) - begin;
+                    mean += get(place_of(&row, o, w), row.left) - begin;
                 mean = begin + mean * each;
                 for (int w = 0; w < s->wide; w++) {
-                    const real *here = row + lane + (size_t)w * s->n;
-                    const vec from = get(here, count) - mean;
+                    const real *here = place_of(&row, o, w);
+                    const vec from = get(here, row.left) - mean;
                     var += from * from;
                     prefetch_to_write(here + (size_t)s->wide * s->n);
                 }
