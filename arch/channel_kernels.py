@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pennyweight.arch.maps import Maps, Pending, Statistics
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.pending import Pending, Statistics
 from pennyweight.arch.piecewise import (
     Kept,
     Kind,
@@ -24,8 +25,8 @@ from pennyweight.arch.piecewise import (
     gradient_of_output,
     gradients_of_input,
 )
-from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import product_over_pixels
+from pennyweight.arch.sweep import Sweep, total
 
 BLOCK = 14  # rows of a matrix product in the kernel's gradient: more are mostly computed in vain
 

@@ -73,7 +73,8 @@ class _Window(Layer):
         import jax.numpy as jnp
 
         from pennyweight.arch import kernels
-        from pennyweight.arch.maps import Affine, Maps, Pending
+        from pennyweight.arch.maps import Maps
+        from pennyweight.arch.pending import Affine, Pending
 
         y = kernels.conv(
             x,

@@ -18,15 +18,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from pennyweight.arch import channel_kernels, native_kernels, row_kernels
-from pennyweight.arch.maps import Affine, Maps, Statistics, each
-from pennyweight.arch.native_library import MOST_TAPS, native
-from pennyweight.arch.pool_kernels import Padding, Sweep, total
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.native_calls import in_c
+from pennyweight.arch.native_library import MOST_TAPS
+from pennyweight.arch.pending import Affine, Statistics, each
 from pennyweight.arch.products import (
     gathers_every_tap,
     product,
     product_over_pixels,
     row_matrix,
 )
+from pennyweight.arch.sweep import Padding, Sweep, total
 
 # From so many values in the maps of a batch on, a CPU trains faster piece by piece. Small maps stay
 # in its cache anyhow, and loops take longer to compile.
@@ -62,7 +64,7 @@ def conv(
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
     on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and _in_c(maps, kernel_hwio, rows, columns):
+    if _fits(maps, kernel_hwio, rows, columns):
         return native_kernels.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
     if on_cpu and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
@@ -71,12 +73,12 @@ def conv(
     return Maps(whole(rows, columns, maps.settled(), kernel_hwio))
 
 
-def _in_c(maps: Maps, kernel: jax.Array, *sweeps: Sweep) -> bool:
+def _fits(maps: Maps, kernel: jax.Array, *sweeps: Sweep) -> bool:
     """Whether there is a convolution in C that computes this, and in little memory."""
     rounded = jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
     small = all(sweep.taps <= MOST_TAPS and sweep.reach <= _MOST_REACH for sweep in sweeps)
     alike = kernel.dtype == maps.values.dtype
-    return native(jnp.finfo(kernel.dtype).bits) and small and alike and not rounded
+    return in_c(kernel) and small and alike and not rounded
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -165,9 +167,11 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     """Of x a share `kept` of values, by a threefry key, divided by that share; the rest is 0."""
     data, own = jax.random.key_data(key), x.dtype == jnp.result_type(float)
     threefry = data.shape == (2,) and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
-    if jax.default_backend() == "cpu" and native(jnp.finfo(x.dtype).bits) and own and threefry:
-        return native_kernels.dropout(kept, x, data)
-    return jnp.where(jax.random.bernoulli(key, kept, x.shape), x / kept, 0)
+    if in_c(x) and own and threefry:
+        stays = native_kernels.bernoulli(data, kept, x.shape, x.dtype)
+    else:
+        stays = jax.random.bernoulli(key, kept, x.shape)
+    return jnp.where(stays, x / kept, 0)
 
 
 @jax.custom_vjp

@@ -14,10 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import CustomVJPPrimal
+from jax.typing import DTypeLike
 
-from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.native_calls import affine_rows, gradient_of, inputs, told
+from pennyweight.arch.pending import Pending, Statistics
 from pennyweight.arch.piecewise import Result, gradient_of_output
-from pennyweight.arch.pool_kernels import Sweep
+from pennyweight.arch.sweep import Sweep
 
 
 class Kind(NamedTuple):
@@ -48,7 +51,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
         (_like(x, outputs, *sizes, x.shape[3]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
-    y, (mean, var) = call(*_inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
+    y, (mean, var) = call(*inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
     return y, Statistics(mean, var)
 
 
@@ -72,36 +75,23 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
         vmap_method="sequential",
     )
     told = _told(kind, pending, y.shape[1:3], through=of_y is not None, wanted=bool(wanted))
-    dx, dkernel, sums = call(*_inputs(x, pending), kernel, y, g, _rows(of_y, y), kind=told)
-    rows = ([0, 1] if pending.affine is not None else []) + [2] * (pending.slope is not None)
-    gradient = pending.gradient(sums[np.array(rows, int)])
-    return (dx if wanted else jnp.zeros_like(x)), gradient, dkernel
+    dx, dkernel, sums = call(*inputs(x, pending), kernel, y, g, affine_rows(of_y, y), kind=told)
+    return (dx if wanted else jnp.zeros_like(x)), gradient_of(pending, sums), dkernel
 
 
 _conv.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def dropout(kept: float, x: jax.Array, key_2: jax.Array) -> jax.Array:
-    """What `kernels.dropout` is, of the data of its key."""
+def bernoulli(
+    key_2: jax.Array, chance: float, shape: tuple[int, ...], dtype: DTypeLike
+) -> jax.Array:
+    """`jax.random.bernoulli` of the data of a threefry key, drawn from numbers of `dtype`."""
     call = jax.ffi.ffi_call(
-        f"pennyweight_dropout_{x.dtype}",
-        jax.ShapeDtypeStruct(x.shape, x.dtype),
+        f"pennyweight_bernoulli_{jnp.dtype(dtype)}",
+        jax.ShapeDtypeStruct(shape, jnp.bool_),
         vmap_method="sequential",
     )
-    share = np.asarray(kept, x.dtype)
-    return call(x, key_2, shares=np.stack([share, 1 / share]))
-
-
-def _dropout_forward(kept: float, x: jax.Array, key_2: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return dropout(kept, x, key_2), key_2
-
-
-def _dropout_backward(kept: float, key_2: jax.Array, g: jax.Array) -> tuple[jax.Array, None]:
-    return dropout(kept, g, key_2), None  # it is linear, and draws the same values again
-
-
-dropout.defvjp(_dropout_forward, _dropout_backward)
+    return call(key_2, chance=np.asarray([chance], dtype))
 
 
 def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
@@ -111,17 +101,6 @@ def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
 
 def _like(x: jax.Array, *shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, x.dtype)
-
-
-def _inputs(x: jax.Array, pending: Pending) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The input, the affine map and the slope that are pending, of whatever where none is."""
-    below = pending.slope if pending.slope is not None else pending.leak or 0
-    return x, _rows(pending.affine, x), jnp.asarray(below, x.dtype)
-
-
-def _rows(affine: Affine | None, x: jax.Array) -> jax.Array:
-    """A map of x as (3, channels)."""
-    return jnp.zeros((3, len(x)), x.dtype) if affine is None else jnp.stack(affine)
 
 
 def _told(
@@ -134,7 +113,5 @@ def _told(
 ) -> np.ndarray:
     """The static part as C reads it: see `kind_of` there."""
     rows, columns = kind.rows, kind.columns
-    activation = 0 if not pending.activates else 1 if pending.leak == 0 else 2
     window = rows.stride, rows.dilation, rows.low, columns.low, kind.depthwise
-    affine = pending.affine is not None
-    return np.array([*window, affine, activation, *sizes, through, wanted], np.int64)
+    return np.array([*window, *told(pending), *sizes, through, wanted], np.int64)

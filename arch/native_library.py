@@ -34,7 +34,8 @@ SOURCES = Path(__file__).with_name("native")
 
 _TARGETS = (
     *("pennyweight_conv", "pennyweight_conv_gradient"),
-    *("pennyweight_warp", "pennyweight_dropout"),
+    *("pennyweight_pool", "pennyweight_pool_gradient"),
+    *("pennyweight_warp", "pennyweight_bernoulli"),
 )
 _BITS = (32, 64)
 MOST_TAPS = 16  # of a kernel, along a side

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from pennyweight.arch.maps import Affine, Pending, Statistics
-from pennyweight.arch.pool_kernels import Sweep
+from pennyweight.arch.pending import Affine, Pending, Statistics
+from pennyweight.arch.sweep import Sweep
 
 Result = tuple[jax.Array, Statistics]  # the output and its statistics
 Kept = tuple[jax.Array, Pending, jax.Array, Result]  # input, what it waits for, kernel, result

@@ -45,12 +45,14 @@ class BatchNorm(Layer):
         from jax import lax
 
         from pennyweight.arch.kernels import statistics
-        from pennyweight.arch.maps import Affine, Maps, Pending
+        from pennyweight.arch.maps import Maps
+        from pennyweight.arch.pending import Affine, Pending
 
-        if not x.pending.nothing:
-            x = Maps(x.settled())
         mean, var = module.mean[...], module.var[...]
-        if call.batch_statistics is not False:
+        if call.batch_statistics is False:
+            x = Maps(x.settled())
+        else:
+            x = x.measured()
             own = x.statistics or statistics(x.values)
             mean = jnp.where(call.batch_statistics, own.mean, mean)
             var = jnp.where(call.batch_statistics, own.var, var)

@@ -1,115 +1,20 @@
-"""Windows that sweep over pictures, and pooling with them.
+"""Pooling with windows that sweep over pictures.
 
 Pictures are batch-last, `chwn`: channels, height, width, batch. On a CPU, XLA's windowed reduction
 and its gradient take ten times as long as arithmetic on slices, one for each tap of the window.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial, reduce
-from operator import add
-from typing import Literal, Self, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.maps import Maps, each
-
-Padding = Literal["SAME", "VALID"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """How a window sweeps one axis of its input, with zeros around and between the values."""
-
-    axis: int
-    taps: int  # positions of the window
-    dilation: int  # from one tap to the next
-    stride: int  # from one output to the next
-    low: int  # zeros before the input
-    high: int  # zeros after it; a negative number leaves its end unread
-    between: int = 0  # zeros from one value to the next
-
-    @classmethod
-    def over(
-        cls, x: jax.Array, axis: int, *, taps: int, stride: int, padding: Padding, dilation: int = 1
-    ) -> Self:
-        """The sweep along an axis of x; SAME is XLA's: ceil(size / stride) outputs, odd zero last.
-
-        Raises ValueError for a number below 1, and where a VALID window does not fit.
-        """
-        if min(taps, stride, dilation) < 1:
-            raise ValueError(
-                "window, stride and dilation must be at least 1, "
-                f"but got {taps=}, {stride=}, {dilation=}."
-            )
-        size, reach = x.shape[axis], (taps - 1) * dilation
-        out = -(-size // stride) if padding == "SAME" else (size - reach - 1) // stride + 1
-        if out < 1:
-            raise ValueError(
-                f"a VALID window must fit into its input, but spans {reach + 1} of {size} "
-                "positions: take a smaller window or SAME padding."
-            )
-        missing = (out - 1) * stride + reach + 1 - size
-        low = max(missing, 0) // 2
-        high = missing - low
-        return cls(axis=axis, taps=taps, dilation=dilation, stride=stride, low=low, high=high)
-
-    @property
-    def reach(self) -> int:
-        """From the first tap to the last."""
-        return (self.taps - 1) * self.dilation
-
-    def outputs(self, size: int) -> int:
-        """How many outputs there are over `size` values."""
-        spread = size + (size - 1) * self.between
-        return (spread + self.low + self.high - self.reach - 1) // self.stride + 1
-
-    def transpose(self) -> Self:
-        """The sweep of the gradient: its tap i gives back what tap `taps - 1 - i` took."""
-        return type(self)(
-            axis=self.axis,
-            taps=self.taps,
-            dilation=self.dilation,
-            stride=1,
-            low=self.reach - self.low,
-            high=self.reach - self.high,
-            between=self.stride - 1,
-        )
-
-    def take(self, x: jax.Array, tap: int) -> jax.Array:
-        """What one tap reads, one value for each output."""
-        before = tap * self.dilation
-        x = self._pad(x, self.low - before, self.high - self.reach + before)
-        return lax.slice_in_dim(x, 0, None, self.stride, self.axis)
-
-    def takes(self, x: jax.Array) -> list[jax.Array]:
-        """`take` for every tap."""
-        return [self.take(x, tap) for tap in range(self.taps)]
-
-    def pad(self, x: jax.Array) -> jax.Array:
-        """x among its zeros, of which every tap reads a slice."""
-        return self._pad(x, self.low, self.high)
-
-    def slices(self, padded: jax.Array) -> list[jax.Array]:
-        """The same as `takes`, from a padded copy."""
-        last = padded.shape[self.axis] - self.reach
-        starts = [tap * self.dilation for tap in range(self.taps)]
-        return [
-            lax.slice_in_dim(padded, start, last + start, self.stride, self.axis)
-            for start in starts
-        ]
-
-    def _pad(self, x: jax.Array, low: int, high: int) -> jax.Array:
-        config = [(0, 0, 0)] * x.ndim
-        config[self.axis] = (low, high, self.between)
-        return lax.pad(x, jnp.zeros((), x.dtype), config)
-
-
-def total(parts: Iterable[jax.Array]) -> jax.Array:
-    """The sum, without the zero that `sum` starts from."""
-    return reduce(add, parts)
+from pennyweight.arch import native_pool
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.pending import each
+from pennyweight.arch.sweep import Sweep, total
 
 
 def max_pool(maps: Maps, window: int, stride: int) -> Maps:
@@ -120,30 +25,53 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     settled first: a negative one makes the activation neither rising nor falling. The gradient goes
     to the first of equal values in reading order, as in `lax.reduce_window`.
     """
+    rows, columns = _sweeps(maps.values, window, stride)
+    if native_pool.computes(maps.values):
+        if maps.pending.slope is None:
+            y = native_pool.pooled("largest", maps.values, maps.pending, rows, columns)
+            return Maps(y, pending=maps.pending)
+        return Maps(native_pool.pooled("max", maps.values, maps.pending, rows, columns))
     if maps.pending.slope is not None:
         maps = Maps(maps.settled())
     values, turn = maps.values, None
     if (affine := maps.pending.affine) is not None:
         turn = each(jnp.where(affine.scale < 0, -1, 1).astype(values.dtype), values.ndim)
-    sweeps = [
-        Sweep.over(values, axis, taps=window, stride=stride, padding="VALID") for axis in (1, 2)
-    ]
     if window == stride <= 3:  # one pass; for larger tiles, two passes take fewer taps
-        down, across = (sweep.outputs(values.shape[sweep.axis]) * window for sweep in sweeps)
+        down, across = (
+            sweep.outputs(values.shape[sweep.axis]) * window for sweep in (rows, columns)
+        )
         values = cast(jax.Array, _max_of_tiles(window, values[:, :down, :across], turn))
         return Maps(values, pending=maps.pending)
     # The first column of each row, then the first of the rows: reading order, with 2 * window taps.
-    for sweep in reversed(sweeps):
+    for sweep in (columns, rows):
         values = cast(jax.Array, _max_along(sweep, values, turn))
     return Maps(values, pending=maps.pending)
 
 
-def avg_pool(x_chwn: jax.Array, window: int, stride: int) -> jax.Array:
+def avg_pool(maps: Maps, window: int, stride: int) -> jax.Array:
     """The mean of each window that fits into the picture."""
-    for axis in (2, 1):
-        sweep = Sweep.over(x_chwn, axis, taps=window, stride=stride, padding="VALID")
-        x_chwn = total(sweep.takes(x_chwn))
-    return x_chwn / window**2
+    rows, columns = _sweeps(maps.values, window, stride)
+    if native_pool.computes(maps.values):
+        return native_pool.pooled("mean", maps.values, maps.pending, rows, columns)
+    return total(rows.takes(total(columns.takes(maps.settled())))) / window**2
+
+
+def global_average(maps: Maps) -> jax.Array:
+    """The mean of each map, (channels, batch)."""
+    c, h, w, n = maps.values.shape
+    if native_pool.computes(maps.values):
+        rows, columns = _sweep(maps.values, 1, h, 1), _sweep(maps.values, 2, w, 1)
+        y = native_pool.pooled("mean", maps.values, maps.pending, rows, columns)
+        return y.reshape(c, n)
+    return maps.settled().mean((1, 2))
+
+
+def _sweeps(x: jax.Array, window: int, stride: int) -> tuple[Sweep, Sweep]:
+    return _sweep(x, 1, window, stride), _sweep(x, 2, window, stride)
+
+
+def _sweep(x: jax.Array, axis: int, window: int, stride: int) -> Sweep:
+    return Sweep.over(x, axis, taps=window, stride=stride, padding="VALID")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

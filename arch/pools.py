@@ -82,7 +82,7 @@ class AveragePool(_Pool):
         from pennyweight.arch import pool_kernels
         from pennyweight.arch.maps import Maps
 
-        return Maps(pool_kernels.avg_pool(x.settled(), *self.window))
+        return Maps(pool_kernels.avg_pool(x, *self.window))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return self._deployed("average")
@@ -117,8 +117,9 @@ class GlobalAverage(_Global):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch.maps import Maps
+        from pennyweight.arch.pool_kernels import global_average
 
-        return Maps(x.settled().mean((1, 2)))
+        return Maps(global_average(x))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return _global_pool("average", shape)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.pool_kernels import Sweep
+from pennyweight.arch.sweep import Sweep
 
 
 def gathers_every_tap(sweep: Sweep, kernel: jax.Array) -> bool:

@@ -34,7 +34,9 @@ class Residual(Block):
     def join(self, x: Maps, y: Maps) -> Maps:
         from pennyweight.arch.maps import Maps
 
-        return Maps(x.settled() + y.settled())
+        if y.pending.nothing:
+            x, y = y, x
+        return Maps(y.settled(plus=x.settled()))
 
     @property
     def joined(self) -> str:

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch.maps import Maps, Pending, Statistics
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.pending import Pending, Statistics
 from pennyweight.arch.piecewise import (
     Kept,
     Kind,
@@ -29,13 +30,13 @@ from pennyweight.arch.piecewise import (
     gradient_of_output,
     gradients_of_input,
 )
-from pennyweight.arch.pool_kernels import Sweep, total
 from pennyweight.arch.products import (
     gathers_every_tap,
     product,
     product_over_pixels,
     row_matrix,
 )
+from pennyweight.arch.sweep import Sweep, total
 
 Read = Callable[[jax.Array], jax.Array]  # a row by its number
 Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of input and kernel, and `Pending.sums`

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from convolutions import FORMS, taking
 from started import end_all
 
 # A broadcast between ranks is a mistake here until it is written out. The like for dtypes cannot be
@@ -59,6 +60,22 @@ def strict_dtypes() -> Iterator[None]:
 
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Numbers are of 64 bits."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Takes each form in which convolutions are computed."""
+    with taking(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

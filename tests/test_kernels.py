@@ -1,7 +1,7 @@
-"""Convolution, pooling and batch normalisation against XLA's own operations, in float64."""
+"""Convolution and batch normalisation against XLA's own operations, in float64."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from comparing import (
+    ACTIVATIONS,
+    assert_same,
+    draw,
+    quickly,
+    textbook_activation,
+    value_and_gradients,
+)
 from convolutions import FORMS, taking
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,14 +25,10 @@ from jax import lax
 
 from pennyweight.arch import kernels, pool_kernels
 from pennyweight.arch.kernels import statistics
-from pennyweight.arch.maps import Affine, Maps, Pending, Statistics
-from pennyweight.arch.pool_kernels import Padding, avg_pool
+from pennyweight.arch.maps import Maps
+from pennyweight.arch.pending import Affine, Pending, Statistics
+from pennyweight.arch.sweep import Padding
 
-# Hundreds of programs that run once: these options compile one in a fifth of the time.
-quickly = partial(
-    jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
-)
 # Input and output channels. One input channel is the case in which all taps are gathered.
 CHANNELS = {
     "dense": (4, 3),
@@ -34,32 +38,12 @@ CHANNELS = {
 }
 PLAIN = {"stride": 1, "padding": "SAME", "dilation": 1}
 
-
-@pytest.fixture(autouse=True)
-def strict(strict_dtypes: None) -> Iterator[None]:
-    with jax.numpy_rank_promotion("raise"):
-        yield
-
-
-@pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest) -> Iterator[str]:
-    with taking(request.param):
-        yield request.param
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
 
 def conv(x: jax.Array, kernel: jax.Array, **options: Any) -> jax.Array:
     """Ours, of maps with nothing pending."""
     return kernels.conv(Maps(x), kernel, **options).values
-
-
-def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
-    return pool_kernels.max_pool(Maps(x), window, stride).values
 
 
 def xla_conv(
@@ -80,29 +64,6 @@ def xla_conv(
         dimension_numbers=("CHWN", "HWIO", "CHWN"),
         feature_group_count=len(x) if depthwise else 1,
     )
-
-
-def draw(*shape: int, seed: int = 0) -> jax.Array:
-    """Normal values in the default precision."""
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype=float)
-
-
-def value_and_gradients(function: Callable[..., jax.Array], *arrays: jax.Array) -> list[jax.Array]:
-    value, gradients_of = jax.vjp(function, *arrays)
-    return [value, *gradients_of(draw(*value.shape, seed=1))]
-
-
-def assert_same(
-    ours: Callable[..., jax.Array], theirs: Callable[..., jax.Array], *arrays: jax.Array
-) -> None:
-    """Compares values and gradients to 1e-10."""
-
-    def both(*arrays: jax.Array) -> list[list[jax.Array]]:
-        return [value_and_gradients(function, *arrays) for function in (ours, theirs)]
-
-    for our, their in zip(*quickly(both)(*arrays), strict=True):
-        assert our.dtype == np.float64
-        np.testing.assert_allclose(our, their, rtol=1e-10, atol=1e-10)
 
 
 def operands(
@@ -181,23 +142,6 @@ def test_any_convolution_is_that_of_xla(
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
     with jax.enable_x64(True), taking(form):
         assert_same_conv(kind, sides, picture, batch, **geometry)
-
-
-ACTIVATIONS: dict[str | None, Callable[[jax.Array], Pending]] = {
-    None: lambda slope: Pending(),
-    "relu": lambda slope: Pending(leak=0.0),
-    "leak": lambda slope: Pending(leak=0.1),
-    "slope": lambda slope: Pending(slope=slope),
-}
-
-
-def textbook_activation(activation: str | None, z: jax.Array, slope: jax.Array) -> jax.Array:
-    """At 0 the gradient of a ReLU is 0, and that of the others 1."""
-    if activation is None:
-        return z
-    if activation == "relu":
-        return jax.nn.relu(z)
-    return jnp.where(z >= 0, z, (0.1 if activation == "leak" else slope) * z)
 
 
 @pytest.mark.usefixtures("float64")
@@ -283,7 +227,7 @@ def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
         affine = Affine(mean, lax.rsqrt(var + 1e-5), jnp.ones(len(mean)))
         maps = Maps(y.values, pending=Pending(affine, leak=0.0))
         y = pool_kernels.max_pool(maps, 2, 2).settled()
-        return avg_pool(y, 3, 1) + (mean + var)[:, None, None, None]
+        return pool_kernels.avg_pool(Maps(y), 3, 1) + (mean + var)[:, None, None, None]
 
     return apply
 
@@ -388,55 +332,10 @@ def test_a_step_that_does_not_need_the_gradient_of_its_input_does_not_compute_it
     ]:
         text = compiled_text(*work)
         if form == "in C":  # it is the first result of the call for gradients
-            (call,) = re.findall(r"= \((\S+), .*custom_call_target=\"\w*gradient", text)
+            (call,) = re.findall(r"= \((\S+), .*custom_call_target=\"\w*conv_gradient", text)
             assert call.startswith(f"f32[{c},8,8,4]" if needed else "f32[1]")
         else:
             assert text.count(" dot(") == (3 if needed else 2)
-
-
-def xla_pool(x: jax.Array, window: int, stride: int, *, largest: bool) -> jax.Array:
-    start, operation = (-np.inf, lax.max) if largest else (0.0, lax.add)
-    y = lax.reduce_window(
-        x,
-        np.asarray(start, x.dtype)[()],
-        operation,
-        (1, window, window, 1),
-        (1, stride, stride, 1),
-        "VALID",
-    )
-    return y if largest else y / window**2
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("largest", [True, False], ids=["max", "average"])
-@pytest.mark.parametrize(
-    ("window", "stride"), [(1, 1), (2, 2), (2, 1), (3, 2), (3, 3), (2, 3), (7, 7)]
-)
-def test_pooling_and_its_gradient_are_those_of_xla(window: int, stride: int, largest: bool) -> None:
-    pool = max_pool if largest else avg_pool
-    assert_same(
-        partial(pool, window=window, stride=stride),
-        partial(xla_pool, window=window, stride=stride, largest=largest),
-        draw(2, 9, 8, 3),
-    )
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("window", "stride"), [(2, 2), (2, 1), (3, 2), (3, 1), (4, 3)])
-def test_the_gradient_of_a_tie_goes_to_the_first_in_reading_order(window: int, stride: int) -> None:
-    ties = jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 9, 8, 5)), dtype=float)
-    assert_same(
-        partial(max_pool, window=window, stride=stride),
-        partial(xla_pool, window=window, stride=stride, largest=True),
-        ties,
-    )
-
-
-def test_the_gradient_of_a_window_of_equal_values_is_the_upper_left() -> None:
-    gradient = quickly(jax.grad(lambda x: max_pool(x, 2, 2).sum()))(jnp.zeros((1, 4, 4, 1)))
-    np.testing.assert_array_equal(
-        gradient[0, :, :, 0], [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
-    )
 
 
 @pytest.mark.usefixtures("float64", "form")
@@ -461,25 +360,6 @@ def test_the_gradient_at_zero_is_that_of_the_activation(
         return xla_conv(textbook_activation(activation, x, slope), kernel, **options)
 
     assert_same(ours, xlas, x, kernel, jnp.asarray(-0.3))
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (4, 4)])
-def test_pooling_before_what_is_pending_is_pooling_after_it(
-    window: int, stride: int, activation: str | None
-) -> None:
-    activated = ACTIVATIONS[activation](jnp.asarray(-0.3))
-
-    def pooled(before: bool, x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-        maps = Maps(x, pending=replace(activated, affine=Affine(shift, scale, shift)))
-        maps = maps if before else Maps(maps.settled())
-        return pool_kernels.max_pool(maps, window, stride).settled()
-
-    scale = jnp.asarray([1.5, -0.5, 1e-3, -2])  # a falling map makes the smallest the largest
-    assert_same(
-        partial(pooled, True), partial(pooled, False), draw(4, 9, 8, 3), scale, draw(4, seed=3)
-    )
 
 
 def normalised(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, Statistics]:
@@ -554,19 +434,18 @@ def test_a_convolution_that_cannot_be_says_why(
         conv(draw(3, 6, 6, 1), draw(*kernel_shape), **{**PLAIN, "depthwise": False, **change})
 
 
-def test_a_pooling_window_larger_than_the_picture_says_why() -> None:
-    with pytest.raises(ValueError, match="spans 4 of 3 positions"):
-        max_pool(draw(1, 3, 3, 1), 4, 4)
-
-
 @pytest.mark.parametrize("bits", [32, 64])
 def test_dropout_in_c_drops_the_same_values(bits: int) -> None:
     with jax.enable_x64(bits == 64):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 9, 131)))
 
-        def both(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            dropped, back = jax.vjp(lambda x: kernels.dropout(x, jax.random.key(3), 0.7), x)
-            return dropped, back(2 * x)[0]
+        def dropped(x: jax.Array, key: jax.Array) -> jax.Array:
+            return kernels.dropout(x, key, 0.7)
+
+        def both(x: jax.Array) -> tuple[jax.Array, ...]:
+            alone, back = jax.vjp(lambda x: dropped(x, jax.random.key(3)), x)
+            population = jax.vmap(dropped, (None, 0))(x, jax.random.split(jax.random.key(4), 3))
+            return alone, *back(2 * x), population
 
         results = []
         for form in ("whole", "in C"):

@@ -1,6 +1,5 @@
 """The Flax module computes what a reference computes, and is made without compiling."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,6 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from convolutions import FORMS, taking
 from flax import nnx
 from hypothesis import example, given, settings
 from reference import bind, evaluate, random_arrays, random_pictures
@@ -108,12 +106,6 @@ def test_in_training_batch_norm_uses_and_leaves_the_statistics_of_the_batch(text
     for name, (mean, var) in zip(names, seen, strict=True):
         assert_close(left[name]["mean"], mean, 1e-3)
         assert_close(left[name]["var"], var, 1e-3)
-
-
-@pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest) -> Iterator[str]:
-    with taking(request.param):
-        yield request.param
 
 
 # What a convolution's maps carry with them, and what meets it there.

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ import jax
 import numpy as np
 import pytest
 from command_line import NETWORK, pennyweight
-from convolutions import FORMS, taking
 from safetensors.numpy import load
 from training import candidate, random_labelled, start
 
@@ -28,12 +27,6 @@ from pennyweight.train.score import score
 CHOSEN = candidate("c4br wb (c4b)r c6k1r A d10+", batch_size=128, seed=3)
 PICTURES = random_labelled(256, (8, 8, 1), 10)
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
-
-
-@pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest) -> Iterator[str]:
-    with taking(request.param):
-        yield request.param
 
 
 def lowered(chosen: Candidate, precision: Precision, function: Callable[..., Any]) -> Any:

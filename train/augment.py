@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pennyweight.arch.native_library import native
-from pennyweight.arch.pool_kernels import total
+from pennyweight.arch.sweep import total
 from pennyweight.train.recipe import Recipe
 
 

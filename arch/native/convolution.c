@@ -5,7 +5,7 @@
    Pictures lie last in memory (c, h, w, n), so every lane of a vector does the same. A row of the map
    at a time is laid out in blocks of LANES pictures, with zeros around it, and stays in the cache while
    it is used; the row after it is asked for meanwhile. */
-#include "shared.h"
+#include "maps.h"
 
 enum { GROUP = 4 };  /* vectors of pictures whose gradients are summed together, at most */
 enum { ALONE = 8 };  /* and in a task of a thread alone: where maps outgrow the caches, longer runs are read faster */
@@ -24,16 +24,6 @@ typedef struct {
     int activation; /* of it then: none, ReLU, or a slope below 0 */
     int group;      /* blocks whose pictures' gradients are summed together: no more than one task has */
 } Conv;
-enum { NO_ACTIVATION, RELU, SLOPE };
-
-typedef struct { /* by channel: (x - mean) * scale + shift */
-    const real *mean, *scale, *shift;
-} Affine;
-
-static Affine affine_of(const real *x, int channels)
-{
-    return (Affine){x, x + channels, x + 2 * channels};
-}
 
 /* A row of outputs is the sum over `rows` of inputs and the `taps` in each: at `off[tap]` from where
    the row begins, one column every `step`, times weights of DEEP outputs each. */
@@ -43,26 +33,6 @@ typedef struct {
     const real *k[TAPS];
     const int *off;
 } Sum;
-
-/* Where a row of outputs goes: a block of pictures, of which `left` are left. */
-typedef struct {
-    real *at;
-    size_t output_apart, column_apart;
-    int left;
-} Row;
-
-/* In maps (outputs, high, wide, pictures). */
-static Row row_of(real *maps, int high, int wide, int pictures, int row, int block)
-{
-    const int lane = block * LANES;
-    const size_t column_apart = pictures, row_apart = wide * column_apart;
-    return (Row){maps + row * row_apart + lane, high * row_apart, column_apart, pictures - lane};
-}
-
-INLINE real *place_of(const Row *row, int output, int column)
-{
-    return row->at + output * row->output_apart + column * row->column_apart;
-}
 
 INLINE void sum_tile(const int columns, const Sum *s, int column, int output, const Row *y, int outputs)
 {
@@ -105,40 +75,53 @@ static void sum_row(const Sum *s, const Row *y, int wide, int outputs)
 }
 
 /* The same of one channel by itself: a weight a tap. */
-INLINE void sum_tile_alone(const int columns, const Sum *s, int channel, int column, const Row *y)
+INLINE void sum_tile_alone(const int columns, const int step, const Sum *s, int channel, int column, const Row *y)
 {
     vec sums[WIDEST];
     for (int w = 0; w < columns; w++)
         sums[w] = all(0);
     for (int row = 0; row < s->rows; row++)
         for (int tap = 0; tap < s->taps; tap++) {
-            const vec *x = s->x[row] + s->off[tap] + column * s->step;
+            const vec *x = s->x[row] + s->off[tap] + column * step;
             const real k = s->k[row][channel * s->taps + tap];
             UNROLL for (int w = 0; w < columns; w++)
-                sums[w] += x[w * s->step] * k;
+                sums[w] += x[w * step] * k;
         }
     for (int w = 0; w < columns; w++)
         put(place_of(y, channel, column + w), sums[w], y->left);
+}
+
+INLINE void sum_channel(const int step, const Sum *s, int channel, int wide, const Row *y)
+{
+    int w = 0;
+    for (; w + WIDE <= wide; w += WIDE)
+        sum_tile_alone(WIDE, step, s, channel, w, y);
+    switch (wide - w) {
+    case 5: sum_tile_alone(5, step, s, channel, w, y); break;
+    case 4: sum_tile_alone(4, step, s, channel, w, y); break;
+    case 3: sum_tile_alone(3, step, s, channel, w, y); break;
+    case 2: sum_tile_alone(2, step, s, channel, w, y); break;
+    case 1: sum_tile_alone(1, step, s, channel, w, y); break;
+    }
 }
 
 /* `apart` is from channel to channel of the inputs. */
 static void sum_row_alone(Sum s, const Row *y, int wide, int channels, int apart)
 {
     for (int c = 0; c < channels; c++) {
-        int w = 0;
-        for (; w + WIDE <= wide; w += WIDE)
-            sum_tile_alone(WIDE, &s, c, w, y);
-        for (; w < wide; w++)
-            sum_tile_alone(1, &s, c, w, y);
+        if (s.step == 1) /* told when this is compiled, it saves half of the instructions */
+            sum_channel(1, &s, c, wide, y);
+        else
+            sum_channel(s.step, &s, c, wide, y);
         for (int row = 0; row < s.rows; row++)
             s.x[row] += apart;
     }
 }
 
-/* Adds to sums (DEEP, `places`) the products of gradients, `apart` from output to output, with inputs
-   at `off`, over `wide` columns that are `step` apart in both. */
-INLINE void pair_tile(const int some, const int deep, const vec *g, int apart, const vec *x, const int *off,
-                      int wide, int step, vec *sums, int places)
+/* Adds to rows of sums, from `place` on, the products of as many rows of gradients with inputs at `off`,
+   over `wide` columns that are `step` apart in both. */
+INLINE void pair_tile(const int some, const int deep, const vec *const *g, const vec *x, const int *off, int wide,
+                      int step, vec *const *sums, int place)
 {
     vec here[DEEP][WIDEST];
     for (int o = 0; o < deep; o++)
@@ -147,42 +130,59 @@ INLINE void pair_tile(const int some, const int deep, const vec *g, int apart, c
     for (int w = 0; w < wide; w++) {
         vec from[DEEP];
         UNROLL for (int o = 0; o < deep; o++)
-            from[o] = g[o * apart + w * step];
+            from[o] = g[o][w * step];
         UNROLL for (int p = 0; p < some; p++) {
-            const vec value = x[off[p] + w * step];
+            const vec value = x[off[place + p] + w * step];
             UNROLL for (int o = 0; o < deep; o++)
                 here[o][p] += from[o] * value;
         }
     }
     for (int o = 0; o < deep; o++)
         for (int p = 0; p < some; p++)
-            sums[o * places + p] += here[o][p];
+            sums[o][place + p] += here[o][p];
 }
 
-INLINE void pair_row(const int deep, const vec *g, int apart, const vec *x, const int *off, int wide, int step,
-                     vec *sums, int places)
+INLINE void pair_row(const int deep, const vec *const *g, const vec *x, const int *off, int wide, int step,
+                     vec *const *sums, int places)
 {
     int p = 0;
     for (; p + WIDE <= places; p += WIDE)
-        pair_tile(WIDE, deep, g, apart, x, off + p, wide, step, sums + p, places);
+        pair_tile(WIDE, deep, g, x, off, wide, step, sums, p);
     switch (places - p) {
-    case 5: pair_tile(5, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
-    case 4: pair_tile(4, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
-    case 3: pair_tile(3, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
-    case 2: pair_tile(2, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
-    case 1: pair_tile(1, deep, g, apart, x, off + p, wide, step, sums + p, places); break;
+    case 5: pair_tile(5, deep, g, x, off, wide, step, sums, p); break;
+    case 4: pair_tile(4, deep, g, x, off, wide, step, sums, p); break;
+    case 3: pair_tile(3, deep, g, x, off, wide, step, sums, p); break;
+    case 2: pair_tile(2, deep, g, x, off, wide, step, sums, p); break;
+    case 1: pair_tile(1, deep, g, x, off, wide, step, sums, p); break;
     }
 }
 
+/* The same of DEEP outputs, whose gradients are `apart`. */
 static void pair_outputs(const vec *g, int apart, const vec *x, const int *off, int wide, int step, vec *sums,
                          int places)
 {
-    pair_row(DEEP, g, apart, x, off, wide, step, sums, places);
+    const vec *from[DEEP];
+    vec *to[DEEP];
+    for (int o = 0; o < DEEP; o++) {
+        from[o] = g + o * apart;
+        to[o] = sums + o * places;
+    }
+    pair_row(DEEP, from, x, off, wide, step, to, places);
 }
 
-static void pair_alone(const vec *g, const vec *x, const int *off, int wide, int step, vec *sums, int places)
+/* The same of one channel by itself: of `rows` of its gradient, each with a row of the kernel. */
+static void pair_alone(int rows, const vec *const *g, const vec *x, const int *off, int wide, int step,
+                       vec *const *sums, int places)
 {
-    pair_row(1, g, 0, x, off, wide, step, sums, places);
+    for (int r = 0; r < rows; r += DEEP)
+        switch (smaller(rows - r, DEEP)) {
+        case 1: pair_row(1, g + r, x, off, wide, step, sums + r, places); break;
+        case 2: pair_row(2, g + r, x, off, wide, step, sums + r, places); break;
+#ifdef __AVX512F__
+        case 3: pair_row(3, g + r, x, off, wide, step, sums + r, places); break;
+        case 4: pair_row(4, g + r, x, off, wide, step, sums + r, places); break;
+#endif
+        }
 }
 
 /* What a task works with: some blocks of pictures, and memory of its own. */
@@ -196,11 +196,6 @@ INLINE vec *take(Part *part, size_t vectors)
     vec *here = part->memory;
     part->memory += vectors;
     return here;
-}
-
-INLINE vec activated(const Conv *s, vec z, vec slope)
-{
-    return s->activation == NO_ACTIVATION ? z : pick(z >= all(0), z, slope * z);
 }
 
 /* Lays out row `row` of the input, ready for its products: block by block, channels `apart`. */
@@ -219,7 +214,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
                 prefetch(from + lane + (size_t)s->w * s->n); /* of the row after this one */
                 vec z = get(from + lane, s->n - lane);
                 z = s->affine ? (z - mean) * scale + shift : z;
-                *at = activated(s, z, slope);
+                *at = activated(s->activation, z, slope);
             }
         }
     }
@@ -295,45 +290,11 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
             else
                 sum_row(&sum, &to, s->wide, s->o);
         }
-        const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)s->wide);
-        for (int o = 0; o < s->o; o++) {
+        for (int o = 0; o < s->o; o++)
             for (int b = 0; b < part.blocks; b++) {
                 const Row row = row_of(y, s->high, s->wide, s->n, line, part.first + b);
-                const vec begin = get(place_of(&row, o, 0), row.left);
-                vec mean = all(0), var = all(0), *so_far = moments + 2 * ((size_t)(part.first + b) * s->o + o);
-                for (int w = 1; w < s->wide; w++) /* exact to the variance, however large the mean is */
-                    mean += get(place_of(&row, o, w), row.left) - begin;
-                mean = begin + mean * each;
-                for (int w = 0; w < s->wide; w++) {
-                    const real *here = place_of(&row, o, w);
-                    const vec from = get(here, row.left) - mean;
-                    var += from * from;
-                    prefetch_to_write(here + (size_t)s->wide * s->n);
-                }
-                var *= each;
-                const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);
-                so_far[0] = line ? so_far[0] + share * apart : mean; /* law of total variance */
-                so_far[1] = line ? within + share * (var - within) + share * (1 - share) * apart * apart : var;
+                add_moments(&row, o, s->wide, line, moments_of(moments, part.first + b, o, s->o));
             }
-        }
-    }
-}
-
-/* Means and variances (2, o) of all pictures from those of each. */
-static void pool_moments(const Conv *s, const vec *moments, real *statistics)
-{
-    for (int o = 0; o < s->o; o++) {
-        double mean = 0, var = 0;
-        for (int i = 0; i < s->n; i++)
-            mean += moments[2 * ((size_t)(i / LANES) * s->o + o)][i % LANES];
-        mean /= s->n;
-        for (int i = 0; i < s->n; i++) {
-            const vec *of = moments + 2 * ((size_t)(i / LANES) * s->o + o);
-            const double apart = of[0][i % LANES] - mean;
-            var += of[1][i % LANES] + apart * apart;
-        }
-        statistics[o] = (real)mean;
-        statistics[s->o + o] = (real)(var / s->n);
     }
 }
 
@@ -413,30 +374,20 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
         vec *to = sums + c;
         for (int first = 0; first < part->blocks; first += s->group, to += backward_sums(s)) {
             const int last = smaller(first + s->group, part->blocks);
-            vec of_scale = zero, of_shift = zero, of_slope = zero;
+            vec here[3] = {zero, zero, zero};
             for (int w = 0; w < s->w; w++) {
                 const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
                 for (int b = first; b < last; b++) {
                     const int lane = (part->first + b) * LANES, count = s->n - lane;
                     const vec apart = get(from->x + at + lane, count) - mean;
                     real *to_x = from->dx + at + lane;
-                    vec g = get(to_x, count);
-                    if (s->activation == RELU)
-                        g = pick(apart * scale + shift > zero, g, zero);
-                    if (s->activation == SLOPE) {
-                        const vec z = apart * scale + shift;
-                        of_slope += pick(z >= zero, zero, z * g);
-                        g = pick(z >= zero, g, slope * g);
-                    }
-                    of_scale += g * apart;
-                    of_shift += g;
+                    const vec g = activation_back(s->activation, get(to_x, count), apart, scale, shift, slope, here);
                     prefetch_to_write(to_x + (size_t)s->w * s->n);
                     put(to_x, s->affine ? g * scale : g, count);
                 }
             }
-            to[0] += of_scale;
-            to[s->c] += of_shift;
-            to[2 * s->c] += of_slope;
+            for (int i = 0; i < 3; i++)
+                to[i * s->c] += here[i];
         }
     }
 }
@@ -477,26 +428,33 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
         for (int b = 0; b < part.blocks; b++) {
             const vec *z = inputs + (size_t)b * s->c * back.inputs;
             vec *of_group = sums + b / s->group * backward_sums(s);
+            const vec *g[TAPS];
+            vec *to[TAPS];
             for (int r = 0; r < sum.rows; r++) {
-                const vec *g = rows + b * block + slots[r] + back.left;
-                vec *to = of_group + (size_t)of[r] * back.outputs * back.places;
                 sum.x[r] = rows + b * block + slots[r];
-                if (s->depthwise)
-                    for (int c = 0; c < s->c; c++)
-                        pair_alone(g + c * back.columns, z + c * back.inputs, places, s->wide, s->stride,
-                                   to + c * s->kw, s->kw);
-                else
-                    for (int o = 0; o < s->o; o += DEEP)
-                        pair_outputs(g + o * back.columns, back.columns, z, places, s->wide, s->stride,
-                                     to + o * back.places, back.places);
+                g[r] = sum.x[r] + back.left;
+                to[r] = of_group + (size_t)of[r] * back.outputs * back.places;
             }
+            if (s->depthwise)
+                for (int c = 0; c < s->c; c++) {
+                    pair_alone(sum.rows, g, z + c * back.inputs, places, s->wide, s->stride, to, s->kw);
+                    for (int r = 0; r < sum.rows; r++) {
+                        g[r] += back.columns;
+                        to[r] += s->kw;
+                    }
+                }
+            else
+                for (int r = 0; r < sum.rows; r++)
+                    for (int o = 0; o < s->o; o += DEEP)
+                        pair_outputs(g[r] + o * back.columns, back.columns, z, places, s->wide, s->stride,
+                                     to[r] + o * back.places, back.places);
             if (!from->dx)
                 continue;
-            const Row to = row_of(from->dx, s->h, s->w, s->n, row, part.first + b);
+            const Row into = row_of(from->dx, s->h, s->w, s->n, row, part.first + b);
             if (s->depthwise)
-                sum_row_alone(sum, &to, s->w, s->c, back.columns);
+                sum_row_alone(sum, &into, s->w, s->c, back.columns);
             else
-                sum_row(&sum, &to, s->w, s->c);
+                sum_row(&sum, &into, s->w, s->c);
         }
         if (from->dx && (s->affine || s->activation != NO_ACTIVATION))
             finish_row(s, &part, from, row, sums + (size_t)s->kh * back.outputs * back.places);
@@ -624,7 +582,7 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.y = result(frame, 0);
         pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
         do_all(up(blocks, call.most), threads, forward_task, &call);
-        pool_moments(s, call.moments, result(frame, 1));
+        pool_moments(call.moments, s->o, s->n, result(frame, 1));
     }
     return NULL;
 }

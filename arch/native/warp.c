@@ -51,7 +51,11 @@ static void pack(const Call *s, const uint8_t *image, uint8_t *restrict bordered
 
 INLINE vec clipped(vec x, real least, real most)
 {
+#if defined __AVX512F__ && BITS == 32
+    return (vec)_mm512_min_ps(_mm512_max_ps((__m512)x, _mm512_set1_ps(least)), _mm512_set1_ps(most));
+#else
     return pick(x < all(least), all(least), pick(x > all(most), all(most), x));
+#endif
 }
 
 INLINE vec values(mask words, int from)
@@ -75,10 +79,11 @@ static void read_row(const Call *s, const uint32_t *words, const real *m, const 
 {
     const real middle = (real)(s->w - 1) / 2, y = row - (real)(s->h - 1) / 2;
     const real down = m[0] * y + t[0] * s->h + (real)(s->h - 1) / 2, right = m[2] * y + t[1] * s->w + middle;
-    for (int first = 0; first < s->w; first += LANES) {
-        vec x;
-        for (int lane = 0; lane < LANES; lane++)
-            x[lane] = first + lane - middle;
+    const vec lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (int next = 0; next < s->w; next += LANES) {
+        /* Whole vectors, of which the last may begin before the one before it ends. */
+        const int first = larger(smaller(next, s->w - LANES), 0);
+        const vec x = lanes + (first - middle);
         /* Clipped into the zeros around the picture. */
         const vec low = clipped(m[1] * x + down, -2, s->h) + 2, far = clipped(m[3] * x + right, -2, s->w) + 2;
         const mask top = __builtin_convertvector(low, mask), left = __builtin_convertvector(far, mask);
@@ -88,8 +93,11 @@ static void read_row(const Call *s, const uint32_t *words, const real *m, const 
         const vec upper = (1 - after) * values(word, 0) + after * values(word, 16);
         const vec lower = (1 - after) * values(word, 8) + after * values(word, 24);
         const vec read = (1 - under) * upper + under * lower;
-        for (int lane = 0; lane < LANES && first + lane < s->w; lane++)
-            to[(size_t)(first + lane) * s->c] = read[lane];
+        if (s->c == 1)
+            put(to + first, read, s->w);
+        else
+            for (int lane = 0; lane < LANES && first + lane < s->w; lane++)
+                to[(size_t)(first + lane) * s->c] = read[lane];
     }
 }
 

@@ -1,10 +1,9 @@
-/* Dropout: what `dropout` in kernels.py computes, which calls it through XLA. Which values stay is what
-   JAX's threefry says, to the bit. */
+/* Yes or no by chance: what `bernoulli` in native_kernels.py computes, which calls it through XLA, as JAX's
+   threefry says, to the bit. */
 #include "shared.h"
 
 enum { ABREAST = 4 };                  /* vectors at a time: the rounds of one wait for each other */
 enum { EACH = 256 * ABREAST * LANES }; /* values of a task */
-enum { VALUES, KEY };
 
 typedef uint32_t words __attribute__((vector_size(sizeof(uint32_t) * LANES)));
 
@@ -48,15 +47,16 @@ INLINE vec uniform(words a, words b)
 #endif
 }
 
+typedef signed char answers __attribute__((vector_size(LANES))); /* of which one is a byte, 0 or 1 */
+
 typedef struct {
-    const real *x;
     const uint32_t *key;
-    real kept, scale; /* the share of values that stay, and what they are multiplied by */
-    real *y;
+    real chance;
+    int8_t *y;
     size_t count;
 } Call;
 
-static void dropout_task(void *with, int number, int thread)
+static void bernoulli_task(void *with, int number, int thread)
 {
     const Call *s = with;
     const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -71,24 +71,22 @@ static void dropout_task(void *with, int number, int thread)
         encipher(a, b, s->key);
         for (int i = 0; i < ABREAST && at + (size_t)i * LANES < end; i++) {
             const size_t here = at + (size_t)i * LANES;
-            const int count = end - here < LANES ? (int)(end - here) : LANES;
-            const vec x = get(s->x + here, count) * s->scale;
-            put(s->y + here, pick(uniform(a[i], b[i]) < s->kept, x, all(0)), count);
+            const answers yes = __builtin_convertvector(uniform(a[i], b[i]) < s->chance, answers) & 1;
+            memcpy(s->y + here, &yes, end - here < LANES ? end - here : LANES);
         }
     }
 }
 
-EXPORTED XLA_FFI_Error *NAMED(pennyweight_dropout)(XLA_FFI_CallFrame *frame)
+EXPORTED XLA_FFI_Error *NAMED(pennyweight_bernoulli)(XLA_FFI_CallFrame *frame)
 {
     if (is_question(frame))
         return NULL;
-    const XLA_FFI_Buffer *x = argument(frame, VALUES);
-    const real *shares = ((XLA_FFI_Array *)frame->attrs.attrs[0])->data;
-    Call call = {.x = x->data, .key = argument(frame, KEY)->data, .kept = shares[0], .scale = shares[1],
-                 .y = result(frame, 0), .count = 1};
-    for (int64_t i = 0; i < x->rank; i++)
-        call.count *= (size_t)x->dims[i];
+    const XLA_FFI_Buffer *y = frame->rets.rets[0];
+    Call call = {.key = argument(frame, 0)->data, .y = y->data, .count = 1,
+                 .chance = *(real *)((XLA_FFI_Array *)frame->attrs.attrs[0])->data};
+    for (int64_t i = 0; i < y->rank; i++)
+        call.count *= (size_t)y->dims[i];
     const int tasks = (int)((call.count + EACH - 1) / EACH);
-    do_all(tasks, threads_for(tasks, call.count), dropout_task, &call);
+    do_all(tasks, threads_for(tasks, call.count), bernoulli_task, &call);
     return NULL;
 }

@@ -1,0 +1,99 @@
+/* Maps (channels, height, width, pictures), what is done to one before it is used, and its statistics. */
+#include "shared.h"
+
+typedef struct { /* by channel: (x - mean) * scale + shift */
+    const real *mean, *scale, *shift;
+} Affine;
+
+static inline Affine affine_of(const real *x, int channels)
+{
+    return (Affine){x, x + channels, x + 2 * channels};
+}
+
+enum { NO_ACTIVATION, RELU, SLOPE }; /* a slope below 0; of a ReLU it is 0 */
+
+INLINE vec activated(int activation, vec z, vec slope)
+{
+    return activation == NO_ACTIVATION ? z : pick(z >= all(0), z, slope * z);
+}
+
+/* The gradient of what is activated, from that of its activation; adds to the sums (3) of scale, shift and
+   slope. `apart` is x - mean. */
+INLINE vec activation_back(int activation, vec g, vec apart, vec scale, vec shift, vec slope, vec *sums)
+{
+    const vec zero = all(0), z = apart * scale + shift;
+    if (activation == RELU)
+        g = pick(z > zero, g, zero); /* 0 itself is the flat part */
+    if (activation == SLOPE) {
+        sums[2] += pick(z >= zero, zero, z * g);
+        g = pick(z >= zero, g, slope * g);
+    }
+    sums[0] += g * apart;
+    sums[1] += g;
+    return g;
+}
+
+/* A row of a block of pictures, of which `left` are left. */
+typedef struct {
+    real *at;
+    size_t output_apart, column_apart;
+    int left;
+} Row;
+
+/* In maps (outputs, high, wide, pictures). */
+static inline Row row_of(real *maps, int high, int wide, int pictures, int row, int block)
+{
+    const int lane = block * LANES;
+    const size_t column_apart = pictures, row_apart = wide * column_apart;
+    return (Row){maps + row * row_apart + lane, high * row_apart, column_apart, pictures - lane};
+}
+
+INLINE real *place_of(const Row *row, int output, int column)
+{
+    return row->at + output * row->output_apart + column * row->column_apart;
+}
+
+/* For each block and output a vector of means and one of variances, of the pictures by themselves. */
+INLINE vec *moments_of(vec *moments, int block, int output, int outputs)
+{
+    return moments + 2 * ((size_t)block * outputs + output);
+}
+
+/* Adds row `line` of an output to what those before it gave. */
+static inline void add_moments(const Row *row, int output, int wide, int line, vec *so_far)
+{
+    const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)wide);
+    const vec begin = get(place_of(row, output, 0), row->left);
+    vec mean = all(0), var = all(0);
+    for (int w = 1; w < wide; w++) /* exact to the variance, however large the mean is */
+        mean += get(place_of(row, output, w), row->left) - begin;
+    mean = begin + mean * each;
+    for (int w = 0; w < wide; w++) {
+        const real *here = place_of(row, output, w);
+        const vec from = get(here, row->left) - mean;
+        var += from * from;
+        prefetch_to_write(here + wide * row->column_apart);
+    }
+    var *= each;
+    const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);
+    so_far[0] = line ? so_far[0] + share * apart : mean; /* law of total variance */
+    so_far[1] = line ? within + share * (var - within) + share * (1 - share) * apart * apart : var;
+}
+
+/* Means and variances (2, outputs) of all pictures from those of each. */
+static inline void pool_moments(vec *moments, int outputs, int pictures, real *statistics)
+{
+    for (int o = 0; o < outputs; o++) {
+        double mean = 0, var = 0;
+        for (int i = 0; i < pictures; i++)
+            mean += moments_of(moments, i / LANES, o, outputs)[0][i % LANES];
+        mean /= pictures;
+        for (int i = 0; i < pictures; i++) {
+            const vec *of = moments_of(moments, i / LANES, o, outputs);
+            const double apart = of[0][i % LANES] - mean;
+            var += of[1][i % LANES] + apart * apart;
+        }
+        statistics[o] = (real)mean;
+        statistics[outputs + o] = (real)(var / pictures);
+    }
+}
