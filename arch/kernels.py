@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pennyweight.arch import channel_kernels, native_kernels, row_kernels
+from pennyweight.arch import channel_kernels, native_convolution, row_kernels
 from pennyweight.arch.maps import Maps
+from pennyweight.arch.native_bernoulli import bernoulli
 from pennyweight.arch.native_calls import in_c
 from pennyweight.arch.native_library import MOST_TAPS
 from pennyweight.arch.pending import Affine, Statistics, each
@@ -65,7 +66,7 @@ def conv(
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
     on_cpu = jax.default_backend() == "cpu"
     if _fits(maps, kernel_hwio, rows, columns):
-        return native_kernels.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
+        return native_convolution.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
     if on_cpu and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
         return piecewise(maps, kernel_hwio, rows, columns)
@@ -168,7 +169,7 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     data, own = jax.random.key_data(key), x.dtype == jnp.result_type(float)
     threefry = data.shape == (2,) and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
     if in_c(x) and own and threefry:
-        stays = native_kernels.bernoulli(data, kept, x.shape, x.dtype)
+        stays = bernoulli(data, kept, x.shape, x.dtype)
     else:
         stays = jax.random.bernoulli(key, kept, x.shape)
     return jnp.where(stays, x / kept, 0)

@@ -8,7 +8,7 @@ its sums. Where there are any, `native_library` says.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,12 @@ import numpy as np
 
 from pennyweight.arch.native_calls import affine_rows, gradient_of, in_c, inputs, told
 from pennyweight.arch.pending import Pending, Statistics
-from pennyweight.arch.piecewise import gradient_of_output
+from pennyweight.arch.piecewise import Result, gradient_of_output
 from pennyweight.arch.sweep import Sweep
 
 Function = Literal["mean", "max", "largest"]
 _NUMBERS: dict[Function, int] = {"mean": 0, "max": 1, "largest": 2}  # as C has them
 
-Result = tuple[jax.Array, Statistics]  # statistics are of whatever, where they are not wanted
 Kept = tuple[jax.Array, Pending, Result, jax.Array]  # input, what it waits for, result, places
 
 
@@ -44,9 +43,9 @@ def computes(x: jax.Array) -> bool:
 def settled(
     x_chwn: jax.Array, pending: Pending, plus: jax.Array | None = None, *, statistics: bool = False
 ) -> Result:
-    """x with everything done, and `plus` added, or with its statistics."""
+    """x with everything done and `plus` added, and its statistics: of whatever, if not wanted."""
     kind = Kind(plus=plus is not None, statistics=statistics)
-    return _pool(kind, x_chwn, pending, plus)
+    return cast(Result, _pool(kind, x_chwn, pending, plus))
 
 
 def pooled(
@@ -57,7 +56,7 @@ def pooled(
     "largest" does not do what is pending, and is the smallest where its scale is negative.
     """
     kind = Kind(function, (rows.taps, columns.taps), (rows.stride, columns.stride))
-    return _pool(kind, x_chwn, pending, None)[0]
+    return cast(Result, _pool(kind, x_chwn, pending, None))[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

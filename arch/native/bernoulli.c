@@ -1,4 +1,4 @@
-/* Yes or no by chance: what `bernoulli` in native_kernels.py computes, which calls it through XLA, as JAX's
+/* Yes or no by chance: what `bernoulli` in native_bernoulli.py computes, which calls it through XLA, as JAX's
    threefry says, to the bit. */
 #include "shared.h"
 

@@ -1,6 +1,6 @@
 /* Convolutions for training on a CPU, with what stands around them: the normalisation and activation
    of the input before, the statistics of the output after. What each does is told in
-   native_kernels.py, which calls them through XLA.
+   native_convolution.py, which calls them through XLA.
 
    Pictures lie last in memory (c, h, w, n), so every lane of a vector does the same. A row of the map
    at a time is laid out in blocks of LANES pictures, with zeros around it, and stays in the cache while

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import CustomVJPPrimal
-from jax.typing import DTypeLike
 
 from pennyweight.arch.maps import Maps
 from pennyweight.arch.native_calls import affine_rows, gradient_of, inputs, told
@@ -80,18 +79,6 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
 
 
 _conv.defvjp(_forward, _backward, symbolic_zeros=True)
-
-
-def bernoulli(
-    key_2: jax.Array, chance: float, shape: tuple[int, ...], dtype: DTypeLike
-) -> jax.Array:
-    """`jax.random.bernoulli` of the data of a threefry key, drawn from numbers of `dtype`."""
-    call = jax.ffi.ffi_call(
-        f"pennyweight_bernoulli_{jnp.dtype(dtype)}",
-        jax.ShapeDtypeStruct(shape, jnp.bool_),
-        vmap_method="sequential",
-    )
-    return call(key_2, chance=np.asarray([chance], dtype))
 
 
 def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
