@@ -7,6 +7,7 @@ its sums. Where there are any, `native_library` says.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -22,6 +23,8 @@ from pennyweight.arch.sweep import Sweep
 Function = Literal["mean", "max", "largest"]
 _NUMBERS: dict[Function, int] = {"mean": 0, "max": 1, "largest": 2}  # as C has them
 
+_MOST_PLACES = 2**16  # of a window: they are numbered with 16 bits
+
 Kept = tuple[jax.Array, Pending, Result, jax.Array]  # input, what it waits for, result, places
 
 
@@ -35,9 +38,9 @@ class Kind(NamedTuple):
     statistics: bool = False  # whether they are wanted
 
 
-def computes(x: jax.Array) -> bool:
-    """Whether maps such as x are pooled and settled in C."""
-    return x.ndim == 4 and in_c(x)
+def computes(x: jax.Array, *window: Sweep) -> bool:
+    """Whether maps such as x are settled in C, or pooled in such windows."""
+    return x.ndim == 4 and in_c(x) and math.prod(sweep.taps for sweep in window) <= _MOST_PLACES
 
 
 def settled(

@@ -26,7 +26,7 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     to the first of equal values in reading order, as in `lax.reduce_window`.
     """
     rows, columns = _sweeps(maps.values, window, stride)
-    if native_pool.computes(maps.values):
+    if native_pool.computes(maps.values, rows, columns):
         if maps.pending.slope is None:
             y = native_pool.pooled("largest", maps.values, maps.pending, rows, columns)
             return Maps(y, pending=maps.pending)

@@ -45,42 +45,6 @@ static Before before_of(const Pool *s, Affine of, real below, int c)
     return (Before){all(of.mean[c]), all(of.scale[c]), all(of.shift[c]), all(below)};
 }
 
-/* A row of outputs from the row of x where its windows begin. */
-INLINE void pool_row(const int kh, const int kw, const Pool *s, const Before *before, const real *x,
-                     const real *plus, real *y, uint16_t *which)
-{
-    const vec share = all(1 / (real)(kh * kw));
-    for (int column = 0; column < s->wide; column++)
-        for (int lane = 0; lane < s->n; lane += LANES) {
-            const int count = s->n - lane;
-            const size_t at = (size_t)column * s->n + lane;
-            vec best = all(0);
-            mask place = {0};
-            for (int i = 0; i < kh; i++)
-                for (int j = 0; j < kw; j++) {
-                    const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
-                    vec z = get(x + from, count);
-                    z = activated(s->activation, (z - before->mean) * before->scale + before->shift, before->slope);
-                    if (s->function == MEAN || i + j == 0) {
-                        best += z;
-                    } else {
-                        const mask better = (z > best) | (z != z); /* what is no number stays in sight */
-                        best = pick(better, z, best);
-                        place = (better & (i * kw + j)) | (~better & place);
-                    }
-                }
-            if (s->function == MEAN)
-                best *= share;
-            else
-                put_places(which + at, place, count);
-            if (s->function == LARGEST)
-                best *= before->scale;
-            if (s->plus)
-                best += get(plus + at, count);
-            put(y + at, best, count);
-        }
-}
-
 typedef struct {
     Pool s;
     const real *x, *plus, *g;
@@ -92,6 +56,42 @@ typedef struct {
     size_t each;           /* the memory of one thread */
 } Call;
 
+/* A row of outputs, `to` of all, from the row of x where its windows begin. */
+INLINE void pool_row(const int kh, const int kw, const Call *call, const Before *before, const real *x, size_t to)
+{
+    const Pool *s = &call->s;
+    const vec share = all(1 / (real)(kh * kw));
+    for (int column = 0; column < s->wide; column++)
+        for (int lane = 0; lane < s->n; lane += LANES) {
+            const int count = s->n - lane;
+            const size_t at = to + (size_t)column * s->n + lane;
+            vec best = all(0);
+            mask place = {0};
+            for (int i = 0; i < kh; i++)
+                for (int j = 0; j < kw; j++) {
+                    const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
+                    vec z = (get(x + from, count) - before->mean) * before->scale + before->shift;
+                    z = activated(s->activation, z, before->slope);
+                    if (s->function == MEAN || i + j == 0) {
+                        best += z;
+                    } else {
+                        const mask better = (z > best) | (z != z); /* what is no number stays in sight */
+                        best = pick(better, z, best);
+                        place = (better & (i * kw + j)) | (~better & place);
+                    }
+                }
+            if (s->function == MEAN)
+                best *= share;
+            else
+                put_places(call->which + at, place, count);
+            if (s->function == LARGEST)
+                best *= before->scale; /* 1 or -1 */
+            if (s->plus)
+                best += get(call->plus + at, count);
+            put(call->y + at, best, count);
+        }
+}
+
 static void forward_task(void *with, int c, int thread)
 {
     const Call *call = with;
@@ -100,16 +100,16 @@ static void forward_task(void *with, int c, int thread)
     const Before before = before_of(s, call->of, call->below, c);
     (void)thread;
     for (int line = 0; line < s->high; line++) {
-        const size_t at = channel + line * row_apart;
+        const size_t to = channel + line * row_apart;
         const real *x = call->x + ((size_t)c * s->h + (size_t)line * s->down) * s->w * s->n;
         if (s->kh == 1 && s->kw == 1)
-            pool_row(1, 1, s, &before, x, call->plus + at, call->y + at, call->which + at);
+            pool_row(1, 1, call, &before, x, to);
         else if (s->kh == 2 && s->kw == 2)
-            pool_row(2, 2, s, &before, x, call->plus + at, call->y + at, call->which + at);
+            pool_row(2, 2, call, &before, x, to);
         else if (s->kh == 3 && s->kw == 3)
-            pool_row(3, 3, s, &before, x, call->plus + at, call->y + at, call->which + at);
+            pool_row(3, 3, call, &before, x, to);
         else
-            pool_row(s->kh, s->kw, s, &before, x, call->plus + at, call->y + at, call->which + at);
+            pool_row(s->kh, s->kw, call, &before, x, to);
         for (int block = 0; s->statistics && block < up(s->n, LANES); block++) {
             const Row row = row_of(call->y + channel, s->high, s->wide, s->n, line, block);
             add_moments(&row, 0, s->wide, line, moments_of(call->moments, block, c, s->c));
