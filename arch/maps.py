@@ -2,8 +2,8 @@
 
 Normalisation and activation are a few operations on every value: carried out at once they would
 read and write the memory for nothing. So they wait. A convolution that goes piece by piece carries
-them out on its way, a max pool leaves them to what follows it unless a slope is learned, and any
-other layer settles them first.
+them out on its way, as in C does all that pools, adds or measures; a max pool leaves them to what
+follows it unless a slope is learned; any other layer settles them first.
 """
 
 from __future__ import annotations
@@ -24,22 +24,29 @@ class Maps:
     statistics: Statistics | None = None  # of `values`, where what made them has taken them
     pending: Pending = field(default_factory=Pending)
 
-    def settled(self, plus: jax.Array | None = None) -> jax.Array:
-        """The values with everything done, and `plus` added."""
+    def settled(self) -> jax.Array:
+        """The values with everything done."""
         if self.pending.nothing:
-            return self.values if plus is None else plus + self.values
+            return self.values
         if native_pool.computes(self.values):
-            return native_pool.settled(self.values, self.pending, plus)[0]
-        y = _finish(self.values, self.pending)
-        return y if plus is None else plus + y
+            return native_pool.settled(self.values, self.pending)
+        return _finish(self.values, self.pending)
 
     def measured(self) -> Maps:
-        """Settled, with statistics where they are, or can be, taken in passing."""
+        """Settled, with statistics where they are there, or can be taken in passing."""
         if self.pending.nothing:
             return self
         if native_pool.computes(self.values):
-            return Maps(*native_pool.settled(self.values, self.pending, statistics=True))
+            return Maps(*native_pool.measured(self.values, self.pending))
         return Maps(self.settled())
+
+    def added(self, other: Maps) -> Maps:
+        """The sum of both."""
+        if native_pool.computes(self.values):
+            first, second = (self, other) if other.pending.nothing else (other, self)
+            if not first.pending.nothing:
+                return Maps(native_pool.settled(first.values, first.pending, second.settled()))
+        return Maps(self.settled() + other.settled())
 
     def activated(self, *, leak: float | None = None, slope: jax.Array | None = None) -> Maps:
         """The same, and then what is below 0 multiplied with `leak` or `slope`."""

@@ -16,14 +16,14 @@ def in_c(x: jax.Array) -> bool:
 
 
 def inputs(x: jax.Array, pending: Pending) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The input, the affine map and the slope that are pending, of whatever where none is."""
+    """The input, and the affine map and the slope that are pending: of whatever, where none is."""
     below = pending.slope if pending.slope is not None else pending.leak or 0
     return x, affine_rows(pending.affine, x), jnp.asarray(below, x.dtype)
 
 
 def affine_rows(affine: Affine | None, x: jax.Array) -> jax.Array:
-    """A map of x as (3, channels)."""
-    return jnp.zeros((3, len(x)), x.dtype) if affine is None else jnp.stack(affine)
+    """A map of values like those of x as (3, channels): of whatever, where there is none."""
+    return jnp.zeros(1, x.dtype) if affine is None else jnp.stack(affine)
 
 
 def told(pending: Pending) -> tuple[bool, int]:

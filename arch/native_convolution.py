@@ -73,8 +73,10 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
         (x if wanted else _like(x, 1), kernel, _like(x, 3, channels)),
         vmap_method="sequential",
     )
-    told = _told(kind, pending, y.shape[1:3], through=of_y is not None, wanted=bool(wanted))
-    dx, dkernel, sums = call(*inputs(x, pending), kernel, y, g, affine_rows(of_y, y), kind=told)
+    flags = {"through": of_y is not None, "wanted": bool(wanted)}
+    rest = kernel, y, g, affine_rows(of_y, y)
+    kind_told = _told(kind, pending, y.shape[1:3], **flags)
+    dx, dkernel, sums = call(*inputs(x, pending), *rest, kind=kind_told)
     return (dx if wanted else jnp.zeros_like(x)), gradient_of(pending, sums), dkernel
 
 

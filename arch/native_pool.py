@@ -7,7 +7,6 @@ its sums. Where there are any, `native_library` says.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -23,32 +22,45 @@ from pennyweight.arch.sweep import Sweep
 Function = Literal["mean", "max", "largest"]
 _NUMBERS: dict[Function, int] = {"mean": 0, "max": 1, "largest": 2}  # as C has them
 
-_MOST_PLACES = 2**16  # of a window: they are numbered with 16 bits
+MOST_PLACES = 2**16  # of a window whose largest value is wanted: 16 bits number them
 
-Kept = tuple[jax.Array, Pending, Result, jax.Array]  # input, what it waits for, result, places
+# What is kept for the gradient, but for what that does not need: input, what it waits for, output,
+# its statistics, places of the largest values.
+Kept = tuple[jax.Array, Pending, Result, jax.Array]
 
 
 class Kind(NamedTuple):
     """What is static about a pooling."""
 
+    shape: tuple[int, ...]  # of the input
     function: Function = "mean"
     window: tuple[int, int] = (1, 1)  # rows and columns
     stride: tuple[int, int] = (1, 1)
     plus: bool = False  # whether another map is added
-    statistics: bool = False  # whether they are wanted
+    statistics: bool = False  # whether they are wanted, which are not if another map is added
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The shape of the output."""
+        sides = zip(self.shape[1:3], self.window, self.stride, strict=True)
+        high, wide = ((size - taps) // stride + 1 for size, taps, stride in sides)
+        return self.shape[0], high, wide, self.shape[3]
 
 
-def computes(x: jax.Array, *window: Sweep) -> bool:
-    """Whether maps such as x are settled in C, or pooled in such windows."""
-    return x.ndim == 4 and in_c(x) and math.prod(sweep.taps for sweep in window) <= _MOST_PLACES
+def computes(x: jax.Array) -> bool:
+    """Whether maps such as x are pooled and settled in C."""
+    return x.ndim == 4 and in_c(x)
 
 
-def settled(
-    x_chwn: jax.Array, pending: Pending, plus: jax.Array | None = None, *, statistics: bool = False
-) -> Result:
-    """x with everything done and `plus` added, and its statistics: of whatever, if not wanted."""
-    kind = Kind(plus=plus is not None, statistics=statistics)
-    return cast(Result, _pool(kind, x_chwn, pending, plus))
+def settled(x_chwn: jax.Array, pending: Pending, plus: jax.Array | None = None) -> jax.Array:
+    """x with everything done, and `plus` added."""
+    kind = Kind(x_chwn.shape, plus=plus is not None)
+    return cast(Result, _pool(kind, x_chwn, pending, plus))[0]
+
+
+def measured(x_chwn: jax.Array, pending: Pending) -> Result:
+    """x with everything done, and its statistics."""
+    return cast(Result, _pool(Kind(x_chwn.shape, statistics=True), x_chwn, pending, None))
 
 
 def pooled(
@@ -58,58 +70,68 @@ def pooled(
 
     "largest" does not do what is pending, and is the smallest where its scale is negative.
     """
-    kind = Kind(function, (rows.taps, columns.taps), (rows.stride, columns.stride))
+    window, stride = (rows.taps, columns.taps), (rows.stride, columns.stride)
+    kind = Kind(x_chwn.shape, function, window, stride)
     return cast(Result, _pool(kind, x_chwn, pending, None))[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pool(kind: Kind, x: jax.Array, pending: Pending, plus: jax.Array | None) -> Result:
-    return _forward(kind, x, pending, plus)[0]
+    return _called(kind, x, pending, plus, places=False)[0]
 
 
 def _forward(
     kind: Kind, x: jax.Array, pending: Pending, plus: jax.Array | None
 ) -> tuple[Result, Kept]:
-    sides = zip(x.shape[1:3], kind.window, kind.stride, strict=True)
-    high, wide = ((size - taps) // stride + 1 for size, taps, stride in sides)
-    shape = (len(x), high, wide, x.shape[3])
+    (y, statistics), which = _called(kind, x, pending, plus, places=kind.function != "mean")
+    nothing = jnp.zeros(1, x.dtype)
+    settles = kind.function != "largest" and not pending.nothing
+    kept = y if kind.statistics else nothing
+    return (y, statistics), (x if settles else nothing, pending, (kept, statistics), which)
+
+
+def _called(
+    kind: Kind, x: jax.Array, pending: Pending, plus: jax.Array | None, *, places: bool
+) -> tuple[Result, jax.Array]:
     call = jax.ffi.ffi_call(
         f"pennyweight_pool_{x.dtype}",
         (
-            jax.ShapeDtypeStruct(shape, x.dtype),
-            jax.ShapeDtypeStruct((1,) if kind.function == "mean" else shape, jnp.uint16),
+            jax.ShapeDtypeStruct(kind.output, x.dtype),
+            jax.ShapeDtypeStruct(kind.output if places else (1,), jnp.uint16),
             jax.ShapeDtypeStruct((2, len(x)), x.dtype),
         ),
         vmap_method="sequential",
     )
     added = jnp.zeros(1, x.dtype) if plus is None else plus
-    y, which, (mean, var) = call(*inputs(x, pending), added, kind=_told(kind, pending, shape))
-    result = y, Statistics(mean, var)
-    return result, (x, pending, result, which)
+    kind_told = _told(kind, pending, places=places)
+    y, which, (mean, var) = call(*inputs(x, pending), added, kind=kind_told)
+    return (y, Statistics(mean, var)), which
 
 
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
 ) -> tuple[jax.Array, Pending, jax.Array | None]:
     x, pending, result, which = kept
-    y = result[0]
-    g, of_y = gradient_of_output(gradients, result) if kind.statistics else (gradients[0], None)
+    g, of_y = gradients[0], None
+    if kind.statistics:
+        g, of_y = gradient_of_output(gradients, result)
+    c = kind.shape[0]
     call = jax.ffi.ffi_call(
-        f"pennyweight_pool_gradient_{x.dtype}",
-        (jax.ShapeDtypeStruct(x.shape, x.dtype), jax.ShapeDtypeStruct((3, len(x)), x.dtype)),
+        f"pennyweight_pool_gradient_{g.dtype}",
+        (jax.ShapeDtypeStruct(kind.shape, g.dtype), jax.ShapeDtypeStruct((3, c), g.dtype)),
         vmap_method="sequential",
     )
-    rest = y, g, which, affine_rows(of_y, y)
-    dx, sums = call(*inputs(x, pending), *rest, kind=_told(kind, pending, y.shape))
+    rest = result[0], g, which, affine_rows(of_y, g)
+    dx, sums = call(*inputs(x, pending), *rest, kind=_told(kind, pending))
     return dx, gradient_of(pending, sums), g if kind.plus else None
 
 
 _pool.defvjp(_forward, _backward)
 
 
-def _told(kind: Kind, pending: Pending, shape: tuple[int, ...]) -> np.ndarray:
+def _told(kind: Kind, pending: Pending, *, places: bool = False) -> np.ndarray:
     """The static part as C reads it: see `pool_of` there."""
+    sizes = (*kind.shape, *kind.output[1:3], *kind.window, *kind.stride)
     settling = told(pending) if kind.function != "largest" else (pending.affine is not None, 0)
-    number, sizes = _NUMBERS[kind.function], shape[1:3]
-    numbers = (number, *kind.window, *kind.stride, *settling, kind.plus, kind.statistics, *sizes)
-    return np.array(numbers, np.int64)
+    flags = (*settling, kind.plus, kind.statistics, places)
+    return np.array([*sizes, _NUMBERS[kind.function], *flags], np.int64)

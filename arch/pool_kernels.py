@@ -22,15 +22,17 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
 
     What is pending stays so, done later to fewer values: a rising map keeps the largest the
     largest, and for a falling one (a negative scale) the smallest is taken. A learned slope is
-    settled first: a negative one makes the activation neither rising nor falling. The gradient goes
-    to the first of equal values in reading order, as in `lax.reduce_window`.
+    settled: a negative one makes the activation neither rising nor falling. The gradient goes to
+    the first of equal values in reading order, as in `lax.reduce_window`.
     """
     rows, columns = _sweeps(maps.values, window, stride)
-    if native_pool.computes(maps.values, rows, columns):
-        if maps.pending.slope is None:
-            y = native_pool.pooled("largest", maps.values, maps.pending, rows, columns)
-            return Maps(y, pending=maps.pending)
-        return Maps(native_pool.pooled("max", maps.values, maps.pending, rows, columns))
+    if native_pool.computes(maps.values) and window**2 <= native_pool.MOST_PLACES:
+        pooled = partial(
+            native_pool.pooled, x_chwn=maps.values, pending=maps.pending, rows=rows, columns=columns
+        )
+        if maps.pending.slope is not None:
+            return Maps(pooled("max"))
+        return Maps(pooled("largest"), pending=maps.pending)
     if maps.pending.slope is not None:
         maps = Maps(maps.settled())
     values, turn = maps.values, None
@@ -48,22 +50,22 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     return Maps(values, pending=maps.pending)
 
 
-def avg_pool(maps: Maps, window: int, stride: int) -> jax.Array:
+def avg_pool(maps: Maps, window: int, stride: int) -> Maps:
     """The mean of each window that fits into the picture."""
     rows, columns = _sweeps(maps.values, window, stride)
     if native_pool.computes(maps.values):
-        return native_pool.pooled("mean", maps.values, maps.pending, rows, columns)
-    return total(rows.takes(total(columns.takes(maps.settled())))) / window**2
+        return Maps(native_pool.pooled("mean", maps.values, maps.pending, rows, columns))
+    return Maps(total(rows.takes(total(columns.takes(maps.settled())))) / window**2)
 
 
-def global_average(maps: Maps) -> jax.Array:
-    """The mean of each map, (channels, batch)."""
+def global_average(maps: Maps) -> Maps:
+    """The mean of each map, as vectors."""
     c, h, w, n = maps.values.shape
     if native_pool.computes(maps.values):
         rows, columns = _sweep(maps.values, 1, h, 1), _sweep(maps.values, 2, w, 1)
         y = native_pool.pooled("mean", maps.values, maps.pending, rows, columns)
-        return y.reshape(c, n)
-    return maps.settled().mean((1, 2))
+        return Maps(y.reshape(c, n))
+    return Maps(maps.settled().mean((1, 2)))
 
 
 def _sweeps(x: jax.Array, window: int, stride: int) -> tuple[Sweep, Sweep]:

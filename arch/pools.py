@@ -80,9 +80,8 @@ class AveragePool(_Pool):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch import pool_kernels
-        from pennyweight.arch.maps import Maps
 
-        return Maps(pool_kernels.avg_pool(x, *self.window))
+        return pool_kernels.avg_pool(x, *self.window)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return self._deployed("average")
@@ -116,10 +115,9 @@ class GlobalAverage(_Global):
     """The mean of each channel (Lin et al., arXiv:1312.4400)."""
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        from pennyweight.arch.maps import Maps
         from pennyweight.arch.pool_kernels import global_average
 
-        return Maps(global_average(x))
+        return global_average(x)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return _global_pool("average", shape)

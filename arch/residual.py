@@ -32,11 +32,7 @@ class Residual(Block):
         return replace(self, body=body)
 
     def join(self, x: Maps, y: Maps) -> Maps:
-        from pennyweight.arch.maps import Maps
-
-        if y.pending.nothing:
-            x, y = y, x
-        return Maps(y.settled(plus=x.settled()))
+        return x.added(y)
 
     @property
     def joined(self) -> str:

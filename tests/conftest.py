@@ -12,7 +12,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from convolutions import FORMS, taking
 from started import end_all
 
 # A broadcast between ranks is a mistake here until it is written out. The like for dtypes cannot be
@@ -26,7 +25,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a worker's XLA is told when it starts, this process's must be told before any test starts it.
-import pennyweight.train.compiled  # noqa: F401
+import pennyweight.train.compiled  # noqa: F401, I001
+from convolutions import FORMS, taking
 
 # A first example may compile; how long that takes says nothing about the property.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)

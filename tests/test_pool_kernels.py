@@ -35,7 +35,7 @@ def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
 
 
 def avg_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
-    return pool_kernels.avg_pool(Maps(x), window, stride)
+    return pool_kernels.avg_pool(Maps(x), window, stride).values
 
 
 def xla_pool(x: jax.Array, window: int, stride: int, *, largest: bool) -> jax.Array:
@@ -62,11 +62,15 @@ def test_pooling_and_its_gradient_are_those_of_xla(window: int, stride: int, lar
     )
 
 
+@pytest.mark.parametrize("slope", [None, 1.0])
 @pytest.mark.parametrize(("window", "stride"), [(2, 2), (2, 1), (3, 2), (3, 1), (4, 3)])
-def test_the_gradient_of_a_tie_goes_to_the_first_in_reading_order(window: int, stride: int) -> None:
+def test_the_gradient_of_a_tie_goes_to_the_first_in_reading_order(
+    window: int, stride: int, slope: float | None
+) -> None:
+    pending = Pending() if slope is None else Pending(slope=jnp.asarray(slope))
     ties = jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 9, 8, 5)), dtype=float)
     assert_same(
-        partial(max_pool, window=window, stride=stride),
+        lambda x: pool_kernels.max_pool(Maps(x, pending=pending), window, stride).settled(),
         partial(xla_pool, window=window, stride=stride, largest=True),
         ties,
     )
@@ -105,29 +109,34 @@ def pending_arrays(affine: bool) -> list[jax.Array]:
     return [jnp.asarray(SLOPE), *(rows if affine else [])]
 
 
+POOLS: dict[str, Callable[..., Maps]] = {
+    "max": pool_kernels.max_pool,
+    "average": pool_kernels.avg_pool,
+    "global": lambda maps, window, stride: pool_kernels.global_average(maps),
+}
+
+
 @pytest.mark.parametrize("batch", [3, 16, 37])
 @pytest.mark.parametrize("affine", [True, False], ids=["mapped", "as it is"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("pool", ["max 2 2", "max 3 2", "average 2 2", "average 3 1", "global"])
+@pytest.mark.parametrize(
+    ("pool", "window", "stride"),
+    [*((pool, *sizes) for pool in ("max", "average") for sizes in WINDOWS), ("global", 0, 0)],
+)
 def test_pooling_does_what_is_pending(
-    pool: str, activation: str | None, affine: bool, batch: int
+    pool: str, window: int, stride: int, activation: str | None, affine: bool, batch: int
 ) -> None:
-    name, *sizes = pool.split()
-    window, stride = map(int, sizes or (0, 0))
+    """Of whole vectors of pictures and of a part, of maps with pixels that no window reaches."""
 
     def ours(x: jax.Array, *settling: jax.Array) -> jax.Array:
         maps = Maps(x, pending=pending_of(activation, *settling))
-        if name == "max":
-            return pool_kernels.max_pool(maps, window, stride).settled()
-        if name == "average":
-            return pool_kernels.avg_pool(maps, window, stride)
-        return pool_kernels.global_average(maps)
+        return POOLS[pool](maps, window, stride).settled()
 
     def xlas(x: jax.Array, *settling: jax.Array) -> jax.Array:
         y = textbook(activation, x, *settling)
-        if name == "global":
+        if pool == "global":
             return y.mean((1, 2))
-        return xla_pool(y, window, stride, largest=name == "max")
+        return xla_pool(y, window, stride, largest=pool == "max")
 
     assert_same(ours, xlas, draw(4, 9, 8, batch), *pending_arrays(affine))
 
@@ -146,13 +155,17 @@ def test_what_is_settled_is_added_to_another_and_measured(
         in_passing = form == "in C" and not maps.pending.nothing
         assert (measured.statistics is not None) == in_passing
         taken = measured.statistics or statistics(measured.values)
-        together = maps.settled(plus)
-        return jnp.concatenate([measured.settled().ravel(), *taken, together.ravel()])
+        sums = maps.added(Maps(plus)), Maps(plus).added(maps), maps.added(maps)
+        return jnp.concatenate(
+            [measured.settled().ravel(), *taken, *(both.settled().ravel() for both in sums)]
+        )
 
     def xlas(x: jax.Array, plus: jax.Array, *settling: jax.Array) -> jax.Array:
         y = textbook(activation, x, *settling)
         taken = y.mean((1, 2, 3)), y.var((1, 2, 3))
-        return jnp.concatenate([y.ravel(), *taken, (y + plus).ravel()])
+        return jnp.concatenate(
+            [y.ravel(), *taken, *((y + other).ravel() for other in (plus, plus, y))]
+        )
 
     x, plus = draw(4, 9, 8, batch) + 3, draw(4, 9, 8, batch, seed=5)
     assert_same(ours, xlas, x, plus, *pending_arrays(affine))
@@ -170,18 +183,49 @@ def test_what_is_no_number_stays_in_sight(window: tuple[int, int], slope: float 
         assert not np.isnan(found[..., 0]).any()
 
 
-@pytest.mark.parametrize("pool", [pool_kernels.max_pool, pool_kernels.avg_pool])
-def test_in_a_population_each_has_a_slope_of_its_own(pool: Callable[..., Maps | jax.Array]) -> None:
-    def pooled(x: jax.Array, slope: jax.Array) -> jax.Array:
-        found = pool(Maps(x, pending=Pending(slope=slope)), 2, 2)
-        return found.settled() if isinstance(found, Maps) else found
+@pytest.mark.parametrize("what", ["max", "average", "measured", "added"])
+def test_in_a_population_each_has_a_slope_of_its_own(what: str) -> None:
+    def done(x: jax.Array, slope: jax.Array) -> jax.Array:
+        maps = Maps(x, pending=Pending(slope=slope))
+        if what == "measured":
+            measured = maps.measured()
+            mean, var = measured.statistics or statistics(measured.values)
+            return measured.values * (mean + var)[:, None, None, None]
+        return (maps.added(maps) if what == "added" else POOLS[what](maps, 2, 2)).settled()
 
     x, slope = draw(3, 2, 8, 6, 5), draw(3, seed=2)
-    together = quickly(jax.vmap(partial(value_and_gradients, pooled)))(x, slope)
+    together = quickly(jax.vmap(partial(value_and_gradients, done)))(x, slope)
     for i in range(3):
-        single = quickly(partial(value_and_gradients, pooled))(x[i], slope[i])
+        single = quickly(partial(value_and_gradients, done))(x[i], slope[i])
         for ours, theirs in zip(together, single, strict=True):
             np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("window", "numbered"), [(256, True), (257, False)])
+def test_in_c_the_values_of_a_window_are_numbered_or_xla_pools(
+    window: int, numbered: bool, form: str
+) -> None:
+    x = draw(1, 258, 258, 1)
+    pooled = partial(max_pool, window=window, stride=1)
+    in_c = "pennyweight_pool" in jax.jit(pooled).lower(x).as_text()
+    assert in_c == (numbered and form == "in C")
+    expected = x[:, :window, :window].max()
+    assert quickly(pooled)(x)[0, 0, 0, 0] == expected
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_float32_stays_float32_and_is_as_exact_as_it_can_be(pool: str) -> None:
+    x = np.asarray(draw(2, 60, 60, 20), np.float32)
+
+    def pooled(x: jax.Array) -> jax.Array:
+        return POOLS[pool](Maps(x, pending=Pending(leak=0.1)), 3, 2).settled()
+
+    with jax.enable_x64(False):
+        found = jax.jit(partial(value_and_gradients, pooled))(x)
+    exact = jax.jit(partial(value_and_gradients, pooled))(x.astype(np.float64))
+    for our, their in zip(found, map(np.asarray, exact), strict=True):
+        assert our.dtype == np.float32
+        assert np.abs(np.asarray(our, np.float64) - their).max() < 1e-6 * np.abs(their).max()
 
 
 def test_a_pooling_window_larger_than_the_picture_says_why() -> None:

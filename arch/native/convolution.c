@@ -464,7 +464,7 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
 }
 
 /* The gradient of the kernel, and (3, c) of scale, shift and slope: the groups' sums, in order. */
-static void pool_sums(const Conv *s, int groups, const real *added, real *dkernel, real *of_input)
+static void join_sums(const Conv *s, int groups, const real *added, real *dkernel, real *of_input)
 {
     const Back back = back_of(s);
     const size_t each = backward_sums(s), weights = (size_t)s->kh * back.outputs * back.places;
@@ -577,12 +577,12 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack(s, argument(frame, KERNEL)->data, k, s->c, s->o, s->o, 1);
         do_all(up(blocks, call.most), threads, backward_task, &call);
-        pool_sums(s, groups, call.added, result(frame, 1), result(frame, 2));
+        join_sums(s, groups, call.added, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
         pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
         do_all(up(blocks, call.most), threads, forward_task, &call);
-        pool_moments(call.moments, s->o, s->n, result(frame, 1));
+        join_moments(call.moments, s->o, s->n, result(frame, 1));
     }
     return NULL;
 }

@@ -81,7 +81,7 @@ static inline void add_moments(const Row *row, int output, int wide, int line, v
 }
 
 /* Means and variances (2, outputs) of all pictures from those of each. */
-static inline void pool_moments(vec *moments, int outputs, int pictures, real *statistics)
+static inline void join_moments(vec *moments, int outputs, int pictures, real *statistics)
 {
     for (int o = 0; o < outputs; o++) {
         double mean = 0, var = 0;

@@ -14,6 +14,7 @@ typedef struct {
     int down, across;      /* from one window to the next */
     int function, affine, activation;
     int plus, statistics;  /* whether a map is added; whether statistics are taken, or back there, used */
+    int places;            /* whether it is kept which value of a window is the largest */
 } Pool;
 
 typedef uint16_t places __attribute__((vector_size(sizeof(uint16_t) * LANES)));
@@ -67,22 +68,28 @@ INLINE void pool_row(const int kh, const int kw, const Call *call, const Before 
             const size_t at = to + (size_t)column * s->n + lane;
             vec best = all(0);
             mask place = {0};
-            for (int i = 0; i < kh; i++)
+            for (int i = 0; i < kh; i++) {
+                vec sum = all(0); /* of a row by itself: sums that are short round less */
                 for (int j = 0; j < kw; j++) {
                     const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
                     vec z = (get(x + from, count) - before->mean) * before->scale + before->shift;
                     z = activated(s->activation, z, before->slope);
-                    if (s->function == MEAN || i + j == 0) {
-                        best += z;
+                    const mask better = (z > best) | (z != z); /* what is no number stays in sight */
+                    if (s->function == MEAN) {
+                        sum += z;
+                    } else if (i + j == 0) {
+                        best = z;
                     } else {
-                        const mask better = (z > best) | (z != z); /* what is no number stays in sight */
                         best = pick(better, z, best);
                         place = (better & (i * kw + j)) | (~better & place);
                     }
                 }
+                if (s->function == MEAN)
+                    best += sum;
+            }
             if (s->function == MEAN)
                 best *= share;
-            else
+            if (s->places)
                 put_places(call->which + at, place, count);
             if (s->function == LARGEST)
                 best *= before->scale; /* 1 or -1 */
@@ -181,18 +188,21 @@ static void backward_task(void *with, int c, int thread)
         call->sums[i * s->c + c] = sum_of(sums[i]);
 }
 
-/* Arguments: forward ones and, of the gradient, those from Y on; PLUS is there for no gradient. */
+/* Arguments: forward the first four; of the gradient, Y and what follows it instead of PLUS. What is not
+   needed is of whatever shape. */
 enum { X, AFFINE, BELOW, PLUS, Y = PLUS, G, WHICH, OF_Y };
 
-/* The attribute `kind`: function, kh, kw, down, across, affine, activation, plus, statistics, high, wide. */
+/* The attribute `kind`: c, h, w, n, high, wide, kh, kw, down, across, function, affine, activation, plus,
+   statistics, places. */
 static Pool pool_of(const XLA_FFI_CallFrame *call)
 {
-    const int64_t *x = argument(call, X)->dims, *kind = ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
+    const int64_t *kind = ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
     return (Pool){
-        .c = (int)x[0], .h = (int)x[1], .w = (int)x[2], .n = (int)x[3], .function = (int)kind[0],
-        .kh = (int)kind[1], .kw = (int)kind[2], .down = (int)kind[3], .across = (int)kind[4],
-        .affine = (int)kind[5], .activation = (int)kind[6], .plus = (int)kind[7], .statistics = (int)kind[8],
-        .high = (int)kind[9], .wide = (int)kind[10]};
+        .c = (int)kind[0], .h = (int)kind[1], .w = (int)kind[2], .n = (int)kind[3], .high = (int)kind[4],
+        .wide = (int)kind[5], .kh = (int)kind[6], .kw = (int)kind[7], .down = (int)kind[8],
+        .across = (int)kind[9], .function = (int)kind[10], .affine = (int)kind[11],
+        .activation = (int)kind[12], .plus = (int)kind[13], .statistics = (int)kind[14],
+        .places = (int)kind[15]};
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
@@ -203,7 +213,8 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     const Pool *s = &call.s;
     const int blocks = up(s->n, LANES), threads = threads_for(s->c, (size_t)s->c * s->h * s->w * s->n);
     call.each = (size_t)s->w * blocks;
-    call.memory = memory_of(backward ? threads * call.each : 2 * (size_t)blocks * s->c);
+    const size_t moments = s->statistics ? 2 * (size_t)blocks * s->c : 0;
+    call.memory = memory_of((backward ? threads * call.each : moments) + 1);
     if (!call.memory)
         return failure(frame, "A pooling has not enough memory.");
     call.moments = call.memory;
@@ -224,7 +235,7 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.which = (uint16_t *)result(frame, 1);
         do_all(s->c, threads, forward_task, &call);
         if (s->statistics)
-            pool_moments(call.moments, s->c, s->n, result(frame, 2));
+            join_moments(call.moments, s->c, s->n, result(frame, 2));
     }
     return NULL;
 }

@@ -54,7 +54,8 @@ INLINE vec clipped(vec x, real least, real most)
 #if defined __AVX512F__ && BITS == 32
     return (vec)_mm512_min_ps(_mm512_max_ps((__m512)x, _mm512_set1_ps(least)), _mm512_set1_ps(most));
 #else
-    return pick(x < all(least), all(least), pick(x > all(most), all(most), x));
+    const vec high = pick(x > all(least), x, all(least)); /* of no number the least, too */
+    return pick(high < all(most), high, all(most));
 #endif
 }
 
