@@ -18,7 +18,7 @@ With `--speed` the networks train short epochs, with the learning rates and the 
 whole ones. A picture is 6 FLOP for each multiply-accumulate, forward and backward. The slowest
 must reach a third of the median MFLOP/s: if not, the exit status is 1.
 
-On two cores expect half an hour, and longer with `--speed`, which compiles on all cores first.
+On two cores expect ten minutes, and as many with `--speed`, which compiles on all cores first.
 """
 
 from __future__ import annotations

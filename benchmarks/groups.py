@@ -6,7 +6,7 @@ The command line searches the digits (`--data`) under 8,000 parameters and 15 ep
 each way, in new processes with an empty cache: in groups as usual, and with `--group 1`. Seconds
 are those of the whole command. With `--device gpu` or `tpu` the same is measured there, where a
 group trains side by side. Epochs, networks (distinct ones) and complete trials say that both did
-their work. On two cores expect 1.5 and 4 minutes.
+their work. On two cores expect one and three minutes.
 """
 
 from __future__ import annotations

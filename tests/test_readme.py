@@ -301,7 +301,6 @@ def test_how_slow_the_slowest_network_is_told_as_recorded() -> None:
     found = record("speed.json")
     assert len(found["rows"]) == 100
     assert f"the slowest does {found['ratio']:.2f} of the median's FLOP a second" in GUIDE
-    assert found["slowest"].startswith("c1v")
 
 
 def test_how_much_the_kernels_in_c_gain_is_as_recorded() -> None:
