@@ -23,7 +23,7 @@ help: ## list these targets
 search: .venv/.run ## a first search: 30 trials under 8,000 parameters on the bundled digits
 	$(BIN)/pennyweight search $(or $(ARGS),--data digits --max-params 8k --max-epochs 15 --trials 30)
 
-test: .venv/.dev ## the tests (ten to twenty minutes on two cores)
+test: .venv/.dev ## the tests (ten to thirty minutes on two cores)
 	$(PYTEST) -m "not extended" $(ARGS)
 
 test-extended: .venv/.dev # 5 is pytest's status for no test selected, as with ARGS="-k word"
