@@ -64,10 +64,9 @@ def conv(
         )
     sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
-    on_cpu = jax.default_backend() == "cpu"
     if _fits(maps, kernel_hwio, rows, columns):
         return native_convolution.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
-    if on_cpu and x_chwn.size >= PIECEWISE_FROM:
+    if jax.default_backend() == "cpu" and x_chwn.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
         return piecewise(maps, kernel_hwio, rows, columns)
     whole = _depthwise if depthwise else _dense

@@ -10,7 +10,7 @@ from pennyweight.arch.native_library import native
 from pennyweight.arch.pending import Affine, Pending
 
 
-def in_c(x: jax.Array) -> bool:
+def in_c(x: jax.Array | np.ndarray) -> bool:
     """Whether there are kernels in C for values like those of x."""
     return jax.default_backend() == "cpu" and native(jnp.finfo(x.dtype).bits)
 

@@ -33,18 +33,17 @@ class Kind(NamedTuple):
     """What is static about a pooling."""
 
     shape: tuple[int, ...]  # of the input
+    rows: Sweep
+    columns: Sweep
     function: Function = "mean"
-    window: tuple[int, int] = (1, 1)  # rows and columns
-    stride: tuple[int, int] = (1, 1)
     plus: bool = False  # whether another map is added
     statistics: bool = False  # whether they are wanted, which are not if another map is added
 
     @property
     def output(self) -> tuple[int, ...]:
         """The shape of the output."""
-        sides = zip(self.shape[1:3], self.window, self.stride, strict=True)
-        high, wide = ((size - taps) // stride + 1 for size, taps, stride in sides)
-        return self.shape[0], high, wide, self.shape[3]
+        c, h, w, n = self.shape
+        return c, self.rows.outputs(h), self.columns.outputs(w), n
 
 
 def computes(x: jax.Array) -> bool:
@@ -54,13 +53,20 @@ def computes(x: jax.Array) -> bool:
 
 def settled(x_chwn: jax.Array, pending: Pending, plus: jax.Array | None = None) -> jax.Array:
     """x with everything done, and `plus` added."""
-    kind = Kind(x_chwn.shape, plus=plus is not None)
+    kind = Kind(x_chwn.shape, *_each(x_chwn), plus=plus is not None)
     return cast(Result, _pool(kind, x_chwn, pending, plus))[0]
 
 
 def measured(x_chwn: jax.Array, pending: Pending) -> Result:
     """x with everything done, and its statistics."""
-    return cast(Result, _pool(Kind(x_chwn.shape, statistics=True), x_chwn, pending, None))
+    kind = Kind(x_chwn.shape, *_each(x_chwn), statistics=True)
+    return cast(Result, _pool(kind, x_chwn, pending, None))
+
+
+def _each(x: jax.Array) -> tuple[Sweep, Sweep]:
+    """Windows of one value, along rows and columns."""
+    sweep = partial(Sweep.over, x, taps=1, stride=1, padding="VALID")
+    return sweep(1), sweep(2)
 
 
 def pooled(
@@ -70,8 +76,7 @@ def pooled(
 
     "largest" does not do what is pending, and is the smallest where its scale is negative.
     """
-    window, stride = (rows.taps, columns.taps), (rows.stride, columns.stride)
-    kind = Kind(x_chwn.shape, function, window, stride)
+    kind = Kind(x_chwn.shape, rows, columns, function)
     return cast(Result, _pool(kind, x_chwn, pending, None))[0]
 
 
@@ -131,7 +136,9 @@ _pool.defvjp(_forward, _backward)
 
 def _told(kind: Kind, pending: Pending, *, places: bool = False) -> np.ndarray:
     """The static part as C reads it: see `pool_of` there."""
-    sizes = (*kind.shape, *kind.output[1:3], *kind.window, *kind.stride)
+    rows, columns = kind.rows, kind.columns
+    window = rows.taps, columns.taps, rows.stride, columns.stride
+    sizes = (*kind.shape, *kind.output[1:3], *window)
     settling = told(pending) if kind.function != "largest" else (pending.affine is not None, 0)
     flags = (*settling, kind.plus, kind.statistics, places)
     return np.array([*sizes, _NUMBERS[kind.function], *flags], np.int64)

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from comparing import (
     ACTIVATIONS,
+    assert_each_alone,
+    assert_exact,
     assert_same,
     draw,
+    pending_of,
     quickly,
-    textbook_activation,
+    textbook,
     value_and_gradients,
 )
 from convolutions import FORMS, taking
@@ -188,16 +191,14 @@ def assert_does_what_is_pending(
     geometry = {**PLAIN, **geometry, "depthwise": kind == "depthwise"}
 
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
-        pending = replace(ACTIVATIONS[activation](slope), affine=Affine(*affine))
-        found = kernels.conv(Maps(x, pending=pending), kernel, **geometry)
+        maps = Maps(x, pending=pending_of(activation, slope, *affine))
+        found = kernels.conv(maps, kernel, **geometry)
         assert (found.statistics is not None) == (form != "whole")
         taken = found.statistics or statistics(found.values)
         return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
 
     def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
-        mean, scale, shift = (value[:, None, None, None] for value in affine)
-        z = (x - mean) * scale + shift
-        y = xla_conv(textbook_activation(activation, z, slope), kernel, **geometry)
+        y = xla_conv(textbook(activation, x, slope, *affine), kernel, **geometry)
         return jnp.concatenate([y.ravel(), y.mean((1, 2, 3)), y.var((1, 2, 3))])
 
     slope = jnp.asarray(-0.3)  # learned slopes may fall
@@ -213,9 +214,7 @@ def test_float32_stays_float32_and_is_as_exact_as_it_can_be(kind: str) -> None:
     with jax.enable_x64(True):
         doubled = [jnp.asarray(array, np.float64) for array in arrays]
         exact = value_and_gradients(partial(xla_conv, **options), *doubled)
-    for our, their in zip(found, map(np.asarray, exact), strict=True):
-        assert our.dtype == np.float32
-        assert np.abs(np.asarray(our, np.float64) - their).max() < 3e-6 * np.abs(their).max()
+    assert_exact(found, exact, 3e-6)
 
 
 def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -237,12 +236,9 @@ def layer(kind: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
 def test_a_population_equals_single_runs(kind: str) -> None:
     c, o = CHANNELS[kind]
     x, kernel = draw(3, c, 9, 8, 4), draw(3, 3, 3, 1 if kind == "depthwise" else c, o)
-    together = quickly(jax.vmap(partial(value_and_gradients, layer(kind))))(x, kernel)
+    assert_each_alone(layer(kind), x, kernel)
     shared = quickly(jax.vmap(layer(kind), (None, 0)))(x[0], kernel)
-    single = quickly(partial(value_and_gradients, layer(kind)))
     for i in range(3):
-        for ours, theirs in zip(together, single(x[i], kernel[i]), strict=True):
-            np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
         theirs = quickly(layer(kind))(x[0], kernel[i])
         np.testing.assert_allclose(shared[i], theirs, rtol=1e-10, atol=1e-10)
 
@@ -258,11 +254,7 @@ def test_in_a_population_each_has_a_slope_of_its_own(kind: str) -> None:
         maps = Maps(x, pending=Pending(slope=slope))
         return kernels.conv(maps, kernel, **PLAIN, depthwise=kind == "depthwise").values
 
-    together = quickly(jax.vmap(partial(value_and_gradients, bent)))(x, kernel, slope)
-    single = quickly(partial(value_and_gradients, bent))
-    for i in range(3):
-        for ours, theirs in zip(together, single(x[i], kernel[i], slope[i]), strict=True):
-            np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
+    assert_each_alone(bent, x, kernel, slope)
 
 
 def descend(kind: str, kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -357,7 +349,7 @@ def test_the_gradient_at_zero_is_that_of_the_activation(
         return kernels.conv(Maps(x, pending=pending), kernel, **options).values
 
     def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> jax.Array:
-        return xla_conv(textbook_activation(activation, x, slope), kernel, **options)
+        return xla_conv(textbook(activation, x, slope), kernel, **options)
 
     assert_same(ours, xlas, x, kernel, jnp.asarray(-0.3))
 

@@ -1,7 +1,6 @@
 """Pooling, and settling what is pending, against XLA's own operations, in float64."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -10,10 +9,13 @@ import numpy as np
 import pytest
 from comparing import (
     ACTIVATIONS,
+    assert_each_alone,
+    assert_exact,
     assert_same,
     draw,
+    pending_of,
     quickly,
-    textbook_activation,
+    textbook,
     value_and_gradients,
 )
 from jax import lax
@@ -21,7 +23,7 @@ from jax import lax
 from pennyweight.arch import pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Maps
-from pennyweight.arch.pending import Affine, Pending
+from pennyweight.arch.pending import Pending
 
 pytestmark = [
     pytest.mark.usefixtures("strict_dtypes", "float64", "form"),
@@ -81,22 +83,6 @@ def test_the_gradient_of_a_window_of_equal_values_is_the_upper_left() -> None:
     np.testing.assert_array_equal(
         gradient[0, :, :, 0], [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     )
-
-
-def pending_of(activation: str | None, slope: jax.Array, *affine: jax.Array) -> Pending:
-    return replace(ACTIVATIONS[activation](slope), affine=Affine(*affine) if affine else None)
-
-
-def textbook(
-    activation: str | None, x: jax.Array, slope: jax.Array, *affine: jax.Array
-) -> jax.Array:
-    """What is pending, done."""
-    mean, scale, shift = (
-        (row[:, None, None, None] for row in affine)
-        if affine
-        else map(jnp.asarray, (0.0, 1.0, 0.0))
-    )
-    return textbook_activation(activation, (x - mean) * scale + shift, slope)
 
 
 SLOPE = -0.3  # learned ones may fall
@@ -194,11 +180,7 @@ def test_in_a_population_each_has_a_slope_of_its_own(what: str) -> None:
         return (maps.added(maps) if what == "added" else POOLS[what](maps, 2, 2)).settled()
 
     x, slope = draw(3, 2, 8, 6, 5), draw(3, seed=2)
-    together = quickly(jax.vmap(partial(value_and_gradients, done)))(x, slope)
-    for i in range(3):
-        single = quickly(partial(value_and_gradients, done))(x[i], slope[i])
-        for ours, theirs in zip(together, single, strict=True):
-            np.testing.assert_allclose(ours[i], theirs, rtol=1e-10, atol=1e-10)
+    assert_each_alone(done, x, slope)
 
 
 @pytest.mark.parametrize(("window", "numbered"), [(256, True), (257, False)])
@@ -223,9 +205,7 @@ def test_float32_stays_float32_and_is_as_exact_as_it_can_be(pool: str) -> None:
     with jax.enable_x64(False):
         found = jax.jit(partial(value_and_gradients, pooled))(x)
     exact = jax.jit(partial(value_and_gradients, pooled))(x.astype(np.float64))
-    for our, their in zip(found, map(np.asarray, exact), strict=True):
-        assert our.dtype == np.float32
-        assert np.abs(np.asarray(our, np.float64) - their).max() < 1e-6 * np.abs(their).max()
+    assert_exact(found, exact, 1e-6)
 
 
 def test_a_pooling_window_larger_than_the_picture_says_why() -> None:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pennyweight.arch.native_library import native
+from pennyweight.arch.native_calls import in_c
 from pennyweight.arch.sweep import total
 from pennyweight.train.recipe import Recipe
 
@@ -42,7 +42,7 @@ def warp(images_nhwc: jax.Array, order_b: jax.Array | np.ndarray, affine_b: Affi
     What is read between pixels is bilinear, and in the type of the map; 0 beyond the edges.
     """
     kind = affine_b.matrix.dtype
-    if jax.default_backend() == "cpu" and native(jnp.finfo(kind).bits):
+    if in_c(affine_b.matrix):
         shape = jax.ShapeDtypeStruct((len(order_b), *images_nhwc.shape[1:]), kind)
         call = jax.ffi.ffi_call(f"pennyweight_warp_{kind}", shape, vmap_method="sequential")
         return call(images_nhwc, order_b, *affine_b)

@@ -204,8 +204,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
 {
     const vec slope = all(below);
     for (int c = 0; c < s->c; c++) {
-        const vec mean = all(s->affine ? of.mean[c] : 0), scale = all(s->affine ? of.scale[c] : 1);
-        const vec shift = all(s->affine ? of.shift[c] : 0);
+        const Channel map = channel_of(s->affine, of, c);
         for (int w = 0; w < s->w; w++) {
             const real *from = x + ((size_t)(c * s->h + row) * s->w + w) * s->n;
             vec *at = to + c * apart + w;
@@ -213,7 +212,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
                 const int lane = (part->first + b) * LANES;
                 prefetch(from + lane + (size_t)s->w * s->n); /* of the row after this one */
                 vec z = get(from + lane, s->n - lane);
-                z = s->affine ? (z - mean) * scale + shift : z;
+                z = s->affine ? mapped(z, map) : z;
                 *at = activated(s->activation, z, slope);
             }
         }
@@ -343,9 +342,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
                          size_t block)
 {
     for (int o = 0; o < s->o; o++) {
-        const vec mean = all(from->through ? from->of_y.mean[o] : 0);
-        const vec scale = all(from->through ? from->of_y.scale[o] : 0);
-        const vec shift = all(from->through ? from->of_y.shift[o] : 0);
+        const Channel of_y = channel_of(from->through, from->of_y, o);
         for (int w = 0; w < s->wide; w++) {
             const size_t at = ((size_t)(o * s->high + row) * s->wide + w) * s->n;
             vec *here = to + o * apart + w * s->stride;
@@ -356,7 +353,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
                 prefetch(from->g + at + lane + next);
                 if (from->through) {
                     prefetch(from->y + at + lane + next);
-                    g += (get(from->y + at + lane, count) - mean) * scale + shift;
+                    g += mapped(get(from->y + at + lane, count), of_y);
                 }
                 *here = first_of(g, count);
             }
@@ -369,8 +366,7 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
 {
     const vec slope = all(from->below), zero = all(0);
     for (int c = 0; c < s->c; c++) {
-        const vec mean = all(s->affine ? from->of.mean[c] : 0), scale = all(s->affine ? from->of.scale[c] : 1);
-        const vec shift = all(s->affine ? from->of.shift[c] : 0);
+        const Channel of = channel_of(s->affine, from->of, c);
         vec *to = sums + c;
         for (int first = 0; first < part->blocks; first += s->group, to += backward_sums(s)) {
             const int last = smaller(first + s->group, part->blocks);
@@ -379,11 +375,11 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
                 const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
                 for (int b = first; b < last; b++) {
                     const int lane = (part->first + b) * LANES, count = s->n - lane;
-                    const vec apart = get(from->x + at + lane, count) - mean;
                     real *to_x = from->dx + at + lane;
-                    const vec g = activation_back(s->activation, get(to_x, count), apart, scale, shift, slope, here);
+                    const vec x = get(from->x + at + lane, count);
+                    const vec g = activation_back(s->activation, get(to_x, count), x, of, slope, here);
                     prefetch_to_write(to_x + (size_t)s->w * s->n);
-                    put(to_x, s->affine ? g * scale : g, count);
+                    put(to_x, s->affine ? g * of.scale : g, count);
                 }
             }
             for (int i = 0; i < 3; i++)

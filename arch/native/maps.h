@@ -10,6 +10,18 @@ static inline Affine affine_of(const real *x, int channels)
     return (Affine){x, x + channels, x + 2 * channels};
 }
 
+typedef struct { /* the same of one channel */
+    vec mean, scale, shift;
+} Channel;
+
+/* Where there is no map, values stay what they are. */
+INLINE Channel channel_of(int affine, Affine of, int c)
+{
+    return (Channel){all(affine ? of.mean[c] : 0), all(affine ? of.scale[c] : 1), all(affine ? of.shift[c] : 0)};
+}
+
+INLINE vec mapped(vec x, Channel to) { return (x - to.mean) * to.scale + to.shift; }
+
 enum { NO_ACTIVATION, RELU, SLOPE }; /* a slope below 0; of a ReLU it is 0 */
 
 INLINE vec activated(int activation, vec z, vec slope)
@@ -17,11 +29,11 @@ INLINE vec activated(int activation, vec z, vec slope)
     return activation == NO_ACTIVATION ? z : pick(z >= all(0), z, slope * z);
 }
 
-/* The gradient of what is activated, from that of its activation; adds to the sums (3) of scale, shift and
-   slope. `apart` is x - mean. */
-INLINE vec activation_back(int activation, vec g, vec apart, vec scale, vec shift, vec slope, vec *sums)
+/* The gradient of what is activated, which `of` made of x, from that of its activation; adds to the sums (3)
+   of scale, shift and slope. */
+INLINE vec activation_back(int activation, vec g, vec x, Channel of, vec slope, vec *sums)
 {
-    const vec zero = all(0), z = apart * scale + shift;
+    const vec zero = all(0), apart = x - of.mean, z = apart * of.scale + of.shift;
     if (activation == RELU)
         g = pick(z > zero, g, zero); /* 0 itself is the flat part */
     if (activation == SLOPE) {

@@ -33,17 +33,12 @@ INLINE void put_places(uint16_t *which, mask place, int count)
     memcpy(which, &some, sizeof(uint16_t) * (size_t)smaller(count, LANES));
 }
 
-typedef struct { /* what is pending, of one channel */
-    vec mean, scale, shift, slope;
-} Before;
-
-static Before before_of(const Pool *s, Affine of, real below, int c)
+/* What is done to a channel before its activation: what is pending or, for LARGEST, that a falling one turns. */
+static Channel before_of(const Pool *s, Affine of, int c)
 {
     if (s->function == LARGEST)
-        return (Before){all(0), all(s->affine && of.scale[c] < 0 ? -1 : 1), all(0), all(0)};
-    if (!s->affine)
-        return (Before){all(0), all(1), all(0), all(below)};
-    return (Before){all(of.mean[c]), all(of.scale[c]), all(of.shift[c]), all(below)};
+        return (Channel){all(0), all(s->affine && of.scale[c] < 0 ? -1 : 1), all(0)};
+    return channel_of(s->affine, of, c);
 }
 
 typedef struct {
@@ -58,10 +53,10 @@ typedef struct {
 } Call;
 
 /* A row of outputs, `to` of all, from the row of x where its windows begin. */
-INLINE void pool_row(const int kh, const int kw, const Call *call, const Before *before, const real *x, size_t to)
+INLINE void pool_row(const int kh, const int kw, const Call *call, Channel before, const real *x, size_t to)
 {
     const Pool *s = &call->s;
-    const vec share = all(1 / (real)(kh * kw));
+    const vec share = all(1 / (real)(kh * kw)), slope = all(call->below);
     for (int column = 0; column < s->wide; column++)
         for (int lane = 0; lane < s->n; lane += LANES) {
             const int count = s->n - lane;
@@ -72,8 +67,7 @@ INLINE void pool_row(const int kh, const int kw, const Call *call, const Before 
                 vec sum = all(0); /* of a row by itself: sums that are short round less */
                 for (int j = 0; j < kw; j++) {
                     const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
-                    vec z = (get(x + from, count) - before->mean) * before->scale + before->shift;
-                    z = activated(s->activation, z, before->slope);
+                    const vec z = activated(s->activation, mapped(get(x + from, count), before), slope);
                     const mask better = (z > best) | (z != z); /* what is no number stays in sight */
                     if (s->function == MEAN) {
                         sum += z;
@@ -92,7 +86,7 @@ INLINE void pool_row(const int kh, const int kw, const Call *call, const Before 
             if (s->places)
                 put_places(call->which + at, place, count);
             if (s->function == LARGEST)
-                best *= before->scale; /* 1 or -1 */
+                best *= before.scale; /* 1 or -1 */
             if (s->plus)
                 best += get(call->plus + at, count);
             put(call->y + at, best, count);
@@ -104,19 +98,19 @@ static void forward_task(void *with, int c, int thread)
     const Call *call = with;
     const Pool *s = &call->s;
     const size_t row_apart = (size_t)s->wide * s->n, channel = c * s->high * row_apart;
-    const Before before = before_of(s, call->of, call->below, c);
+    const Channel before = before_of(s, call->of, c);
     (void)thread;
     for (int line = 0; line < s->high; line++) {
         const size_t to = channel + line * row_apart;
         const real *x = call->x + ((size_t)c * s->h + (size_t)line * s->down) * s->w * s->n;
         if (s->kh == 1 && s->kw == 1)
-            pool_row(1, 1, call, &before, x, to);
+            pool_row(1, 1, call, before, x, to);
         else if (s->kh == 2 && s->kw == 2)
-            pool_row(2, 2, call, &before, x, to);
+            pool_row(2, 2, call, before, x, to);
         else if (s->kh == 3 && s->kw == 3)
-            pool_row(3, 3, call, &before, x, to);
+            pool_row(3, 3, call, before, x, to);
         else
-            pool_row(s->kh, s->kw, call, &before, x, to);
+            pool_row(s->kh, s->kw, call, before, x, to);
         for (int block = 0; s->statistics && block < up(s->n, LANES); block++) {
             const Row row = row_of(call->y + channel, s->high, s->wide, s->n, line, block);
             add_moments(&row, 0, s->wide, line, moments_of(call->moments, block, c, s->c));
@@ -131,15 +125,14 @@ INLINE void spread_row(const int kw, const Call *call, int c, int line, int i, v
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES);
     const vec share = all(1 / (real)(s->kh * s->kw));
-    const vec mean = all(s->statistics ? call->of_y.mean[c] : 0), scale = all(s->statistics ? call->of_y.scale[c] : 0);
-    const vec shift = all(s->statistics ? call->of_y.shift[c] : 0);
+    const Channel of_y = channel_of(s->statistics, call->of_y, c);
     for (int column = 0; column < s->wide; column++)
         for (int block = 0; block < blocks; block++) {
             const int count = s->n - block * LANES;
             const size_t at = (((size_t)c * s->high + line) * s->wide + column) * s->n + block * LANES;
             vec g = get(call->g + at, count), *to = row + (size_t)column * s->across * blocks + block;
             if (s->statistics)
-                g += (get(call->y + at, count) - mean) * scale + shift;
+                g += mapped(get(call->y + at, count), of_y);
             if (s->function == MEAN) {
                 for (int j = 0; j < kw; j++)
                     to[j * blocks] += g * share;
@@ -156,7 +149,7 @@ static void backward_task(void *with, int c, int thread)
     const Call *call = with;
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES), pending = s->function != LARGEST && (s->affine || s->activation);
-    const Before before = before_of(s, call->of, call->below, c);
+    const Channel before = before_of(s, call->of, c);
     vec *row = call->memory + thread * call->each, sums[3] = {all(0), all(0), all(0)};
     for (int r = 0; r < s->h; r++) {
         memset(row, 0, sizeof(vec) * s->w * blocks);
@@ -174,9 +167,8 @@ static void backward_task(void *with, int c, int thread)
                 const size_t at = (((size_t)c * s->h + r) * s->w + column) * s->n + block * LANES;
                 vec g = row[column * blocks + block];
                 if (pending) {
-                    const vec apart = get(call->x + at, count) - before.mean;
-                    g = activation_back(s->activation, first_of(g, count), apart, before.scale, before.shift,
-                                        before.slope, here);
+                    const vec x = get(call->x + at, count);
+                    g = activation_back(s->activation, first_of(g, count), x, before, all(call->below), here);
                     g *= before.scale;
                 }
                 put(call->dx + at, g, count);
