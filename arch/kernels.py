@@ -23,13 +23,14 @@ from pennyweight.arch.native_bernoulli import bernoulli
 from pennyweight.arch.native_calls import in_c
 from pennyweight.arch.native_library import MOST_TAPS
 from pennyweight.arch.pending import Affine, Statistics, each
+from pennyweight.arch.portions import portioned, together
 from pennyweight.arch.products import (
     gathers_every_tap,
     product,
     product_over_pixels,
     row_matrix,
 )
-from pennyweight.arch.sweep import Padding, Sweep, total
+from pennyweight.arch.sweep import COLUMNS, ROWS, Padding, Sweep, total
 
 # From so many values in the maps of a batch on, a CPU trains faster piece by piece. Small maps stay
 # in its cache anyhow, and loops take longer to compile.
@@ -55,18 +56,19 @@ def conv(
 
     Raises ValueError where the channels disagree or a VALID window does not fit.
     """
-    x_chwn = maps.values
-    c, (kh, kw, *channels) = x_chwn.shape[0], kernel_hwio.shape
+    x = maps.values
+    c, (kh, kw, *channels) = len(x), kernel_hwio.shape
     if channels != ([1, c] if depthwise else [c, channels[-1]]):
         wanted = f"(height, width, 1, {c})" if depthwise else f"(height, width, {c}, outputs)"
         raise ValueError(
             f"the kernel for {c} channels must be of shape {wanted}, but got {kernel_hwio.shape}."
         )
-    sweep = partial(Sweep.over, x_chwn, stride=stride, padding=padding, dilation=dilation)
-    rows, columns = sweep(1, taps=kh), sweep(2, taps=kw)
+    sweep = partial(Sweep.over, x, stride=stride, padding=padding, dilation=dilation)
+    rows, columns = sweep(ROWS, taps=kh), sweep(COLUMNS, taps=kw)
     if _fits(maps, kernel_hwio, rows, columns):
         return native_convolution.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
-    if jax.default_backend() == "cpu" and x_chwn.size >= PIECEWISE_FROM:
+    maps = maps.together()
+    if jax.default_backend() == "cpu" and x.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv
         return piecewise(maps, kernel_hwio, rows, columns)
     whole = _depthwise if depthwise else _dense
@@ -169,18 +171,21 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     threefry = data.shape == (2,) and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
     if in_c(x) and own and threefry:
         stays = bernoulli(data, kept, x.shape, x.dtype)
+    elif x.ndim == 5:
+        whole = jax.eval_shape(together, x)
+        stays = portioned(jax.random.bernoulli(key, kept, whole.shape))
     else:
         stays = jax.random.bernoulli(key, kept, x.shape)
     return jnp.where(stays, x / kept, 0)
 
 
 @jax.custom_vjp
-def statistics(x_chwn: jax.Array) -> Statistics:
-    """Mean and biased variance of each channel."""
-    axes = tuple(range(1, x_chwn.ndim))
-    mean = x_chwn.mean(axes)
+def statistics(x: jax.Array) -> Statistics:
+    """Mean and biased variance of each channel of x (c, ...)."""
+    axes = tuple(range(1, x.ndim))
+    mean = x.mean(axes)
     # The mean of squares less the squared mean cancels where the mean is large, and is no faster.
-    return Statistics(mean, jnp.square(x_chwn - each(mean, x_chwn.ndim)).mean(axes))
+    return Statistics(mean, jnp.square(x - each(mean, x.ndim)).mean(axes))
 
 
 def _statistics_forward(x: jax.Array) -> tuple[Statistics, tuple[jax.Array, jax.Array]]:

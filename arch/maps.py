@@ -14,15 +14,29 @@ import jax
 
 from pennyweight.arch import native_pool
 from pennyweight.arch.pending import Pending, Statistics
+from pennyweight.arch.portions import portioned, together
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps (c, h, w, n), or vectors (c, n): `values`, to which what is `pending` is to be done."""
+    """Maps (c, h, w, n), or vectors (c, n): `values`, to which what is `pending` is to be done.
+
+    For kernels in C maps may be in `portions`.
+    """
 
     values: jax.Array
     statistics: Statistics | None = None  # of `values`, where what made them has taken them
     pending: Pending = field(default_factory=Pending)
+
+    @classmethod
+    def of(cls, images_nhwc: jax.Array) -> Maps:
+        """The maps that a network begins with."""
+        x = images_nhwc.transpose(3, 1, 2, 0)
+        return cls(portioned(x) if native_pool.computes(x) else x)
+
+    def together(self) -> Maps:
+        """The same, not in portions."""
+        return replace(self, values=together(self.values))
 
     def settled(self) -> jax.Array:
         """The values with everything done."""
@@ -42,6 +56,8 @@ class Maps:
 
     def added(self, other: Maps) -> Maps:
         """The sum of both."""
+        if self.values.ndim != other.values.ndim:
+            return self.together().added(other.together())
         if native_pool.computes(self.values):
             first, second = (self, other) if other.pending.nothing else (other, self)
             if not first.pending.nothing:

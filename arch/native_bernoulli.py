@@ -9,7 +9,10 @@ from jax.typing import DTypeLike
 def bernoulli(
     key_2: jax.Array, chance: float, shape: tuple[int, ...], dtype: DTypeLike
 ) -> jax.Array:
-    """`jax.random.bernoulli` of the data of a threefry key, drawn from numbers of `dtype`."""
+    """`jax.random.bernoulli` of the data of a threefry key, drawn from numbers of `dtype`.
+
+    Of maps in portions, each value is what it is in maps that lie together.
+    """
     call = jax.ffi.ffi_call(
         f"pennyweight_bernoulli_{jnp.dtype(dtype)}",
         jax.ShapeDtypeStruct(shape, jnp.bool_),

@@ -47,7 +47,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
     outputs, sizes = kernel.shape[3], _sizes(kind, x)
     call = jax.ffi.ffi_call(
         f"pennyweight_conv_{x.dtype}",
-        (_like(x, outputs, *sizes, x.shape[3]), _like(x, 2, outputs)),
+        (_like(x, outputs, *x.shape[1:-3], *sizes, x.shape[-1]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
     y, (mean, var) = call(*inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
@@ -75,7 +75,7 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
     )
     flags = {"through": of_y is not None, "wanted": bool(wanted)}
     rest = kernel, y, g, affine_rows(of_y, y)
-    kind_told = _told(kind, pending, y.shape[1:3], **flags)
+    kind_told = _told(kind, pending, y.shape[-3:-1], **flags)
     dx, dkernel, sums = call(*inputs(x, pending), *rest, kind=kind_told)
     return (dx if wanted else jnp.zeros_like(x)), gradient_of(pending, sums), dkernel
 
@@ -85,7 +85,7 @@ _conv.defvjp(_forward, _backward, symbolic_zeros=True)
 
 def _sizes(kind: Kind, x: jax.Array) -> tuple[int, int]:
     """Rows and columns of the output."""
-    return kind.rows.outputs(x.shape[1]), kind.columns.outputs(x.shape[2])
+    return kind.rows.outputs(x.shape[-3]), kind.columns.outputs(x.shape[-2])
 
 
 def _like(x: jax.Array, *shape: int) -> jax.ShapeDtypeStruct:

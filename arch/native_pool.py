@@ -17,7 +17,8 @@ import numpy as np
 from pennyweight.arch.native_calls import affine_rows, gradient_of, in_c, inputs, told
 from pennyweight.arch.pending import Pending, Statistics
 from pennyweight.arch.piecewise import Result, gradient_of_output
-from pennyweight.arch.sweep import Sweep
+from pennyweight.arch.portions import portions_of
+from pennyweight.arch.sweep import COLUMNS, ROWS, Sweep
 
 Function = Literal["mean", "max", "largest"]
 _NUMBERS: dict[Function, int] = {"mean": 0, "max": 1, "largest": 2}  # as C has them
@@ -42,42 +43,42 @@ class Kind(NamedTuple):
     @property
     def output(self) -> tuple[int, ...]:
         """The shape of the output."""
-        c, h, w, n = self.shape
-        return c, self.rows.outputs(h), self.columns.outputs(w), n
+        *first, h, w, n = self.shape
+        return *first, self.rows.outputs(h), self.columns.outputs(w), n
 
 
 def computes(x: jax.Array) -> bool:
     """Whether maps such as x are pooled and settled in C."""
-    return x.ndim == 4 and in_c(x)
+    return x.ndim >= 4 and in_c(x)
 
 
-def settled(x_chwn: jax.Array, pending: Pending, plus: jax.Array | None = None) -> jax.Array:
+def settled(x: jax.Array, pending: Pending, plus: jax.Array | None = None) -> jax.Array:
     """x with everything done, and `plus` added."""
-    kind = Kind(x_chwn.shape, *_each(x_chwn), plus=plus is not None)
-    return cast(Result, _pool(kind, x_chwn, pending, plus))[0]
+    kind = Kind(x.shape, *_each(x), plus=plus is not None)
+    return cast(Result, _pool(kind, x, pending, plus))[0]
 
 
-def measured(x_chwn: jax.Array, pending: Pending) -> Result:
+def measured(x: jax.Array, pending: Pending) -> Result:
     """x with everything done, and its statistics."""
-    kind = Kind(x_chwn.shape, *_each(x_chwn), statistics=True)
-    return cast(Result, _pool(kind, x_chwn, pending, None))
+    kind = Kind(x.shape, *_each(x), statistics=True)
+    return cast(Result, _pool(kind, x, pending, None))
 
 
 def _each(x: jax.Array) -> tuple[Sweep, Sweep]:
     """Windows of one value, along rows and columns."""
     sweep = partial(Sweep.over, x, taps=1, stride=1, padding="VALID")
-    return sweep(1), sweep(2)
+    return sweep(ROWS), sweep(COLUMNS)
 
 
 def pooled(
-    function: Function, x_chwn: jax.Array, pending: Pending, rows: Sweep, columns: Sweep
+    function: Function, x: jax.Array, pending: Pending, rows: Sweep, columns: Sweep
 ) -> jax.Array:
     """The mean or the largest of each window, which sweep without zeros around x.
 
     "largest" does not do what is pending, and is the smallest where its scale is negative.
     """
-    kind = Kind(x_chwn.shape, rows, columns, function)
-    return cast(Result, _pool(kind, x_chwn, pending, None))[0]
+    kind = Kind(x.shape, rows, columns, function)
+    return cast(Result, _pool(kind, x, pending, None))[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -138,7 +139,7 @@ def _told(kind: Kind, pending: Pending, *, places: bool = False) -> np.ndarray:
     """The static part as C reads it: see `pool_of` there."""
     rows, columns = kind.rows, kind.columns
     window = rows.taps, columns.taps, rows.stride, columns.stride
-    sizes = (*kind.shape, *kind.output[1:3], *window)
+    sizes = (kind.shape[0], portions_of(kind.shape), *kind.shape[-3:], *kind.output[-3:-1], *window)
     settling = told(pending) if kind.function != "largest" else (pending.affine is not None, 0)
     flags = (*settling, kind.plus, kind.statistics, places)
     return np.array([*sizes, _NUMBERS[kind.function], *flags], np.int64)

@@ -58,7 +58,7 @@ class Network(nnx.Module):
             setattr(self, placed.name, LayerModule(placed, first))
 
     def __call__(self, images_nhwc: jax.Array, call: Call = Call()) -> jax.Array:  # noqa: B008 (frozen)
-        x = Maps(images_nhwc.transpose(3, 1, 2, 0))
+        x = Maps.of(images_nhwc)
         return self._run(self.architecture.placed, x, call).settled().T
 
     def _run(self, sequence: tuple[Placed, ...], x: Maps, call: Call) -> Maps:

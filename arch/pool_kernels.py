@@ -14,7 +14,7 @@ from jax import lax
 from pennyweight.arch import native_pool
 from pennyweight.arch.maps import Maps
 from pennyweight.arch.pending import each
-from pennyweight.arch.sweep import Sweep, total
+from pennyweight.arch.sweep import COLUMNS, ROWS, Sweep, total
 
 
 def max_pool(maps: Maps, window: int, stride: int) -> Maps:
@@ -28,11 +28,12 @@ def max_pool(maps: Maps, window: int, stride: int) -> Maps:
     rows, columns = _sweeps(maps.values, window, stride)
     if native_pool.computes(maps.values) and window**2 <= native_pool.MOST_PLACES:
         pooled = partial(
-            native_pool.pooled, x_chwn=maps.values, pending=maps.pending, rows=rows, columns=columns
+            native_pool.pooled, x=maps.values, pending=maps.pending, rows=rows, columns=columns
         )
         if maps.pending.slope is not None:
             return Maps(pooled("max"))
         return Maps(pooled("largest"), pending=maps.pending)
+    maps = maps.together()
     if maps.pending.slope is not None:
         maps = Maps(maps.settled())
     values, turn = maps.values, None
@@ -60,16 +61,16 @@ def avg_pool(maps: Maps, window: int, stride: int) -> Maps:
 
 def global_average(maps: Maps) -> Maps:
     """The mean of each map, as vectors."""
-    c, h, w, n = maps.values.shape
-    if native_pool.computes(maps.values):
-        rows, columns = _sweep(maps.values, 1, h, 1), _sweep(maps.values, 2, w, 1)
-        y = native_pool.pooled("mean", maps.values, maps.pending, rows, columns)
-        return Maps(y.reshape(c, n))
-    return Maps(maps.settled().mean((1, 2)))
+    x = maps.values
+    if native_pool.computes(x):
+        rows, columns = (_sweep(x, axis, x.shape[axis], 1) for axis in (ROWS, COLUMNS))
+        y = native_pool.pooled("mean", x, maps.pending, rows, columns)
+        return Maps(y.reshape(len(x), -1))
+    return Maps(maps.together().settled().mean((ROWS, COLUMNS)))
 
 
 def _sweeps(x: jax.Array, window: int, stride: int) -> tuple[Sweep, Sweep]:
-    return _sweep(x, 1, window, stride), _sweep(x, 2, window, stride)
+    return _sweep(x, ROWS, window, stride), _sweep(x, COLUMNS, window, stride)
 
 
 def _sweep(x: jax.Array, axis: int, window: int, stride: int) -> Sweep:

@@ -133,8 +133,10 @@ class GlobalMax(_Global):
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch.maps import Maps
+        from pennyweight.arch.sweep import COLUMNS, ROWS
 
-        return Maps(x.settled().max((1, 2)))
+        values = x.settled()
+        return Maps(values.max((ROWS, COLUMNS)).reshape(len(values), -1))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return _global_pool("max", shape)
@@ -156,7 +158,7 @@ class Flatten(Layer):
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
         from pennyweight.arch.maps import Maps
 
-        values = x.settled()
+        values = x.together().settled()
         return Maps(values.transpose(1, 2, 0, 3).reshape(-1, values.shape[3]))
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:

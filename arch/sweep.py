@@ -1,4 +1,4 @@
-"""Windows that sweep over pictures (channels, height, width, batch), one axis each."""
+"""Windows that sweep over pictures (channels, ..., height, width, batch), one axis each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 
 Padding = Literal["SAME", "VALID"]
+
+ROWS, COLUMNS = -3, -2  # the axes of maps
 
 
 @dataclass(frozen=True, kw_only=True)

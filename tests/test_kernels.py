@@ -30,6 +30,7 @@ from pennyweight.arch import kernels, pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Maps
 from pennyweight.arch.pending import Affine, Pending, Statistics
+from pennyweight.arch.portions import portioned, together
 from pennyweight.arch.sweep import Padding
 
 # Input and output channels. One input channel is the case in which all taps are gathered.
@@ -45,8 +46,8 @@ pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
 
 def conv(x: jax.Array, kernel: jax.Array, **options: Any) -> jax.Array:
-    """Ours, of maps with nothing pending."""
-    return kernels.conv(Maps(x), kernel, **options).values
+    """Ours, of maps with nothing pending, in portions where they can be."""
+    return kernels.conv(Maps(portioned(x)), kernel, **options).together().values
 
 
 def xla_conv(
@@ -126,7 +127,7 @@ def test_a_padded_kernel_may_be_larger_than_its_input(
     dilation=st.integers(1, 3),
     padding=st.sampled_from(["SAME", "VALID"]),
     spare=st.tuples(st.integers(0, 9), st.integers(0, 9)),
-    batch=st.one_of(st.integers(1, 5), st.integers(15, 18), st.integers(63, 65)),
+    batch=st.one_of(st.integers(1, 5), st.integers(15, 18), st.integers(63, 65), st.just(96)),
     form=st.sampled_from(FORMS),
 )
 def test_any_convolution_is_that_of_xla(
@@ -173,7 +174,18 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
 def test_however_many_pictures_share_a_sum_in_c_it_is_that_of_all(batch: int, kind: str) -> None:
     """On maps so large that few pictures are summed in two groups, and more in groups of four."""
     with taking("in C"):
-        assert_does_what_is_pending("in C", "slope", kind, (3, 3), (60, 50), batch)
+        assert_does_what_is_pending("in C", "slope", kind, (3, 3), (60, 50), batch, whole=True)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("batch", [32, 80, 128])
+def test_maps_in_portions_give_what_whole_ones_do(
+    batch: int, activation: str | None, kind: str, form: str
+) -> None:
+    assert portioned(jnp.zeros((1, 16, 16, batch))).ndim == 5
+    assert_does_what_is_pending(form, activation, kind, (3, 3), (16, 16), batch)
 
 
 def assert_does_what_is_pending(
@@ -183,6 +195,8 @@ def assert_does_what_is_pending(
     sides: tuple[int, int],
     picture: tuple[int, int],
     batch: int = 3,
+    *,
+    whole: bool = False,
     **geometry: Any,
 ) -> None:
     """With gradients of the input, all that is pending and the kernel, by output and statistics."""
@@ -191,11 +205,12 @@ def assert_does_what_is_pending(
     geometry = {**PLAIN, **geometry, "depthwise": kind == "depthwise"}
 
     def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
-        maps = Maps(x, pending=pending_of(activation, slope, *affine))
+        pending = pending_of(activation, slope, *affine)
+        maps = Maps(x if whole else portioned(x), pending=pending)
         found = kernels.conv(maps, kernel, **geometry)
         assert (found.statistics is not None) == (form != "whole")
         taken = found.statistics or statistics(found.values)
-        return jnp.concatenate([found.values.ravel(), taken.mean, taken.var])
+        return jnp.concatenate([together(found.values).ravel(), taken.mean, taken.var])
 
     def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
         y = xla_conv(textbook(activation, x, slope, *affine), kernel, **geometry)
@@ -431,13 +446,14 @@ def test_a_convolution_that_cannot_be_says_why(
         conv(draw(3, 6, 6, 1), draw(*kernel_shape), **{**PLAIN, "depthwise": False, **change})
 
 
+@pytest.mark.parametrize("batch", [131, 96])
 @pytest.mark.parametrize("bits", [32, 64])
-def test_dropout_in_c_drops_the_same_values(bits: int) -> None:
+def test_dropout_in_c_drops_the_same_values(bits: int, batch: int) -> None:
     with jax.enable_x64(bits == 64):
-        x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 9, 131)))
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 9, batch)))
 
         def dropped(x: jax.Array, key: jax.Array) -> jax.Array:
-            return kernels.dropout(x, key, 0.7)
+            return together(kernels.dropout(portioned(x) if form == "in C" else x, key, 0.7))
 
         def both(x: jax.Array) -> tuple[jax.Array, ...]:
             alone, back = jax.vjp(lambda x: dropped(x, jax.random.key(3)), x)

@@ -81,7 +81,7 @@ def test_without_a_compiler_xla_trains(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it counts threads as Linux does")
 @pytest.mark.parametrize(
-    ("width", "batch_size"), [(16, 400), *((64, batch_size) for batch_size in (32, 64, 80, 100))]
+    ("width", "batch_size"), [(16, 400), *((64, size) for size in (32, 64, 80, 100, 128))]
 )
 def test_threads_do_not_change_a_bit_of_what_is_learned(
     width: int, batch_size: int, tmp_path: Path

@@ -123,16 +123,23 @@ CARRIED = [
     "c4p c4rl c4pr c4lbp F d2",
     "c4br 2[w c4k1br m2] A d2",
     "c4 2[2[wb] c4+]br A d2",
+    "c4bl (c2k17b c4)bp M d2",
 ]
 
 
 @pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("text", CARRIED)
-def test_values_and_gradients_are_those_of_the_reference_in_either_form(text: str) -> None:
-    """Gradients of the pictures and of all weights, through the batch's own statistics."""
-    a = parse(text, (6, 6, 2), 2)
+@pytest.mark.parametrize(("side", "batch"), [(6, 8), (16, 32)], ids=["whole", "in portions"])
+def test_values_and_gradients_are_those_of_the_reference_in_either_form(
+    text: str, side: int, batch: int
+) -> None:
+    """Gradients of the pictures and of all weights, through the batch's own statistics.
+
+    A kernel of 17 is too large for C, so it makes whole maps of those that come in portions.
+    """
+    a = parse(text, (side, side, 2), 2)
     params, statistics = random_arrays(a, 3)
-    pull = jnp.asarray(np.random.default_rng(4).normal(size=(8, 2)), jnp.float32)
+    pull = jnp.asarray(np.random.default_rng(4).normal(size=(batch, 2)), jnp.float32)
 
     def ours(params: Tree, x: jax.Array) -> jax.Array:
         return network(a, params, statistics)(x, Call(batch_statistics=True))
@@ -145,7 +152,7 @@ def test_values_and_gradients_are_those_of_the_reference_in_either_form(text: st
         pulled = [jax.vjp(f, params, x) for f in (ours, theirs)]
         return [(found, back(pull)) for found, back in pulled]
 
-    found, wanted = results(params, random_pictures(a, 8, 5))
+    found, wanted = results(params, random_pictures(a, batch, 5))
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         assert_close(one, other, 1e-3)
 

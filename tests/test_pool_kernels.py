@@ -24,6 +24,7 @@ from pennyweight.arch import pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Maps
 from pennyweight.arch.pending import Pending
+from pennyweight.arch.portions import portioned, together
 
 pytestmark = [
     pytest.mark.usefixtures("strict_dtypes", "float64", "form"),
@@ -102,7 +103,7 @@ POOLS: dict[str, Callable[..., Maps]] = {
 }
 
 
-@pytest.mark.parametrize("batch", [3, 16, 37])
+@pytest.mark.parametrize("batch", [3, 16, 37, 96])
 @pytest.mark.parametrize("affine", [True, False], ids=["mapped", "as it is"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
@@ -112,11 +113,15 @@ POOLS: dict[str, Callable[..., Maps]] = {
 def test_pooling_does_what_is_pending(
     pool: str, window: int, stride: int, activation: str | None, affine: bool, batch: int
 ) -> None:
-    """Of whole vectors of pictures and of a part, of maps with pixels that no window reaches."""
+    """Of whole vectors of pictures and of a part, of maps with pixels that no window reaches.
+
+    In portions where they can be.
+    """
 
     def ours(x: jax.Array, *settling: jax.Array) -> jax.Array:
-        maps = Maps(x, pending=pending_of(activation, *settling))
-        return POOLS[pool](maps, window, stride).settled()
+        maps = Maps(portioned(x), pending=pending_of(activation, *settling))
+        y = POOLS[pool](maps, window, stride).settled()
+        return y if pool == "global" else together(y)
 
     def xlas(x: jax.Array, *settling: jax.Array) -> jax.Array:
         y = textbook(activation, x, *settling)
@@ -127,7 +132,7 @@ def test_pooling_does_what_is_pending(
     assert_same(ours, xlas, draw(4, 9, 8, batch), *pending_arrays(affine))
 
 
-@pytest.mark.parametrize("batch", [3, 16, 37])
+@pytest.mark.parametrize("batch", [3, 16, 37, 96])
 @pytest.mark.parametrize("affine", [True, False], ids=["mapped", "as it is"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_what_is_settled_is_added_to_another_and_measured(
@@ -136,15 +141,14 @@ def test_what_is_settled_is_added_to_another_and_measured(
     """With gradients of the input, all that is pending, what is added, and by the statistics."""
 
     def ours(x: jax.Array, plus: jax.Array, *settling: jax.Array) -> jax.Array:
-        maps = Maps(x, pending=pending_of(activation, *settling))
+        maps = Maps(portioned(x), pending=pending_of(activation, *settling))
         measured = maps.measured()
         in_passing = form == "in C" and not maps.pending.nothing
         assert (measured.statistics is not None) == in_passing
         taken = measured.statistics or statistics(measured.values)
         sums = maps.added(Maps(plus)), Maps(plus).added(maps), maps.added(maps)
-        return jnp.concatenate(
-            [measured.settled().ravel(), *taken, *(both.settled().ravel() for both in sums)]
-        )
+        first, *rest = (together(found.settled()).ravel() for found in (measured, *sums))
+        return jnp.concatenate([first, *taken, *rest])
 
     def xlas(x: jax.Array, plus: jax.Array, *settling: jax.Array) -> jax.Array:
         y = textbook(activation, x, *settling)

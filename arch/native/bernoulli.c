@@ -53,28 +53,44 @@ typedef struct {
     const uint32_t *key;
     real chance;
     int8_t *y;
-    size_t count;
+    int portions;
+    size_t pixels, count; /* of a map; in a row: pictures of a portion, or all values where there is one */
 } Call;
 
+/* Values from y on, which are in a row, as their numbers are from `first` on. */
+static void draw(const Call *s, size_t first, int8_t *y, size_t count)
+{
+    const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (size_t at = 0; at < count; at += ABREAST * LANES) {
+        words a[ABREAST], b[ABREAST]; /* a value's number, which is its counter */
+        for (int i = 0; i < ABREAST; i++) {
+            const size_t number = first + at + (size_t)i * LANES;
+            a[i] = (words){0} + (uint32_t)(number >> 32);
+            b[i] = lanes + (uint32_t)number;
+        }
+        encipher(a, b, s->key);
+        for (int i = 0; i < ABREAST && at + (size_t)i * LANES < count; i++) {
+            const size_t here = at + (size_t)i * LANES;
+            const answers yes = __builtin_convertvector(uniform(a[i], b[i]) < s->chance, answers) & 1;
+            memcpy(y + here, &yes, count - here < LANES ? count - here : LANES);
+        }
+    }
+}
+
+/* Of one portion, a piece; or the plane of a channel in a portion. */
 static void bernoulli_task(void *with, int number, int thread)
 {
     const Call *s = with;
-    const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const size_t first = (size_t)number * EACH, end = first + EACH < s->count ? first + EACH : s->count;
     (void)thread;
-    for (size_t at = first; at < end; at += ABREAST * LANES) {
-        words a[ABREAST], b[ABREAST]; /* a value's number, which is its counter */
-        for (int i = 0; i < ABREAST; i++) {
-            a[i] = (words){0} + (uint32_t)(at >> 32);
-            b[i] = lanes + (uint32_t)at + (uint32_t)(i * LANES);
-        }
-        encipher(a, b, s->key);
-        for (int i = 0; i < ABREAST && at + (size_t)i * LANES < end; i++) {
-            const size_t here = at + (size_t)i * LANES;
-            const answers yes = __builtin_convertvector(uniform(a[i], b[i]) < s->chance, answers) & 1;
-            memcpy(s->y + here, &yes, end - here < LANES ? end - here : LANES);
-        }
+    if (s->portions == 1) {
+        const size_t first = (size_t)number * EACH, left = s->count - first;
+        draw(s, first, s->y + first, left < EACH ? left : EACH);
+        return;
     }
+    const size_t channel = number / s->portions, portion = number % s->portions;
+    for (size_t pixel = 0; pixel < s->pixels; pixel++)
+        draw(s, ((channel * s->pixels + pixel) * s->portions + portion) * s->count,
+             s->y + (number * s->pixels + pixel) * s->count, s->count);
 }
 
 EXPORTED XLA_FFI_Error *NAMED(pennyweight_bernoulli)(XLA_FFI_CallFrame *frame)
@@ -82,11 +98,19 @@ EXPORTED XLA_FFI_Error *NAMED(pennyweight_bernoulli)(XLA_FFI_CallFrame *frame)
     if (is_question(frame))
         return NULL;
     const XLA_FFI_Buffer *y = frame->rets.rets[0];
-    Call call = {.key = argument(frame, 0)->data, .y = y->data, .count = 1,
+    Call call = {.key = argument(frame, 0)->data, .y = y->data, .portions = 1, .pixels = 1, .count = 1,
                  .chance = *(real *)((XLA_FFI_Array *)frame->attrs.attrs[0])->data};
+    size_t values = 1;
     for (int64_t i = 0; i < y->rank; i++)
-        call.count *= (size_t)y->dims[i];
-    const int tasks = (int)((call.count + EACH - 1) / EACH);
-    do_all(tasks, threads_for(tasks, call.count), bernoulli_task, &call);
+        values *= (size_t)y->dims[i];
+    if (y->rank == 5 && y->dims[1] > 1) {
+        call.portions = (int)y->dims[1];
+        call.pixels = (size_t)(y->dims[2] * y->dims[3]);
+        call.count = (size_t)y->dims[4];
+    } else {
+        call.count = values;
+    }
+    const int tasks = call.portions == 1 ? (int)((values + EACH - 1) / EACH) : (int)y->dims[0] * call.portions;
+    do_all(tasks, threads_for(tasks, values), bernoulli_task, &call);
     return NULL;
 }

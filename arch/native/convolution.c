@@ -2,8 +2,8 @@
    of the input before, the statistics of the output after. What each does is told in
    native_convolution.py, which calls them through XLA.
 
-   Pictures lie last in memory (c, h, w, n), so every lane of a vector does the same. A row of the map
-   at a time is laid out in blocks of LANES pictures, with zeros around it, and stays in the cache while
+   Pictures lie last in memory (c, portions, h, w, n), so every lane of a vector does the same. What one
+   thread works on, a portion has in one piece. A row of the map at a time is laid out in blocks of LANES pictures, with zeros around it, and stays in the cache while
    it is used; the row after it is asked for meanwhile. */
 #include "maps.h"
 
@@ -17,7 +17,8 @@ enum { DEEP = 2, WIDE = 3 };
 #endif
 
 typedef struct {
-    int c, h, w, n;    /* of the input */
+    int c, h, w, n;    /* of the input; n pictures in each portion */
+    int portions;
     int o, high, wide; /* of the output: channels, rows, columns */
     int kh, kw, stride, dilation, top, left, depthwise;
     int affine;     /* whether the input is normalised first */
@@ -185,11 +186,22 @@ static void pair_alone(int rows, const vec *const *g, const vec *x, const int *o
         }
 }
 
-/* What a task works with: some blocks of pictures, and memory of its own. */
+/* What a task works with: some blocks of a portion's pictures, and memory of its own. */
 typedef struct {
-    int first, blocks; /* of LANES pictures */
+    int portion, first, blocks; /* of LANES pictures */
     vec *memory;
 } Part;
+
+/* Where a row of its portion begins, in maps that are so `high` and `wide`. */
+INLINE size_t row_at(const Conv *s, const Part *part, int high, int wide, int channel, int row)
+{
+    return ((size_t)(channel * s->portions + part->portion) * high + row) * wide * s->n;
+}
+
+INLINE Row block_row(const Conv *s, const Part *part, real *maps, int high, int wide, int row, int block)
+{
+    return row_of(maps + row_at(s, part, high, wide, 0, 0), s->portions, high, wide, s->n, row, part->first + block);
+}
 
 INLINE vec *take(Part *part, size_t vectors)
 {
@@ -206,7 +218,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
     for (int c = 0; c < s->c; c++) {
         const Channel map = channel_of(s->affine, of, c);
         for (int w = 0; w < s->w; w++) {
-            const real *from = x + ((size_t)(c * s->h + row) * s->w + w) * s->n;
+            const real *from = x + row_at(s, part, s->h, s->w, c, row) + (size_t)w * s->n;
             vec *at = to + c * apart + w;
             for (int b = 0; b < part->blocks; b++, at += block) {
                 const int lane = (part->first + b) * LANES;
@@ -259,6 +271,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
     const int ring = forward_ring(s), columns = forward_columns(s), slot = s->c * columns;
     const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
     const int weights = s->depthwise ? s->c * s->kw : up(s->o, DEEP) * DEEP * taps;
+    const int of_portion = part.portion * up(s->n, LANES) + part.first;
     const size_t block = (size_t)ring * slot;
     vec *rows = take(&part, block * part.blocks);
     memset(rows, 0, sizeof(vec) * block * part.blocks);
@@ -281,7 +294,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
         for (next = larger(next, first); next <= last; next++)
             lay_row(s, &part, x, of, below, next, rows + next % ring * slot + s->left, columns, block);
         for (int b = 0; b < part.blocks; b++) {
-            const Row to = row_of(y, s->high, s->wide, s->n, line, part.first + b);
+            const Row to = block_row(s, &part, y, s->high, s->wide, line, b);
             for (int row = 0; row < sum.rows; row++)
                 sum.x[row] = rows + b * block + slots[row];
             if (s->depthwise)
@@ -291,8 +304,8 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
         }
         for (int o = 0; o < s->o; o++)
             for (int b = 0; b < part.blocks; b++) {
-                const Row row = row_of(y, s->high, s->wide, s->n, line, part.first + b);
-                add_moments(&row, o, s->wide, line, moments_of(moments, part.first + b, o, s->o));
+                const Row row = block_row(s, &part, y, s->high, s->wide, line, b);
+                add_moments(&row, o, s->wide, line, moments_of(moments, of_portion + b, o, s->o));
             }
     }
 }
@@ -344,7 +357,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
     for (int o = 0; o < s->o; o++) {
         const Channel of_y = channel_of(from->through, from->of_y, o);
         for (int w = 0; w < s->wide; w++) {
-            const size_t at = ((size_t)(o * s->high + row) * s->wide + w) * s->n;
+            const size_t at = row_at(s, part, s->high, s->wide, o, row) + (size_t)w * s->n;
             vec *here = to + o * apart + w * s->stride;
             for (int b = 0; b < part->blocks; b++, here += block) {
                 const int lane = (part->first + b) * LANES, count = s->n - lane;
@@ -372,7 +385,7 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
             const int last = smaller(first + s->group, part->blocks);
             vec here[3] = {zero, zero, zero};
             for (int w = 0; w < s->w; w++) {
-                const size_t at = ((size_t)(c * s->h + row) * s->w + w) * s->n;
+                const size_t at = row_at(s, part, s->h, s->w, c, row) + (size_t)w * s->n;
                 for (int b = first; b < last; b++) {
                     const int lane = (part->first + b) * LANES, count = s->n - lane;
                     real *to_x = from->dx + at + lane;
@@ -446,7 +459,7 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
                                      to[r] + o * back.places, back.places);
             if (!from->dx)
                 continue;
-            const Row into = row_of(from->dx, s->h, s->w, s->n, row, part.first + b);
+            const Row into = block_row(s, &part, from->dx, s->h, s->w, row, b);
             if (s->depthwise)
                 sum_row_alone(sum, &into, s->w, s->c, back.columns);
             else
@@ -492,21 +505,23 @@ static const int64_t *kind_of(const XLA_FFI_CallFrame *call)
 
 static size_t values_of(const Conv *s)
 {
-    return ((size_t)s->c * s->h * s->w + (size_t)s->o * s->high * s->wide) * s->n;
+    return ((size_t)s->c * s->h * s->w + (size_t)s->o * s->high * s->wide) * s->portions * s->n;
 }
 
 static Conv conv_of(const XLA_FFI_CallFrame *call)
 {
-    const int64_t *x = argument(call, X)->dims, *k = argument(call, KERNEL)->dims, *kind = kind_of(call);
+    const XLA_FFI_Buffer *maps = argument(call, X);
+    const int64_t *x = maps->dims + maps->rank - 3, *k = argument(call, KERNEL)->dims, *kind = kind_of(call);
     Conv s = {
-        .c = (int)x[0], .h = (int)x[1], .w = (int)x[2], .n = (int)x[3], .kh = (int)k[0], .kw = (int)k[1],
+        .c = (int)maps->dims[0], .h = (int)x[0], .w = (int)x[1], .n = (int)x[2],
+        .portions = maps->rank == 5 ? (int)maps->dims[1] : 1, .kh = (int)k[0], .kw = (int)k[1],
         .o = (int)k[3], .stride = (int)kind[0], .dilation = (int)kind[1], .top = (int)kind[2],
         .left = (int)kind[3], .depthwise = (int)kind[4], .affine = (int)kind[5], .activation = (int)kind[6],
         .high = (int)kind[7], .wide = (int)kind[8]};
     s.depthwise |= s.c == 1 && s.o == 1; /* the same, without idle outputs */
     const int blocks = up(s.n, LANES);
-    /* Few pictures become two groups, for two threads. On small maps that would cost more than it gains. */
-    s.group = pays(values_of(&s)) ? smaller(up(blocks, 2), GROUP) : GROUP;
+    /* One portion becomes two groups, for two threads. On small maps that would cost more than it gains. */
+    s.group = s.portions == 1 && pays(values_of(&s)) ? smaller(up(blocks, 2), GROUP) : GROUP;
     return s;
 }
 
@@ -517,13 +532,13 @@ typedef struct {
     vec *moments, *memory; /* of all blocks; of all threads */
     real *added;           /* of all groups */
     size_t each;           /* the memory of one thread */
-    int most;              /* blocks in a task: whole groups, or all */
+    int most, parts;       /* blocks in a task: whole groups, or all; tasks of a portion */
 } Call;
 
 static Part part_of(const Call *call, int number, int thread)
 {
-    const int first = number * call->most, left = up(call->s.n, LANES) - first;
-    return (Part){first, smaller(left, call->most), call->memory + thread * call->each};
+    const int first = number % call->parts * call->most, left = up(call->s.n, LANES) - first;
+    return (Part){number / call->parts, first, smaller(left, call->most), call->memory + thread * call->each};
 }
 
 static void forward_task(void *with, int number, int thread)
@@ -537,7 +552,8 @@ static void backward_task(void *with, int number, int thread)
 {
     const Call *call = with;
     const Part part = part_of(call, number, thread);
-    backward_part(&call->s, part, &call->from, call->added + part.first / call->s.group * backward_sums(&call->s));
+    const int group = part.portion * up(up(call->s.n, LANES), call->s.group) + part.first / call->s.group;
+    backward_part(&call->s, part, &call->from, call->added + group * backward_sums(&call->s));
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
@@ -546,13 +562,15 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         return NULL;
     Call call = {.s = conv_of(frame)};
     Conv *s = &call.s;
-    const int blocks = up(s->n, LANES), groups = up(blocks, s->group), threads = threads_for(groups, values_of(s));
+    const int blocks = up(s->n, LANES), groups = s->portions * up(blocks, s->group);
+    const int threads = threads_for(groups, values_of(s));
     /* A thread alone has groups side by side. */
     call.most = smaller(threads > 1 ? s->group : ALONE / s->group * s->group, blocks);
+    call.parts = up(blocks, call.most);
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
-    const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)blocks * s->o;
+    const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)s->portions * blocks * s->o;
     call.each = backward ? backward_memory(s, call.most) : forward_memory(s, call.most);
     vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
@@ -572,13 +590,13 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.through = (int)kind[9];
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack(s, argument(frame, KERNEL)->data, k, s->c, s->o, s->o, 1);
-        do_all(up(blocks, call.most), threads, backward_task, &call);
+        do_all(s->portions * call.parts, threads, backward_task, &call);
         join_sums(s, groups, call.added, result(frame, 1), result(frame, 2));
     } else {
         call.y = result(frame, 0);
         pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
-        do_all(up(blocks, call.most), threads, forward_task, &call);
-        join_moments(call.moments, s->o, s->n, result(frame, 1));
+        do_all(s->portions * call.parts, threads, forward_task, &call);
+        join_moments(call.moments, s->o, s->portions, s->n, result(frame, 1));
     }
     return NULL;
 }

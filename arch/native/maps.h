@@ -1,4 +1,5 @@
-/* Maps (channels, height, width, pictures), what is done to one before it is used, and its statistics. */
+/* Maps (channels, portions, height, width, pictures of a portion), what is done to one before it is used, and
+   its statistics. */
 #include "shared.h"
 
 typedef struct { /* by channel: (x - mean) * scale + shift */
@@ -52,18 +53,21 @@ typedef struct {
     int left;
 } Row;
 
-/* In maps (outputs, high, wide, pictures). */
-static inline Row row_of(real *maps, int high, int wide, int pictures, int row, int block)
+/* Of the first portion in maps (outputs, portions, high, wide, pictures). */
+static inline Row row_of(real *maps, int portions, int high, int wide, int pictures, int row, int block)
 {
     const int lane = block * LANES;
     const size_t column_apart = pictures, row_apart = wide * column_apart;
-    return (Row){maps + row * row_apart + lane, high * row_apart, column_apart, pictures - lane};
+    return (Row){maps + row * row_apart + lane, portions * high * row_apart, column_apart, pictures - lane};
 }
 
 INLINE real *place_of(const Row *row, int output, int column)
 {
     return row->at + output * row->output_apart + column * row->column_apart;
 }
+
+/* How many pictures a block has. */
+static inline int pictures_of(int block, int pictures) { return smaller(LANES, pictures - block * LANES); }
 
 /* For each block and output a vector of means and one of variances, of the pictures by themselves. */
 INLINE vec *moments_of(vec *moments, int block, int output, int outputs)
@@ -92,20 +96,24 @@ static inline void add_moments(const Row *row, int output, int wide, int line, v
     so_far[1] = line ? within + share * (var - within) + share * (1 - share) * apart * apart : var;
 }
 
-/* Means and variances (2, outputs) of all pictures from those of each. */
-static inline void join_moments(vec *moments, int outputs, int pictures, real *statistics)
+/* Means and variances (2, outputs) of all pictures, of which each portion has so many, from those of each. */
+static inline void join_moments(vec *moments, int outputs, int portions, int pictures, real *statistics)
 {
+    const int blocks = up(pictures, LANES), all = portions * blocks, count = portions * pictures;
     for (int o = 0; o < outputs; o++) {
         double mean = 0, var = 0;
-        for (int i = 0; i < pictures; i++)
-            mean += moments_of(moments, i / LANES, o, outputs)[0][i % LANES];
-        mean /= pictures;
-        for (int i = 0; i < pictures; i++) {
-            const vec *of = moments_of(moments, i / LANES, o, outputs);
-            const double apart = of[0][i % LANES] - mean;
-            var += of[1][i % LANES] + apart * apart;
+        for (int block = 0; block < all; block++)
+            for (int i = 0; i < pictures_of(block % blocks, pictures); i++)
+                mean += moments_of(moments, block, o, outputs)[0][i];
+        mean /= count;
+        for (int block = 0; block < all; block++) {
+            const vec *of = moments_of(moments, block, o, outputs);
+            for (int i = 0; i < pictures_of(block % blocks, pictures); i++) {
+                const double apart = of[0][i] - mean;
+                var += of[1][i] + apart * apart;
+            }
         }
         statistics[o] = (real)mean;
-        statistics[outputs + o] = (real)(var / pictures);
+        statistics[outputs + o] = (real)(var / count);
     }
 }

@@ -2,13 +2,14 @@
    before, another map added and the statistics of the output after. Windows of one value leave just these.
    What each does is told in native_pool.py, which calls it through XLA.
 
-   A task is one channel, which lies in one piece. */
+   A task is one channel's maps of a portion's pictures, a plane, which lies in one piece. */
 #include "maps.h"
 
 enum { MEAN, MAX, LARGEST }; /* LARGEST: a MAX before what is pending, or where its scale falls, the smallest */
 
 typedef struct {
-    int c, h, w, n;        /* of the input */
+    int c, portions;
+    int h, w, n;           /* of the input; n pictures in each portion */
     int high, wide;        /* rows and columns of the output */
     int kh, kw;            /* of the window */
     int down, across;      /* from one window to the next */
@@ -44,11 +45,11 @@ static Channel before_of(const Pool *s, Affine of, int c)
 typedef struct {
     Pool s;
     const real *x, *plus, *g;
-    real *y, *dx, *sums; /* sums: (3, c) */
+    real *y, *dx, *sums; /* sums: of each plane, of scale, shift and slope */
     uint16_t *which;
     Affine of, of_y; /* of_y: what the statistics add to g */
     real below;
-    vec *moments, *memory; /* of all channels; of all threads */
+    vec *moments, *memory; /* of all planes; of all threads */
     size_t each;           /* the memory of one thread */
 } Call;
 
@@ -93,16 +94,30 @@ INLINE void pool_row(const int kh, const int kw, const Call *call, Channel befor
         }
 }
 
-static void forward_task(void *with, int c, int thread)
+typedef struct {
+    int portion, channel;
+    size_t at; /* among all planes */
+} Plane;
+
+/* Portion by portion, as these stay with a thread. */
+static Plane plane_of(const Pool *s, int number)
+{
+    const int portion = number / s->c, channel = number % s->c;
+    return (Plane){portion, channel, (size_t)channel * s->portions + portion};
+}
+
+static void forward_task(void *with, int number, int thread)
 {
     const Call *call = with;
     const Pool *s = &call->s;
-    const size_t row_apart = (size_t)s->wide * s->n, channel = c * s->high * row_apart;
-    const Channel before = before_of(s, call->of, c);
+    const Plane plane = plane_of(s, number);
+    const int blocks = up(s->n, LANES);
+    const size_t row_apart = (size_t)s->wide * s->n, begin = plane.at * s->high * row_apart;
+    const Channel before = before_of(s, call->of, plane.channel);
     (void)thread;
     for (int line = 0; line < s->high; line++) {
-        const size_t to = channel + line * row_apart;
-        const real *x = call->x + ((size_t)c * s->h + (size_t)line * s->down) * s->w * s->n;
+        const size_t to = begin + line * row_apart;
+        const real *x = call->x + (plane.at * s->h + (size_t)line * s->down) * s->w * s->n;
         if (s->kh == 1 && s->kw == 1)
             pool_row(1, 1, call, before, x, to);
         else if (s->kh == 2 && s->kw == 2)
@@ -111,25 +126,26 @@ static void forward_task(void *with, int c, int thread)
             pool_row(3, 3, call, before, x, to);
         else
             pool_row(s->kh, s->kw, call, before, x, to);
-        for (int block = 0; s->statistics && block < up(s->n, LANES); block++) {
-            const Row row = row_of(call->y + channel, s->high, s->wide, s->n, line, block);
-            add_moments(&row, 0, s->wide, line, moments_of(call->moments, block, c, s->c));
+        for (int block = 0; s->statistics && block < blocks; block++) {
+            const Row row = row_of(call->y + begin, 1, s->high, s->wide, s->n, line, block);
+            vec *moments = moments_of(call->moments, plane.portion * blocks + block, plane.channel, s->c);
+            add_moments(&row, 0, s->wide, line, moments);
         }
     }
 }
 
 /* Adds to a row of the gradient of what is pooled, (columns, blocks), what row `line` of the output gives
    to it, which is row `i` of its windows. */
-INLINE void spread_row(const int kw, const Call *call, int c, int line, int i, vec *row)
+INLINE void spread_row(const int kw, const Call *call, Plane plane, int line, int i, vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES);
     const vec share = all(1 / (real)(s->kh * s->kw));
-    const Channel of_y = channel_of(s->statistics, call->of_y, c);
+    const Channel of_y = channel_of(s->statistics, call->of_y, plane.channel);
     for (int column = 0; column < s->wide; column++)
         for (int block = 0; block < blocks; block++) {
             const int count = s->n - block * LANES;
-            const size_t at = (((size_t)c * s->high + line) * s->wide + column) * s->n + block * LANES;
+            const size_t at = ((plane.at * s->high + line) * s->wide + column) * s->n + block * LANES;
             vec g = get(call->g + at, count), *to = row + (size_t)column * s->across * blocks + block;
             if (s->statistics)
                 g += mapped(get(call->y + at, count), of_y);
@@ -144,27 +160,28 @@ INLINE void spread_row(const int kw, const Call *call, int c, int line, int i, v
         }
 }
 
-static void backward_task(void *with, int c, int thread)
+static void backward_task(void *with, int number, int thread)
 {
     const Call *call = with;
     const Pool *s = &call->s;
+    const Plane plane = plane_of(s, number);
     const int blocks = up(s->n, LANES), pending = s->function != LARGEST && (s->affine || s->activation);
-    const Channel before = before_of(s, call->of, c);
+    const Channel before = before_of(s, call->of, plane.channel);
     vec *row = call->memory + thread * call->each, sums[3] = {all(0), all(0), all(0)};
     for (int r = 0; r < s->h; r++) {
         memset(row, 0, sizeof(vec) * s->w * blocks);
         for (int line = smaller(r / s->down, s->high - 1); line >= 0 && line * s->down + s->kh > r; line--)
             switch (s->kw) {
-            case 1: spread_row(1, call, c, line, r - line * s->down, row); break;
-            case 2: spread_row(2, call, c, line, r - line * s->down, row); break;
-            case 3: spread_row(3, call, c, line, r - line * s->down, row); break;
-            default: spread_row(s->kw, call, c, line, r - line * s->down, row);
+            case 1: spread_row(1, call, plane, line, r - line * s->down, row); break;
+            case 2: spread_row(2, call, plane, line, r - line * s->down, row); break;
+            case 3: spread_row(3, call, plane, line, r - line * s->down, row); break;
+            default: spread_row(s->kw, call, plane, line, r - line * s->down, row);
             }
         vec here[3] = {all(0), all(0), all(0)};
         for (int column = 0; column < s->w; column++)
             for (int block = 0; block < blocks; block++) {
                 const int count = s->n - block * LANES;
-                const size_t at = (((size_t)c * s->h + r) * s->w + column) * s->n + block * LANES;
+                const size_t at = ((plane.at * s->h + r) * s->w + column) * s->n + block * LANES;
                 vec g = row[column * blocks + block];
                 if (pending) {
                     const vec x = get(call->x + at, count);
@@ -177,24 +194,37 @@ static void backward_task(void *with, int c, int thread)
             sums[i] += here[i];
     }
     for (int i = 0; i < 3; i++)
-        call->sums[i * s->c + c] = sum_of(sums[i]);
+        call->sums[3 * plane.at + i] = sum_of(sums[i]);
+}
+
+/* (3, c) of scale, shift and slope: the portions' sums, in order. */
+static void join_sums(const Call *call, real *sums)
+{
+    const Pool *s = &call->s;
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < s->c; c++) {
+            real sum = 0;
+            for (int portion = 0; portion < s->portions; portion++)
+                sum += call->sums[3 * ((size_t)c * s->portions + portion) + i];
+            sums[i * s->c + c] = sum;
+        }
 }
 
 /* Arguments: forward the first four; of the gradient, Y and what follows it instead of PLUS. What is not
    needed is of whatever shape. */
 enum { X, AFFINE, BELOW, PLUS, Y = PLUS, G, WHICH, OF_Y };
 
-/* The attribute `kind`: c, h, w, n, high, wide, kh, kw, down, across, function, affine, activation, plus,
+/* The attribute `kind`: c, portions, h, w, n, high, wide, kh, kw, down, across, function, affine, activation, plus,
    statistics, places. */
 static Pool pool_of(const XLA_FFI_CallFrame *call)
 {
     const int64_t *kind = ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
     return (Pool){
-        .c = (int)kind[0], .h = (int)kind[1], .w = (int)kind[2], .n = (int)kind[3], .high = (int)kind[4],
-        .wide = (int)kind[5], .kh = (int)kind[6], .kw = (int)kind[7], .down = (int)kind[8],
-        .across = (int)kind[9], .function = (int)kind[10], .affine = (int)kind[11],
-        .activation = (int)kind[12], .plus = (int)kind[13], .statistics = (int)kind[14],
-        .places = (int)kind[15]};
+        .c = (int)kind[0], .portions = (int)kind[1], .h = (int)kind[2], .w = (int)kind[3], .n = (int)kind[4],
+        .high = (int)kind[5], .wide = (int)kind[6], .kh = (int)kind[7], .kw = (int)kind[8],
+        .down = (int)kind[9], .across = (int)kind[10], .function = (int)kind[11], .affine = (int)kind[12],
+        .activation = (int)kind[13], .plus = (int)kind[14], .statistics = (int)kind[15],
+        .places = (int)kind[16]};
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
@@ -203,13 +233,16 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         return NULL;
     Call call = {.s = pool_of(frame)};
     const Pool *s = &call.s;
-    const int blocks = up(s->n, LANES), threads = threads_for(s->c, (size_t)s->c * s->h * s->w * s->n);
+    const int blocks = up(s->n, LANES), planes = s->c * s->portions;
+    const int threads = threads_for(planes, (size_t)planes * s->h * s->w * s->n);
     call.each = (size_t)s->w * blocks;
-    const size_t moments = s->statistics ? 2 * (size_t)blocks * s->c : 0;
-    call.memory = memory_of((backward ? threads * call.each : moments) + 1);
-    if (!call.memory)
+    const size_t moments = s->statistics ? 2 * (size_t)planes * blocks : 0;
+    const size_t results = backward ? (size_t)up(3 * planes, LANES) : moments;
+    call.moments = memory_of(results + (backward ? threads * call.each : 0) + 1);
+    if (!call.moments)
         return failure(frame, "A pooling has not enough memory.");
-    call.moments = call.memory;
+    call.sums = (real *)call.moments;
+    call.memory = call.moments + results;
     call.x = argument(frame, X)->data;
     call.of = affine_of(argument(frame, AFFINE)->data, s->c);
     call.below = *(real *)argument(frame, BELOW)->data;
@@ -219,15 +252,15 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.which = argument(frame, WHICH)->data;
         call.of_y = affine_of(argument(frame, OF_Y)->data, s->c);
         call.dx = result(frame, 0);
-        call.sums = result(frame, 1);
-        do_all(s->c, threads, backward_task, &call);
+        do_all(planes, threads, backward_task, &call);
+        join_sums(&call, result(frame, 1));
     } else {
         call.plus = argument(frame, PLUS)->data;
         call.y = result(frame, 0);
         call.which = (uint16_t *)result(frame, 1);
-        do_all(s->c, threads, forward_task, &call);
+        do_all(planes, threads, forward_task, &call);
         if (s->statistics)
-            join_moments(call.moments, s->c, s->n, result(frame, 2));
+            join_moments(call.moments, s->c, s->portions, s->n, result(frame, 2));
     }
     return NULL;
 }

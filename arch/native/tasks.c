@@ -6,15 +6,18 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
-enum { FEWEST = 250 * 1000 }; /* values: of fewer, another thread begins when most is done */
+enum { MOST = 256 };          /* threads */
+enum { FEWEST = 80 * 1000 }; /* values: of fewer, another thread begins when most is done */
 
 typedef struct Tasks Tasks;
 struct Tasks {
     Work *work;
     void *with;
-    int count, wanted; /* parts; threads that may still join */
-    atomic_int next, threads, helping;
+    int count, shares, wanted; /* parts; shares of them, one for each thread; threads that may still join */
+    atomic_int threads, helping;
+    atomic_int done[MOST]; /* parts of each share that were begun */
     Tasks *after; /* in the queue */
 };
 
@@ -40,14 +43,25 @@ int pays(size_t values) { return values >= FEWEST; }
 int threads_for(int parts, size_t values)
 {
     const int most = allowed && pays(values) ? *allowed : 1, threads = most < parts ? most : parts;
-    return threads < 1 ? 1 : threads;
+    return threads < 1 ? 1 : threads > MOST ? MOST : threads;
 }
 
-static void work_on(Tasks *tasks)
+static int begin_of(const Tasks *tasks, int share)
+{
+    return (int)((int64_t)tasks->count * share / tasks->shares);
+}
+
+/* Begins with a share of its own, as one piece of work after the other is on the same pictures: what a core
+   has in its caches, it finds there again. Then it does what others have not begun. */
+static void work_on(Tasks *tasks, int own)
 {
     const int thread = atomic_fetch_add(&tasks->threads, 1);
-    for (int i; (i = atomic_fetch_add(&tasks->next, 1)) < tasks->count;)
-        tasks->work(tasks->with, i, thread);
+    for (int i = 0; i < tasks->shares; i++) {
+        const int share = (own + i) % tasks->shares;
+        const int begin = begin_of(tasks, share), end = begin_of(tasks, share + 1);
+        for (int part; (part = begin + atomic_fetch_add(&tasks->done[share], 1)) < end;)
+            tasks->work(tasks->with, part, thread);
+    }
 }
 
 /* A worker of a search is pinned to its own core, and its helper would be too. */
@@ -65,8 +79,9 @@ static void spread(void)
 #endif
 }
 
-static void *help(void *nothing)
+static void *help(void *number)
 {
+    const int own = (int)(intptr_t)number;
     spread();
     pthread_mutex_lock(&lock);
     for (;;) {
@@ -77,11 +92,11 @@ static void *help(void *nothing)
         if (--tasks->wanted == 0)
             queue = tasks->after;
         pthread_mutex_unlock(&lock);
-        work_on(tasks);
+        work_on(tasks, own);
         atomic_fetch_sub(&tasks->helping, 1); /* now they may be gone */
         pthread_mutex_lock(&lock);
     }
-    return nothing;
+    return NULL;
 }
 
 static void enqueue(Tasks *tasks)
@@ -89,7 +104,7 @@ static void enqueue(Tasks *tasks)
     pthread_mutex_lock(&lock);
     for (; helpers < tasks->wanted; helpers++) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, help, NULL))
+        if (pthread_create(&thread, NULL, help, (void *)(intptr_t)(helpers + 1)))
             break;
         pthread_detach(thread);
     }
@@ -112,10 +127,10 @@ static void withdraw(Tasks *tasks)
 
 void do_all(int count, int threads, Work *work, void *with)
 {
-    Tasks tasks = {.work = work, .with = with, .count = count, .wanted = threads - 1};
+    Tasks tasks = {.work = work, .with = with, .count = count, .shares = threads, .wanted = threads - 1};
     if (tasks.wanted > 0)
         enqueue(&tasks);
-    work_on(&tasks);
+    work_on(&tasks, 0);
     if (threads > 1) {
         withdraw(&tasks);
         while (atomic_load(&tasks.helping))
