@@ -162,6 +162,16 @@ def threads_told() -> bool:
     return bool(_threads)
 
 
+def helped_s() -> float:
+    """Seconds that other threads than the callers' have worked for this process's kernels in C."""
+    total = 0.0
+    for library in _loaded.values():
+        helped = library.code.pennyweight_helped
+        helped.restype = ctypes.c_double
+        total += helped()
+    return total
+
+
 def _tell(library: Library) -> None:
     for threads, cores in _threads:
         library.code.pennyweight_threads(ctypes.byref(threads), cores, len(cores))

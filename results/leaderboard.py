@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
+from pennyweight.train.cores import HELP
 
 SortKey = Literal["rank", "accuracy", "params", "macs", "trial"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
@@ -153,7 +154,7 @@ def _row(trial: TrialRecord, rank: int, front: Container[tuple[int, float | None
         share=trial.share,
         seed=trial.seed,
         proposer=trial.proposer,
-        seconds=sum(sum(rung.seconds.values()) for rung in trial.rungs),
+        seconds=sum(sum(rung.seconds.values()) - rung.seconds.get(HELP, 0) for rung in trial.rungs),
     )
 
 

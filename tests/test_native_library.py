@@ -53,15 +53,18 @@ task = Task(
 )
 outcome = train_rung(task)
 names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
-print(native_digest() is not None, names.count("pennyweight\\n"))
+helped = sum(seconds for kind, seconds in outcome.seconds.items() if kind == "help")
+assert helped < int(threads) * sum(outcome.seconds.values())
+print(native_digest() is not None, names.count("pennyweight\\n"), helped > 0)
 np.save(file, np.frombuffer(outcome.model, np.uint8))
 """
 
 
 def trained(
     folder: Path, threads: int, width: int = 16, batch_size: int = 400, **environment: str
-) -> tuple[bool, int, bytes]:
-    """Whether a process with so many threads has kernels in C, its helping threads, its model."""
+) -> tuple[bool, int, bool, bytes]:
+    """Whether a process with so many threads has kernels in C, how many of them helped, whether its
+    ledger has their seconds, and its model."""
     file = folder / "model.npy"
     ran = subprocess.run(
         [sys.executable, "-c", TRAINED, str(file), str(threads), str(width), str(batch_size)],
@@ -71,8 +74,8 @@ def trained(
         timeout=240,
     )
     assert ran.returncode == 0, ran.stderr
-    in_c, helping = ran.stdout.split()
-    return in_c == "True", int(helping), np.load(file).tobytes()
+    in_c, helping, helped = ran.stdout.split()
+    return in_c == "True", int(helping), helped == "True", np.load(file).tobytes()
 
 
 def test_without_a_compiler_xla_trains(tmp_path: Path) -> None:
@@ -86,9 +89,9 @@ def test_without_a_compiler_xla_trains(tmp_path: Path) -> None:
 def test_threads_do_not_change_a_bit_of_what_is_learned(
     width: int, batch_size: int, tmp_path: Path
 ) -> None:
-    in_c, helping, model = trained(tmp_path, 1, width, batch_size)
-    assert (in_c, helping) == (True, 0)
-    assert trained(tmp_path, 3, width, batch_size) == (True, 2, model)
+    in_c, helping, helped, model = trained(tmp_path, 1, width, batch_size)
+    assert (in_c, helping, helped) == (True, 0, False)
+    assert trained(tmp_path, 3, width, batch_size) == (True, 2, True, model)
 
 
 def test_the_kernels_are_among_the_versions() -> None:

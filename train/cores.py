@@ -21,6 +21,9 @@ def core_count() -> int:
     return len(available_cores()) or os.cpu_count() or 1
 
 
+HELP = "help"  # in a ledger: seconds that other cores computed for the kernels in C
+
+
 def thread_count() -> int:
     """Into how many parts XLA splits large loops on a CPU, which decides how sums are rounded."""
     return int(os.environ.get("NPROC") or core_count())

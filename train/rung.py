@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from pennyweight.arch.architecture import Architecture
 from pennyweight.arch.errors import UsageError
+from pennyweight.arch.native_library import helped_s
+from pennyweight.train.cores import HELP
 from pennyweight.train.precision import PRECISION, Precision
 from pennyweight.train.recipe import Candidate
 
@@ -81,7 +83,7 @@ class Outcome:
     model: bytes  # the weights as they are scored, with their BatchNorm statistics
     curve: tuple[Point, ...]
     val_total: int
-    seconds: dict[str, float]  # by kind: import, data, initialise, compile, train, evaluate
+    seconds: dict[str, float]  # by kind: import, data, initialise, compile, train, evaluate, HELP
     worker: int  # process id
 
 
@@ -195,16 +197,21 @@ _warming: dict[str, dict[str, float]] = {}  # seconds by kind, until a rung take
 
 
 class Clock:
-    """Seconds by kind; a lap ends now and started where the last one ended."""
+    """Seconds by kind; a lap ends now and started where the last one ended.
+
+    What other cores did meanwhile of the same work, as those of idle workers do, is `HELP`.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._last, self._helped = time.perf_counter(), helped_s()
 
     def lap(self, kind: str) -> None:
-        now = time.perf_counter()
+        now, helped = time.perf_counter(), helped_s()
         self.add({kind: now - self._last})
-        self._last = now
+        if helped > self._helped:
+            self.add({HELP: helped - self._helped})
+        self._last, self._helped = now, helped
 
     def add(self, seconds: dict[str, float]) -> None:
         for kind, more in seconds.items():

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 enum { MOST = 256 };          /* threads */
 enum { FEWEST = 80 * 1000 }; /* values: of fewer, another thread begins when most is done */
@@ -25,6 +26,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
 static Tasks *queue;
 static int helpers;
+static _Atomic int64_t helped; /* nanoseconds that helpers have worked */
 
 static const volatile int *allowed; /* threads; another process may write it */
 static const int *cores;
@@ -36,6 +38,16 @@ EXPORTED void pennyweight_threads(const volatile int *threads, const int *core, 
     allowed = threads;
     cores = core;
     core_count = count;
+}
+
+/* Seconds that helpers have worked, all together. */
+EXPORTED double pennyweight_helped(void) { return 1e-9 * (double)atomic_load(&helped); }
+
+static int64_t now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
 int pays(size_t values) { return values >= FEWEST; }
@@ -92,7 +104,9 @@ static void *help(void *number)
         if (--tasks->wanted == 0)
             queue = tasks->after;
         pthread_mutex_unlock(&lock);
+        const int64_t began = now();
         work_on(tasks, own);
+        atomic_fetch_add(&helped, now() - began);
         atomic_fetch_sub(&tasks->helping, 1); /* now they may be gone */
         pthread_mutex_lock(&lock);
     }
