@@ -1,7 +1,7 @@
 """Maps in portions of their pictures, (c, portions, h, w, pictures of a portion): for kernels in C.
 
-What one thread works on lies in one piece so, and stays in its core's cache from one layer to the
-next. Maps (c, h, w, n) are one portion.
+Of each channel, what one thread works on lies in one piece so, and stays in its core's cache from
+one layer to the next. Maps (c, h, w, n) are one portion.
 """
 
 from __future__ import annotations
