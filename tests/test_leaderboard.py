@@ -32,7 +32,12 @@ def trial(
     """A trial that classified `correct` of 100 rightly; None for one that never got to a rung."""
     curve = (CurvePoint(1, 0.5, 0.5, 9.0), CurvePoint(2, 0.5, 0.5, log_loss))
     rung = Rung(
-        epoch=2, curve=curve, val_correct=correct, val_total=100, seconds={"train": 1.5, "help": 1.0}, worker=0
+        epoch=2,
+        curve=curve,
+        val_correct=correct,
+        val_total=100,
+        seconds={"train": 1.5, "help": 1.0},
+        worker=0,
     )
     cost = ("deployed_params", "macs", "peak_activation_bytes", "weight_bytes", "receptive_field")
     return TrialRecord(
