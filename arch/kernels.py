@@ -23,7 +23,7 @@ from pennyweight.arch.native_bernoulli import bernoulli
 from pennyweight.arch.native_calls import in_c
 from pennyweight.arch.native_library import MOST_TAPS
 from pennyweight.arch.pending import Affine, Statistics, each
-from pennyweight.arch.portions import portioned, together
+from pennyweight.arch.portions import portioned_as, together
 from pennyweight.arch.products import (
     gathers_every_tap,
     product,
@@ -173,7 +173,7 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
         stays = bernoulli(data, kept, x.shape, x.dtype)
     elif x.ndim == 5:
         whole = jax.eval_shape(together, x)
-        stays = portioned(jax.random.bernoulli(key, kept, whole.shape))
+        stays = portioned_as(jax.random.bernoulli(key, kept, whole.shape), x)
     else:
         stays = jax.random.bernoulli(key, kept, x.shape)
     return jnp.where(stays, x / kept, 0)

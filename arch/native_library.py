@@ -78,6 +78,7 @@ def _library(folder: Path, bits: int) -> Library | None:
     include = Path(jaxlib.submodule_search_locations[0], "include")
     try:
         sources = [path.read_text() for path in sorted(SOURCES.glob("*.[ch]"))]
+        sources.append(SOURCES.with_name("portions.py").read_text())  # they decide who is summed up
         # What this compiler is, and what its flags mean on this processor.
         told = _run([compiler, *flags, "-E", "-dM", "-x", "c", os.devnull])
         deciding = [*sources, *flags, told, platform.machine(), version("jaxlib")]

@@ -9,18 +9,31 @@ from __future__ import annotations
 import jax
 
 MOST = 64  # pictures of a portion: enough for long rows, and few for the caches
-LEAST = 16  # what a vector of the kernels in C holds
+VECTOR = 16  # pictures in a vector of the kernels in C
 LARGE = 256  # pixels: of smaller pictures two halves of a batch of MOST take longer than the whole
 
 
 def portioned(x_chwn: jax.Array) -> jax.Array:
-    """Maps in portions of equal size, where there can be more than one."""
-    c, h, w, n = x_chwn.shape
+    """Maps in portions of equal size, where there can be more than one, and not of single vectors.
+
+    Two of the latter are well where they are all.
+    """
+    _, h, w, n = x_chwn.shape
     most = min(MOST, n // 2) if h * w >= LARGE else MOST
-    size = next((size for size in range(most, 0, -1) if n % size == 0 == size % LEAST), n)
-    if size == n:
-        return x_chwn
-    return x_chwn.reshape(c, h, w, -1, size).transpose(0, 3, 1, 2, 4)
+    least = 2 * VECTOR if n > MOST else VECTOR
+    sizes = (size for size in range(most, least - 1, -1) if n % size == 0 == size % VECTOR)
+    size = next(sizes, n)
+    return x_chwn if size == n else _cut(x_chwn, size)
+
+
+def portioned_as(x_chwn: jax.Array, other: jax.Array) -> jax.Array:
+    """Maps in such portions as others of the same shape are in."""
+    return x_chwn if other.ndim == 4 else _cut(x_chwn, other.shape[-1])
+
+
+def _cut(x: jax.Array, size: int) -> jax.Array:
+    c, h, w, _ = x.shape
+    return x.reshape(c, h, w, -1, size).transpose(0, 3, 1, 2, 4)
 
 
 def together(x: jax.Array) -> jax.Array:

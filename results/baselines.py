@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pennyweight.results.leaderboard import wilson_interval
 from pennyweight.results.study_records import BaselineRun, StudyRecords
+from pennyweight.train.cores import own_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def _baseline(runs: dict[str, BaselineRun]) -> Baseline:
         test_accuracy=test[0],
         test_low=test[1],
         test_high=test[2],
-        seconds=sum(sum(run.seconds.values()) for run in runs.values()),
+        seconds=sum(own_seconds(run.seconds) for run in runs.values()),
         study=first.study,
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from pennyweight.arch.errors import UsageError, close_names
 from pennyweight.results.study_records import STATES, State, StudyRecords, TrialRecord
-from pennyweight.train.cores import HELP
+from pennyweight.train.cores import own_seconds
 
 SortKey = Literal["rank", "accuracy", "params", "macs", "trial"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
@@ -154,7 +154,7 @@ def _row(trial: TrialRecord, rank: int, front: Container[tuple[int, float | None
         share=trial.share,
         seed=trial.seed,
         proposer=trial.proposer,
-        seconds=sum(sum(rung.seconds.values()) - rung.seconds.get(HELP, 0) for rung in trial.rungs),
+        seconds=sum(own_seconds(rung.seconds) for rung in trial.rungs),
     )
 
 

@@ -15,6 +15,7 @@ from pennyweight.results.places import store_in
 from pennyweight.results.store import Store
 from pennyweight.search.output import busy
 from pennyweight.search.recording import task_again
+from pennyweight.train.cores import own_seconds
 from pennyweight.train.splits import Split, stratified_sample
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _doing(what: str, *, show: bool) -> AbstractContextManager[object]:
 def say(record: Record, *, show: bool) -> None:
     """One line on stderr for each measurement, as it is on the disk."""
     if show:
-        share, seconds = record["correct"] / record["total"], sum(record["seconds"].values())
+        share, seconds = record["correct"] / record["total"], own_seconds(record["seconds"])
         line = f"{seconds:6.0f}s {record['model']}: {share:.2%} of {record['part']}"
         print(line, file=sys.stderr, flush=True)
 

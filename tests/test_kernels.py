@@ -180,7 +180,7 @@ def test_however_many_pictures_share_a_sum_in_c_it_is_that_of_all(batch: int, ki
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("batch", [32, 80, 128])
+@pytest.mark.parametrize("batch", [32, 96, 128])
 def test_maps_in_portions_give_what_whole_ones_do(
     batch: int, activation: str | None, kind: str, form: str
 ) -> None:
@@ -468,3 +468,14 @@ def test_dropout_in_c_drops_the_same_values(bits: int, batch: int) -> None:
         assert 0.25 < np.mean(results[1][0] == 0) < 0.35
         for expected, found in zip(*results, strict=True):
             np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_dropout_by_another_generator_keeps_portions() -> None:
+    """Of maps that became small on their way, and so would not be cut as they are."""
+    with taking("in C"):
+        x = portioned(jnp.ones((3, 16, 16, 32)))[:, :, :8, :8]
+        key = jax.random.key(3, impl="rbg")
+        found = kernels.dropout(x, key, 0.7)
+        assert found.shape == x.shape == (3, 2, 8, 8, 16)
+        expected = kernels.dropout(together(x), key, 0.7)
+        np.testing.assert_array_equal(together(found), expected)

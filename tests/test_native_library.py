@@ -54,7 +54,7 @@ task = Task(
 outcome = train_rung(task)
 names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
 helped = sum(seconds for kind, seconds in outcome.seconds.items() if kind == "help")
-assert helped < int(threads) * sum(outcome.seconds.values())
+assert helped <= (threads - 1) * outcome.seconds["train"]
 print(native_digest() is not None, names.count("pennyweight\\n"), helped > 0)
 np.save(file, np.frombuffer(outcome.model, np.uint8))
 """

@@ -1,6 +1,7 @@
 """The processor cores that this process may use, and its threads. No JAX here."""
 
 import os
+from collections.abc import Mapping
 
 _THREADS = (
     "NPROC",  # XLA's thread pools on a CPU; read when its client is made
@@ -21,7 +22,12 @@ def core_count() -> int:
     return len(available_cores()) or os.cpu_count() or 1
 
 
-HELP = "help"  # in a ledger: seconds that other cores computed for the kernels in C
+HELP = "help"  # in a ledger: seconds that other cores trained, for the kernels in C
+
+
+def own_seconds(seconds: Mapping[str, float]) -> float:
+    """Of a ledger: without what other cores did at the same time."""
+    return sum(spent for kind, spent in seconds.items() if kind != HELP)
 
 
 def thread_count() -> int:

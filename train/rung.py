@@ -199,7 +199,7 @@ _warming: dict[str, dict[str, float]] = {}  # seconds by kind, until a rung take
 class Clock:
     """Seconds by kind; a lap ends now and started where the last one ended.
 
-    What other cores did meanwhile of the same work, as those of idle workers do, is `HELP`.
+    What other cores trained meanwhile, as those of idle workers do, is `HELP`.
     """
 
     def __init__(self) -> None:
@@ -209,7 +209,7 @@ class Clock:
     def lap(self, kind: str) -> None:
         now, helped = time.perf_counter(), helped_s()
         self.add({kind: now - self._last})
-        if helped > self._helped:
+        if kind == "train" and helped > self._helped:
             self.add({HELP: helped - self._helped})
         self._last, self._helped = now, helped
 

@@ -53,20 +53,26 @@ typedef struct {
     const uint32_t *key;
     real chance;
     int8_t *y;
-    int portions;
-    size_t pixels, count; /* of a map; in a row: pictures of a portion, or all values where there is one */
+    int channels, portions;
+    size_t row, plane, apart; /* values; between the numbers of one row of pictures and the next, whole vectors */
 } Call;
 
-/* Values from y on, which are in a row, as their numbers are from `first` on. */
-static void draw(const Call *s, size_t first, int8_t *y, size_t count)
+/* `count` values from y on, the first of them of a number that a row begins with. */
+static void draw(const Call *s, size_t number, int8_t *y, size_t count)
 {
+    size_t in_row = 0;
     const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for (size_t at = 0; at < count; at += ABREAST * LANES) {
         words a[ABREAST], b[ABREAST]; /* a value's number, which is its counter */
         for (int i = 0; i < ABREAST; i++) {
-            const size_t number = first + at + (size_t)i * LANES;
             a[i] = (words){0} + (uint32_t)(number >> 32);
             b[i] = lanes + (uint32_t)number;
+            number += LANES;
+            in_row += LANES;
+            if (in_row == s->row) {
+                in_row = 0;
+                number += s->apart;
+            }
         }
         encipher(a, b, s->key);
         for (int i = 0; i < ABREAST && at + (size_t)i * LANES < count; i++) {
@@ -77,20 +83,19 @@ static void draw(const Call *s, size_t first, int8_t *y, size_t count)
     }
 }
 
-/* Of one portion, a piece; or the plane of a channel in a portion. */
+/* A piece of one portion; of several, the plane of a channel, portion by portion, as these stay with a thread. */
 static void bernoulli_task(void *with, int number, int thread)
 {
     const Call *s = with;
     (void)thread;
     if (s->portions == 1) {
-        const size_t first = (size_t)number * EACH, left = s->count - first;
+        const size_t first = (size_t)number * EACH, left = s->plane - first;
         draw(s, first, s->y + first, left < EACH ? left : EACH);
         return;
     }
-    const size_t channel = number / s->portions, portion = number % s->portions;
-    for (size_t pixel = 0; pixel < s->pixels; pixel++)
-        draw(s, ((channel * s->pixels + pixel) * s->portions + portion) * s->count,
-             s->y + (number * s->pixels + pixel) * s->count, s->count);
+    const size_t portion = number / s->channels, channel = number % s->channels;
+    draw(s, channel * s->plane * s->portions + portion * s->row, s->y + (channel * s->portions + portion) * s->plane,
+         s->plane);
 }
 
 EXPORTED XLA_FFI_Error *NAMED(pennyweight_bernoulli)(XLA_FFI_CallFrame *frame)
@@ -98,19 +103,20 @@ EXPORTED XLA_FFI_Error *NAMED(pennyweight_bernoulli)(XLA_FFI_CallFrame *frame)
     if (is_question(frame))
         return NULL;
     const XLA_FFI_Buffer *y = frame->rets.rets[0];
-    Call call = {.key = argument(frame, 0)->data, .y = y->data, .portions = 1, .pixels = 1, .count = 1,
+    Call call = {.key = argument(frame, 0)->data, .y = y->data, .channels = 1, .portions = 1,
                  .chance = *(real *)((XLA_FFI_Array *)frame->attrs.attrs[0])->data};
     size_t values = 1;
     for (int64_t i = 0; i < y->rank; i++)
         values *= (size_t)y->dims[i];
+    call.plane = values;
     if (y->rank == 5 && y->dims[1] > 1) {
+        call.channels = (int)y->dims[0];
         call.portions = (int)y->dims[1];
-        call.pixels = (size_t)(y->dims[2] * y->dims[3]);
-        call.count = (size_t)y->dims[4];
-    } else {
-        call.count = values;
+        call.row = (size_t)y->dims[4];
+        call.plane = values / call.channels / call.portions;
+        call.apart = (call.portions - 1) * call.row;
     }
-    const int tasks = call.portions == 1 ? (int)((values + EACH - 1) / EACH) : (int)y->dims[0] * call.portions;
+    const int tasks = call.portions == 1 ? (int)((values + EACH - 1) / EACH) : call.channels * call.portions;
     do_all(tasks, threads_for(tasks, values), bernoulli_task, &call);
     return NULL;
 }

@@ -3,9 +3,8 @@
    native_convolution.py, which calls them through XLA.
 
    Pictures lie last in memory (c, portions, h, w, n), so every lane of a vector does the same. Of each
-   channel, what a thread works on is in one piece. A row of the map at a time is laid out in blocks of
-   LANES pictures, with zeros around it, and stays in the cache while it is used; the row after it is
-   asked for meanwhile. */
+   channel, a portion is in one piece. A row of the map at a time is laid out in blocks of LANES pictures,
+   with zeros around it, and stays in the cache while it is used; the row after it is asked for meanwhile. */
 #include "maps.h"
 
 enum { GROUP = 4 };  /* vectors of pictures whose gradients are summed together, at most */

@@ -99,14 +99,14 @@ static inline void add_moments(const Row *row, int output, int wide, int line, v
 /* Means and variances (2, outputs) of all pictures, of which each portion has so many, from those of each. */
 static inline void join_moments(vec *moments, int outputs, int portions, int pictures, real *statistics)
 {
-    const int blocks = up(pictures, LANES), all = portions * blocks, count = portions * pictures;
+    const int blocks = up(pictures, LANES), every = portions * blocks, count = portions * pictures;
     for (int o = 0; o < outputs; o++) {
         double mean = 0, var = 0;
-        for (int block = 0; block < all; block++)
+        for (int block = 0; block < every; block++)
             for (int i = 0; i < pictures_of(block % blocks, pictures); i++)
                 mean += moments_of(moments, block, o, outputs)[0][i];
         mean /= count;
-        for (int block = 0; block < all; block++) {
+        for (int block = 0; block < every; block++) {
             const vec *of = moments_of(moments, block, o, outputs);
             for (int i = 0; i < pictures_of(block % blocks, pictures); i++) {
                 const double apart = of[0][i] - mean;

@@ -91,18 +91,28 @@ static void spread(void)
 #endif
 }
 
+/* The first work in the queue that has a share for helper `own`: what waits for others keeps its place. */
+static Tasks **wanting(int own)
+{
+    for (Tasks **at = &queue; *at; at = &(*at)->after)
+        if (own < (*at)->shares)
+            return at;
+    return NULL;
+}
+
 static void *help(void *number)
 {
     const int own = (int)(intptr_t)number;
     spread();
     pthread_mutex_lock(&lock);
     for (;;) {
-        while (!queue)
+        Tasks **at;
+        while (!(at = wanting(own)))
             pthread_cond_wait(&more, &lock);
-        Tasks *tasks = queue;
+        Tasks *tasks = *at;
         atomic_fetch_add(&tasks->helping, 1);
         if (--tasks->wanted == 0)
-            queue = tasks->after;
+            *at = tasks->after;
         pthread_mutex_unlock(&lock);
         const int64_t began = now();
         work_on(tasks, own);

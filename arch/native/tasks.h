@@ -13,5 +13,6 @@ int pays(size_t values);
 int threads_for(int parts, size_t values);
 
 /* Does parts 0 to `count` - 1 of a work, here and on `threads` - 1 others as they become free; each of
-   these has a number from 0. Which thread does which part is by chance, so no result may depend on it. */
+   these has a number from 0. Each begins with a share of its own, but who does a part in the end is by
+   chance, so no result may depend on it. */
 void do_all(int count, int threads, Work *work, void *with);
