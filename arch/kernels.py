@@ -171,11 +171,9 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     threefry = data.shape == (2,) and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
     if in_c(x) and own and threefry:
         stays = bernoulli(data, kept, x.shape, x.dtype)
-    elif x.ndim == 5:
+    else:
         whole = jax.eval_shape(together, x)
         stays = portioned_as(jax.random.bernoulli(key, kept, whole.shape), x)
-    else:
-        stays = jax.random.bernoulli(key, kept, x.shape)
     return jnp.where(stays, x / kept, 0)
 
 

@@ -65,8 +65,9 @@ def global_average(maps: Maps) -> Maps:
     if native_pool.computes(x):
         rows, columns = (_sweep(x, axis, x.shape[axis], 1) for axis in (ROWS, COLUMNS))
         y = native_pool.pooled("mean", x, maps.pending, rows, columns)
-        return Maps(y.reshape(len(x), -1))
-    return Maps(maps.together().settled().mean((ROWS, COLUMNS)))
+    else:
+        y = maps.settled().mean((ROWS, COLUMNS))
+    return Maps(y.reshape(len(x), -1))
 
 
 def _sweeps(x: jax.Array, window: int, stride: int) -> tuple[Sweep, Sweep]:

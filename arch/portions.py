@@ -27,8 +27,8 @@ def portioned(x_chwn: jax.Array) -> jax.Array:
 
 
 def portioned_as(x_chwn: jax.Array, other: jax.Array) -> jax.Array:
-    """Maps in such portions as others of the same shape are in."""
-    return x_chwn if other.ndim == 4 else _cut(x_chwn, other.shape[-1])
+    """Values in such portions as others of the same shape are in; as they are where those are."""
+    return _cut(x_chwn, other.shape[-1]) if other.ndim == 5 else x_chwn
 
 
 def _cut(x: jax.Array, size: int) -> jax.Array:
@@ -37,8 +37,8 @@ def _cut(x: jax.Array, size: int) -> jax.Array:
 
 
 def together(x: jax.Array) -> jax.Array:
-    """Maps (c, h, w, n) of those in portions, or as they are."""
-    if x.ndim == 4:
+    """Maps (c, h, w, n) of those in portions; all else as it is."""
+    if x.ndim != 5:
         return x
     c, _, h, w, _ = x.shape
     return x.transpose(0, 2, 3, 1, 4).reshape(c, h, w, -1)

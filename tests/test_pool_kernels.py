@@ -146,7 +146,8 @@ def test_what_is_settled_is_added_to_another_and_measured(
         in_passing = form == "in C" and not maps.pending.nothing
         assert (measured.statistics is not None) == in_passing
         taken = measured.statistics or statistics(measured.values)
-        sums = maps.added(Maps(plus)), Maps(plus).added(maps), maps.added(maps)
+        other, whole = Maps(portioned(plus)), Maps(plus)
+        sums = maps.added(other), other.added(maps), maps.added(maps), maps.added(whole)
         first, *rest = (together(found.settled()).ravel() for found in (measured, *sums))
         return jnp.concatenate([first, *taken, *rest])
 
@@ -154,7 +155,7 @@ def test_what_is_settled_is_added_to_another_and_measured(
         y = textbook(activation, x, *settling)
         taken = y.mean((1, 2, 3)), y.var((1, 2, 3))
         return jnp.concatenate(
-            [y.ravel(), *taken, *((y + other).ravel() for other in (plus, plus, y))]
+            [y.ravel(), *taken, *((y + other).ravel() for other in (plus, plus, y, plus))]
         )
 
     x, plus = draw(4, 9, 8, batch) + 3, draw(4, 9, 8, batch, seed=5)

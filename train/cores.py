@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 
+HELP = "help"  # in a ledger: seconds that other cores trained, for the kernels in C
+
 _THREADS = (
     "NPROC",  # XLA's thread pools on a CPU; read when its client is made
     "OMP_NUM_THREADS",
@@ -20,9 +22,6 @@ def available_cores() -> list[int]:
 def core_count() -> int:
     """How many there are, at least 1."""
     return len(available_cores()) or os.cpu_count() or 1
-
-
-HELP = "help"  # in a ledger: seconds that other cores trained, for the kernels in C
 
 
 def own_seconds(seconds: Mapping[str, float]) -> float:

@@ -54,14 +54,15 @@ typedef struct {
     real chance;
     int8_t *y;
     int channels, portions;
-    size_t row, plane, apart; /* values; between the numbers of one row of pictures and the next, whole vectors */
+    size_t row, plane; /* values: pictures of a portion, which are whole vectors; of a channel in a portion */
+    size_t apart;      /* numbers that other portions have between one row and the next */
 } Call;
 
 /* `count` values from y on, the first of them of a number that a row begins with. */
 static void draw(const Call *s, size_t number, int8_t *y, size_t count)
 {
-    size_t in_row = 0;
     const words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    size_t in_row = 0;
     for (size_t at = 0; at < count; at += ABREAST * LANES) {
         words a[ABREAST], b[ABREAST]; /* a value's number, which is its counter */
         for (int i = 0; i < ABREAST; i++) {

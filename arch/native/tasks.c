@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { MOST = 256 };          /* threads */
+enum { MOST = 256 };         /* threads */
 enum { FEWEST = 80 * 1000 }; /* values: of fewer, another thread begins when most is done */
 
 typedef struct Tasks Tasks;
