@@ -83,6 +83,7 @@ class _Window(Layer):
             padding="VALID" if self.valid else "SAME",
             dilation=self.dilation,
             depthwise=depthwise,
+            statistics=not self.bias,
         )
         if not self.bias:
             return y

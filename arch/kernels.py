@@ -49,10 +49,12 @@ def conv(
     padding: Padding,
     dilation: int,
     depthwise: bool,
+    statistics: bool = True,
 ) -> Maps:
-    """What `lax.conv_general_dilated` makes of the settled `maps`, with statistics or without.
+    """What `lax.conv_general_dilated` makes of the settled `maps`.
 
-    A depthwise kernel is (height, width, 1, c).
+    A depthwise kernel is (height, width, 1, c). With `statistics` the result has those of its
+    values, where they can be taken in passing.
 
     Raises ValueError where the channels disagree or a VALID window does not fit.
     """
@@ -66,7 +68,8 @@ def conv(
     sweep = partial(Sweep.over, x, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(ROWS, taps=kh), sweep(COLUMNS, taps=kw)
     if _fits(maps, kernel_hwio, rows, columns):
-        return native_convolution.conv(maps, kernel_hwio, rows, columns, depthwise=depthwise)
+        kind = {"depthwise": depthwise, "statistics": statistics}
+        return native_convolution.conv(maps, kernel_hwio, rows, columns, **kind)
     maps = maps.together()
     if jax.default_backend() == "cpu" and x.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv

@@ -28,6 +28,7 @@ class Kind(NamedTuple):
     rows: Sweep
     columns: Sweep
     depthwise: bool
+    statistics: bool  # whether they are taken
 
 
 Wanted = tuple[None, ...]  # of one None where what comes in needs a gradient, so of no array
@@ -35,10 +36,16 @@ Kept = tuple[jax.Array, Pending, jax.Array, Result, Wanted]
 
 
 def conv(
-    maps: Maps, kernel_hwio: jax.Array, rows: Sweep, columns: Sweep, *, depthwise: bool
+    maps: Maps,
+    kernel_hwio: jax.Array,
+    rows: Sweep,
+    columns: Sweep,
+    *,
+    depthwise: bool,
+    statistics: bool,
 ) -> Maps:
-    """The convolution of what is in `maps`, with its statistics."""
-    kind = Kind(rows, columns, depthwise)
+    """The convolution of what is in `maps`, with its statistics or without."""
+    kind = Kind(rows, columns, depthwise, statistics)
     return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
@@ -50,8 +57,9 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
         (_like(x, outputs, *x.shape[1:-3], *sizes, x.shape[-1]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
-    y, (mean, var) = call(*inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
-    return y, Statistics(mean, var)
+    kind_told = _told(kind, pending, sizes, statistics=kind.statistics)
+    y, (mean, var) = call(*inputs(x, pending), kernel, kind=kind_told)
+    return y, Statistics(mean, var) if kind.statistics else None
 
 
 def _forward(
@@ -73,7 +81,7 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
         (x if wanted else _like(x, 1), kernel, _like(x, 3, channels)),
         vmap_method="sequential",
     )
-    flags = {"through": of_y is not None, "wanted": bool(wanted)}
+    flags = {"statistics": of_y is not None, "wanted": bool(wanted)}
     rest = kernel, y, g, affine_rows(of_y, y)
     kind_told = _told(kind, pending, y.shape[-3:-1], **flags)
     dx, dkernel, sums = call(*inputs(x, pending), *rest, kind=kind_told)
@@ -97,10 +105,10 @@ def _told(
     pending: Pending,
     sizes: tuple[int, ...],
     *,
-    through: bool = False,
+    statistics: bool,
     wanted: bool = False,
 ) -> np.ndarray:
     """The static part as C reads it: see `kind_of` there."""
     rows, columns = kind.rows, kind.columns
     window = rows.stride, rows.dilation, rows.low, columns.low, kind.depthwise
-    return np.array([*window, *told(pending), *sizes, through, wanted], np.int64)
+    return np.array([*window, *told(pending), *sizes, statistics, wanted], np.int64)

@@ -25,9 +25,9 @@ _NUMBERS: dict[Function, int] = {"mean": 0, "max": 1, "largest": 2}  # as C has 
 
 MOST_PLACES = 2**16  # of a window whose largest value is wanted: 16 bits number them
 
-# What is kept for the gradient, but for what that does not need: input, what it waits for, output,
-# its statistics, places of the largest values.
-Kept = tuple[jax.Array, Pending, Result, jax.Array]
+# What is kept for the gradient, but for what that does not need: input, what it waits for, the
+# statistics of the output, places of the largest values.
+Kept = tuple[jax.Array, Pending, Statistics | None, jax.Array]
 
 
 class Kind(NamedTuple):
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
     columns: Sweep
     function: Function = "mean"
     plus: bool = False  # whether another map is added
-    statistics: bool = False  # whether they are wanted, which are not if another map is added
+    statistics: bool = False  # whether they are wanted: of windows of one value, nothing added
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -92,8 +92,7 @@ def _forward(
     (y, statistics), which = _called(kind, x, pending, plus, places=kind.function != "mean")
     nothing = jnp.zeros(1, x.dtype)
     settles = kind.function != "largest" and not pending.nothing
-    kept = y if kind.statistics else nothing
-    return (y, statistics), (x if settles else nothing, pending, (kept, statistics), which)
+    return (y, statistics), (x if settles else nothing, pending, statistics, which)
 
 
 def _called(
@@ -117,17 +116,17 @@ def _called(
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
 ) -> tuple[jax.Array, Pending, jax.Array | None]:
-    x, pending, result, which = kept
+    x, pending, statistics, which = kept
     g, of_y = gradients[0], None
     if kind.statistics:
-        g, of_y = gradient_of_output(gradients, result)
+        g, of_y = gradient_of_output(gradients, (g, statistics))
     c = kind.shape[0]
     call = jax.ffi.ffi_call(
         f"pennyweight_pool_gradient_{g.dtype}",
         (jax.ShapeDtypeStruct(kind.shape, g.dtype), jax.ShapeDtypeStruct((3, c), g.dtype)),
         vmap_method="sequential",
     )
-    rest = result[0], g, which, affine_rows(of_y, g)
+    rest = g, which, affine_rows(of_y, g)
     dx, sums = call(*inputs(x, pending), *rest, kind=_told(kind, pending))
     return dx, gradient_of(pending, sums), g if kind.plus else None
 

@@ -13,7 +13,7 @@ from jax.custom_derivatives import SymbolicZero
 from pennyweight.arch.pending import Affine, Pending, Statistics
 from pennyweight.arch.sweep import Sweep
 
-Result = tuple[jax.Array, Statistics]  # the output and its statistics
+Result = tuple[jax.Array, Statistics | None]  # the output and its statistics, where taken
 Kept = tuple[jax.Array, Pending, jax.Array, Result]  # input, what it waits for, kernel, result
 
 
@@ -40,10 +40,13 @@ def gradient_of_output(gradients: Result, result: Result) -> tuple[jax.Array, Af
 
     The map is None where nothing used the statistics.
     """
-    (g, through), (y, (mean, _)) = gradients, result
+    (g, through), (y, statistics) = gradients, result
     g = _instantiated(g, y)
+    if statistics is None or through is None:
+        return g, None
     if all(isinstance(gradient, SymbolicZero) for gradient in through):
         return g, None
+    mean = statistics.mean
     of_mean, of_var = (_instantiated(gradient, mean) for gradient in through)
     pixels = y[0].size
     return g, Affine(mean, of_var * (2 / pixels), of_mean / pixels)

@@ -220,6 +220,20 @@ def assert_does_what_is_pending(
     assert_same(ours, xlas, x, kernel, slope, draw(c, seed=2), draw(c, seed=3), draw(c, seed=4))
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_statistics_that_nobody_wants_are_not_taken(kind: str) -> None:
+    options = {**PLAIN, "depthwise": kind == "depthwise"}
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        maps = kernels.conv(Maps(x), kernel, **options, statistics=False)
+        assert maps.statistics is None
+        return maps.values
+
+    with taking("in C"):
+        assert_same(ours, partial(xla_conv, **options), *operands(kind, (3, 3), (9, 8)))
+
+
 @pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_float32_stays_float32_and_is_as_exact_as_it_can_be(kind: str) -> None:

@@ -23,6 +23,7 @@ typedef struct {
     int kh, kw, stride, dilation, top, left, depthwise;
     int affine;     /* whether the input is normalised first */
     int activation; /* of it then: none, ReLU, or a slope below 0 */
+    int statistics; /* whether those of the output are taken */
     int group;      /* blocks whose pictures' gradients are summed together: no more than one task has */
 } Conv;
 
@@ -55,7 +56,7 @@ INLINE void sum_tile(const int columns, const Sum *s, int column, int output, co
     }
     for (int o = 0; o < outputs; o++)
         for (int w = 0; w < columns; w++)
-            put(place_of(y, output + o, column + w), sums[o][w], y->left);
+            put_at(y, output + o, column + w, sums[o][w]);
 }
 
 static void sum_row(const Sum *s, const Row *y, int wide, int outputs)
@@ -89,7 +90,7 @@ INLINE void sum_tile_alone(const int columns, const int step, const Sum *s, int 
                 sums[w] += x[w * step] * k;
         }
     for (int w = 0; w < columns; w++)
-        put(place_of(y, channel, column + w), sums[w], y->left);
+        put_at(y, channel, column + w, sums[w]);
 }
 
 INLINE void sum_channel(const int step, const Sum *s, int channel, int wide, const Row *y)
@@ -302,7 +303,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
             else
                 sum_row(&sum, &to, s->wide, s->o);
         }
-        for (int o = 0; o < s->o; o++)
+        for (int o = 0; s->statistics && o < s->o; o++)
             for (int b = 0; b < part.blocks; b++) {
                 const Row row = block_row(s, &part, y, s->high, s->wide, line, b);
                 add_moments(&row, o, s->wide, line, moments_of(moments, of_portion + b, o, s->o));
@@ -391,7 +392,6 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
                     real *to_x = from->dx + at + lane;
                     const vec x = get(from->x + at + lane, count);
                     const vec g = activation_back(s->activation, get(to_x, count), x, of, slope, here);
-                    prefetch_to_write(to_x + (size_t)s->w * s->n);
                     put(to_x, s->affine ? g * of.scale : g, count);
                 }
             }
@@ -497,7 +497,8 @@ static void join_sums(const Conv *s, int groups, const real *added, real *dkerne
 
 enum { X, AFFINE, BELOW, KERNEL, Y, G, OF_Y };
 
-/* The attribute `kind`: stride, dilation, top, left, depthwise, affine, activation, high, wide, through, wanted. */
+/* The attribute `kind`: stride, dilation, top, left, depthwise, affine, activation, high, wide, statistics (in the
+   gradient, whether they add to it), wanted. */
 static const int64_t *kind_of(const XLA_FFI_CallFrame *call)
 {
     return ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
@@ -517,7 +518,7 @@ static Conv conv_of(const XLA_FFI_CallFrame *call)
         .portions = maps->rank == 5 ? (int)maps->dims[1] : 1, .kh = (int)k[0], .kw = (int)k[1],
         .o = (int)k[3], .stride = (int)kind[0], .dilation = (int)kind[1], .top = (int)kind[2],
         .left = (int)kind[3], .depthwise = (int)kind[4], .affine = (int)kind[5], .activation = (int)kind[6],
-        .high = (int)kind[7], .wide = (int)kind[8]};
+        .high = (int)kind[7], .wide = (int)kind[8], .statistics = (int)kind[9]};
     s.depthwise |= s.c == 1 && s.o == 1; /* the same, without idle outputs */
     const int blocks = up(s.n, LANES);
     /* One portion becomes two groups, for two threads. On small maps that would cost more than it gains. */
@@ -596,7 +597,8 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.y = result(frame, 0);
         pack(s, argument(frame, KERNEL)->data, k, s->o, 1, s->c, s->o);
         do_all(s->portions * call.parts, threads, forward_task, &call);
-        join_moments(call.moments, s->o, s->portions, s->n, result(frame, 1));
+        if (s->statistics)
+            join_moments(call.moments, s->o, s->portions, s->n, result(frame, 1));
     }
     return NULL;
 }

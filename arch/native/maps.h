@@ -49,7 +49,7 @@ INLINE vec activation_back(int activation, vec g, vec x, Channel of, vec slope, 
 /* A row of a block of pictures, of which `left` are left. */
 typedef struct {
     real *at;
-    size_t output_apart, column_apart;
+    size_t output_apart, row_apart, column_apart;
     int left;
 } Row;
 
@@ -58,12 +58,20 @@ static inline Row row_of(real *maps, int portions, int high, int wide, int pictu
 {
     const int lane = block * LANES;
     const size_t column_apart = pictures, row_apart = wide * column_apart;
-    return (Row){maps + row * row_apart + lane, portions * high * row_apart, column_apart, pictures - lane};
+    return (Row){maps + row * row_apart + lane, portions * high * row_apart, row_apart, column_apart, pictures - lane};
 }
 
 INLINE real *place_of(const Row *row, int output, int column)
 {
     return row->at + output * row->output_apart + column * row->column_apart;
+}
+
+/* Writes a value, and asks for the place of that below. */
+INLINE void put_at(const Row *row, int output, int column, vec y)
+{
+    real *here = place_of(row, output, column);
+    put(here, y, row->left);
+    prefetch_to_write(here + row->row_apart);
 }
 
 /* How many pictures a block has. */
@@ -85,10 +93,8 @@ static inline void add_moments(const Row *row, int output, int wide, int line, v
         mean += get(place_of(row, output, w), row->left) - begin;
     mean = begin + mean * each;
     for (int w = 0; w < wide; w++) {
-        const real *here = place_of(row, output, w);
-        const vec from = get(here, row->left) - mean;
+        const vec from = get(place_of(row, output, w), row->left) - mean;
         var += from * from;
-        prefetch_to_write(here + wide * row->column_apart);
     }
     var *= each;
     const vec apart = line ? mean - so_far[0] : mean, within = line ? so_far[1] : all(0);

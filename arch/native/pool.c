@@ -58,16 +58,19 @@ INLINE void pool_row(const int kh, const int kw, const Call *call, Channel befor
 {
     const Pool *s = &call->s;
     const vec share = all(1 / (real)(kh * kw)), slope = all(call->below);
+    const size_t line = (size_t)s->down * s->w * s->n, next = (size_t)s->wide * s->n; /* to the next row's */
     for (int column = 0; column < s->wide; column++)
         for (int lane = 0; lane < s->n; lane += LANES) {
             const int count = s->n - lane;
             const size_t at = to + (size_t)column * s->n + lane;
+            prefetch_to_write(call->y + at + next);
             vec best = all(0);
             mask place = {0};
             for (int i = 0; i < kh; i++) {
                 vec sum = all(0); /* of a row by itself: sums that are short round less */
                 for (int j = 0; j < kw; j++) {
                     const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
+                    prefetch(x + from + line);
                     const vec z = activated(s->activation, mapped(get(x + from, count), before), slope);
                     const mask better = (z > best) | (z != z); /* what is no number stays in sight */
                     if (s->function == MEAN) {
@@ -136,19 +139,23 @@ static void forward_task(void *with, int number, int thread)
 
 /* Adds to a row of the gradient of what is pooled, (columns, blocks), what row `line` of the output gives
    to it, which is row `i` of its windows. */
-INLINE void spread_row(const int kw, const Call *call, Plane plane, int line, int i, vec *row)
+INLINE void spread_row(const int kw, const Call *call, Channel before, Plane plane, int line, int i, vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES);
     const vec share = all(1 / (real)(s->kh * s->kw));
     const Channel of_y = channel_of(s->statistics, call->of_y, plane.channel);
+    const size_t next = (size_t)s->wide * s->n;
     for (int column = 0; column < s->wide; column++)
         for (int block = 0; block < blocks; block++) {
             const int count = s->n - block * LANES;
             const size_t at = ((plane.at * s->high + line) * s->wide + column) * s->n + block * LANES;
             vec g = get(call->g + at, count), *to = row + (size_t)column * s->across * blocks + block;
-            if (s->statistics)
-                g += mapped(get(call->y + at, count), of_y);
+            prefetch(call->g + at + next);
+            if (s->statistics) { /* of windows of one value: the output is what x becomes */
+                const vec x = get(call->x + at, count);
+                g += mapped(activated(s->activation, mapped(x, before), all(call->below)), of_y);
+            }
             if (s->function == MEAN) {
                 for (int j = 0; j < kw; j++)
                     to[j * blocks] += g * share;
@@ -172,18 +179,21 @@ static void backward_task(void *with, int number, int thread)
         memset(row, 0, sizeof(vec) * s->w * blocks);
         for (int line = smaller(r / s->down, s->high - 1); line >= 0 && line * s->down + s->kh > r; line--)
             switch (s->kw) {
-            case 1: spread_row(1, call, plane, line, r - line * s->down, row); break;
-            case 2: spread_row(2, call, plane, line, r - line * s->down, row); break;
-            case 3: spread_row(3, call, plane, line, r - line * s->down, row); break;
-            default: spread_row(s->kw, call, plane, line, r - line * s->down, row);
+            case 1: spread_row(1, call, before, plane, line, r - line * s->down, row); break;
+            case 2: spread_row(2, call, before, plane, line, r - line * s->down, row); break;
+            case 3: spread_row(3, call, before, plane, line, r - line * s->down, row); break;
+            default: spread_row(s->kw, call, before, plane, line, r - line * s->down, row);
             }
         vec here[3] = {all(0), all(0), all(0)};
+        const size_t next = (size_t)s->w * s->n;
         for (int column = 0; column < s->w; column++)
             for (int block = 0; block < blocks; block++) {
                 const int count = s->n - block * LANES;
                 const size_t at = ((plane.at * s->h + r) * s->w + column) * s->n + block * LANES;
                 vec g = row[column * blocks + block];
+                prefetch_to_write(call->dx + at + next);
                 if (pending) {
+                    prefetch(call->x + at + next);
                     const vec x = get(call->x + at, count);
                     g = activation_back(s->activation, first_of(g, count), x, before, all(call->below), here);
                     g *= before.scale;
@@ -210,9 +220,9 @@ static void join_sums(const Call *call, real *sums)
         }
 }
 
-/* Arguments: forward the first four; of the gradient, Y and what follows it instead of PLUS. What is not
+/* Arguments: forward the first four; of the gradient, G and what follows it instead of PLUS. What is not
    needed is of whatever shape. */
-enum { X, AFFINE, BELOW, PLUS, Y = PLUS, G, WHICH, OF_Y };
+enum { X, AFFINE, BELOW, PLUS, G = PLUS, WHICH, OF_Y };
 
 /* The attribute `kind`: c, portions, h, w, n, high, wide, kh, kw, down, across, function, affine, activation, plus,
    statistics, places. */
@@ -247,7 +257,6 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     call.of = affine_of(argument(frame, AFFINE)->data, s->c);
     call.below = *(real *)argument(frame, BELOW)->data;
     if (backward) {
-        call.y = argument(frame, Y)->data;
         call.g = argument(frame, G)->data;
         call.which = argument(frame, WHICH)->data;
         call.of_y = affine_of(argument(frame, OF_Y)->data, s->c);
