@@ -199,9 +199,11 @@ INLINE size_t row_at(const Conv *s, const Part *part, int high, int wide, int ch
     return ((size_t)(channel * s->portions + part->portion) * high + row) * wide * s->n;
 }
 
-INLINE Row block_row(const Conv *s, const Part *part, real *maps, int high, int wide, int row, int block)
+INLINE Row block_row(const int full, const Conv *s, const Part *part, real *maps, int high, int wide, int row,
+                     int block)
 {
-    return row_of(maps + row_at(s, part, high, wide, 0, 0), s->portions, high, wide, s->n, row, part->first + block);
+    real *portion = maps + row_at(s, part, high, wide, 0, 0);
+    return row_of(full, portion, s->portions, high, wide, s->n, row, part->first + block);
 }
 
 INLINE vec *take(Part *part, size_t vectors)
@@ -212,8 +214,8 @@ INLINE vec *take(Part *part, size_t vectors)
 }
 
 /* Lays out row `row` of the input, ready for its products: block by block, channels `apart`. */
-static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, real below, int row, vec *to,
-                    int apart, size_t block)
+INLINE void lay_row(const int full, const Conv *s, const Part *part, const real *x, Affine of, real below, int row,
+                    vec *to, int apart, size_t block)
 {
     const vec slope = all(below);
     for (int c = 0; c < s->c; c++) {
@@ -224,7 +226,7 @@ static void lay_row(const Conv *s, const Part *part, const real *x, Affine of, r
             for (int b = 0; b < part->blocks; b++, at += block) {
                 const int lane = (part->first + b) * LANES;
                 prefetch(from + lane + (size_t)s->w * s->n); /* of the row after this one */
-                vec z = get(from + lane, s->n - lane);
+                vec z = get(from + lane, left_of(full, s->n, lane));
                 z = s->affine ? mapped(z, map) : z;
                 *at = activated(s->activation, z, slope);
             }
@@ -266,8 +268,8 @@ static void pack(const Conv *s, const real *kernel, real *k, int outputs, int ou
 }
 
 /* moments: for each block and output, a vector of means and one of variances. */
-static void forward_part(const Conv *s, Part part, const real *x, Affine of, real below, const real *k,
-                         real *y, vec *moments)
+INLINE void forward_part(const int full, const Conv *s, Part part, const real *x, Affine of, real below,
+                         const real *k, real *y, vec *moments)
 {
     const int ring = forward_ring(s), columns = forward_columns(s), slot = s->c * columns;
     const int channels = s->depthwise ? 1 : s->c, taps = s->kw * channels;
@@ -293,9 +295,9 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
             sum.k[sum.rows++] = k + i * weights;
         }
         for (next = larger(next, first); next <= last; next++)
-            lay_row(s, &part, x, of, below, next, rows + next % ring * slot + s->left, columns, block);
+            lay_row(full, s, &part, x, of, below, next, rows + next % ring * slot + s->left, columns, block);
         for (int b = 0; b < part.blocks; b++) {
-            const Row to = block_row(s, &part, y, s->high, s->wide, line, b);
+            const Row to = block_row(full, s, &part, y, s->high, s->wide, line, b);
             for (int row = 0; row < sum.rows; row++)
                 sum.x[row] = rows + b * block + slots[row];
             if (s->depthwise)
@@ -305,7 +307,7 @@ static void forward_part(const Conv *s, Part part, const real *x, Affine of, rea
         }
         for (int o = 0; s->statistics && o < s->o; o++)
             for (int b = 0; b < part.blocks; b++) {
-                const Row row = block_row(s, &part, y, s->high, s->wide, line, b);
+                const Row row = block_row(full, s, &part, y, s->high, s->wide, line, b);
                 add_moments(&row, o, s->wide, line, moments_of(moments, of_portion + b, o, s->o));
             }
     }
@@ -352,8 +354,8 @@ typedef struct {
     real *dx;   /* or NULL */
 } Backward;
 
-static void lay_gradient(const Conv *s, const Part *part, const Backward *from, int row, vec *to, int apart,
-                         size_t block)
+INLINE void lay_gradient(const int full, const Conv *s, const Part *part, const Backward *from, int row, vec *to,
+                         int apart, size_t block)
 {
     for (int o = 0; o < s->o; o++) {
         const Channel of_y = channel_of(from->through, from->of_y, o);
@@ -361,7 +363,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
             const size_t at = row_at(s, part, s->high, s->wide, o, row) + (size_t)w * s->n;
             vec *here = to + o * apart + w * s->stride;
             for (int b = 0; b < part->blocks; b++, here += block) {
-                const int lane = (part->first + b) * LANES, count = s->n - lane;
+                const int lane = (part->first + b) * LANES, count = left_of(full, s->n, lane);
                 const size_t next = (size_t)s->wide * s->n;
                 vec g = get(from->g + at + lane, count);
                 prefetch(from->g + at + lane + next);
@@ -376,7 +378,7 @@ static void lay_gradient(const Conv *s, const Part *part, const Backward *from, 
 }
 
 /* Makes row `row` of dx, the gradient of what the products took, that of the input; sums: of the first group. */
-static void finish_row(const Conv *s, const Part *part, const Backward *from, int row, vec *sums)
+INLINE void finish_row(const int full, const Conv *s, const Part *part, const Backward *from, int row, vec *sums)
 {
     const vec slope = all(from->below), zero = all(0);
     for (int c = 0; c < s->c; c++) {
@@ -388,7 +390,7 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
             for (int w = 0; w < s->w; w++) {
                 const size_t at = row_at(s, part, s->h, s->w, c, row) + (size_t)w * s->n;
                 for (int b = first; b < last; b++) {
-                    const int lane = (part->first + b) * LANES, count = s->n - lane;
+                    const int lane = (part->first + b) * LANES, count = left_of(full, s->n, lane);
                     real *to_x = from->dx + at + lane;
                     const vec x = get(from->x + at + lane, count);
                     const vec g = activation_back(s->activation, get(to_x, count), x, of, slope, here);
@@ -401,7 +403,7 @@ static void finish_row(const Conv *s, const Part *part, const Backward *from, in
     }
 }
 
-static void backward_part(const Conv *s, Part part, const Backward *from, real *added)
+INLINE void backward_part(const int full, const Conv *s, Part part, const Backward *from, real *added)
 {
     const Back back = back_of(s);
     const int slot = back.outputs * back.columns, channels = s->depthwise ? 1 : s->o, taps = s->kw * channels;
@@ -431,8 +433,8 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
             sum.k[sum.rows++] = from->k + i * weights;
         }
         for (; next <= last; next++)
-            lay_gradient(s, &part, from, next, rows + next % back.ring * slot + back.left, back.columns, block);
-        lay_row(s, &part, from->x, from->of, from->below, row, inputs + s->left, back.inputs,
+            lay_gradient(full, s, &part, from, next, rows + next % back.ring * slot + back.left, back.columns, block);
+        lay_row(full, s, &part, from->x, from->of, from->below, row, inputs + s->left, back.inputs,
                 (size_t)s->c * back.inputs);
         for (int b = 0; b < part.blocks; b++) {
             const vec *z = inputs + (size_t)b * s->c * back.inputs;
@@ -459,14 +461,14 @@ static void backward_part(const Conv *s, Part part, const Backward *from, real *
                                      to[r] + o * back.places, back.places);
             if (!from->dx)
                 continue;
-            const Row into = block_row(s, &part, from->dx, s->h, s->w, row, b);
+            const Row into = block_row(full, s, &part, from->dx, s->h, s->w, row, b);
             if (s->depthwise)
                 sum_row_alone(sum, &into, s->w, s->c, back.columns);
             else
                 sum_row(&sum, &into, s->w, s->c);
         }
         if (from->dx && (s->affine || s->activation != NO_ACTIVATION))
-            finish_row(s, &part, from, row, sums + (size_t)s->kh * back.outputs * back.places);
+            finish_row(full, s, &part, from, row, sums + (size_t)s->kh * back.outputs * back.places);
     }
     for (size_t i = 0; i < results; i++)
         added[i] = sum_of(sums[i]);
@@ -545,16 +547,26 @@ static Part part_of(const Call *call, int number, int thread)
 static void forward_task(void *with, int number, int thread)
 {
     const Call *call = with;
-    forward_part(&call->s, part_of(call, number, thread), call->from.x, call->from.of, call->from.below, call->from.k, call->y,
-                 call->moments);
+    const Conv *s = &call->s;
+    const Part part = part_of(call, number, thread);
+    const Backward *from = &call->from;
+    if (is_full(s->n))
+        forward_part(1, s, part, from->x, from->of, from->below, from->k, call->y, call->moments);
+    else
+        forward_part(0, s, part, from->x, from->of, from->below, from->k, call->y, call->moments);
 }
 
 static void backward_task(void *with, int number, int thread)
 {
     const Call *call = with;
+    const Conv *s = &call->s;
     const Part part = part_of(call, number, thread);
-    const int group = part.portion * up(up(call->s.n, LANES), call->s.group) + part.first / call->s.group;
-    backward_part(&call->s, part, &call->from, call->added + group * backward_sums(&call->s));
+    const int group = part.portion * up(up(s->n, LANES), s->group) + part.first / s->group;
+    real *added = call->added + group * backward_sums(s);
+    if (is_full(s->n))
+        backward_part(1, s, part, &call->from, added);
+    else
+        backward_part(0, s, part, &call->from, added);
 }
 
 static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)

@@ -54,11 +54,11 @@ typedef struct {
 } Row;
 
 /* Of the first portion in maps (outputs, portions, high, wide, pictures). */
-static inline Row row_of(real *maps, int portions, int high, int wide, int pictures, int row, int block)
+INLINE Row row_of(const int full, real *maps, int portions, int high, int wide, int pictures, int row, int block)
 {
-    const int lane = block * LANES;
+    const int lane = block * LANES, left = left_of(full, pictures, lane);
     const size_t column_apart = pictures, row_apart = wide * column_apart;
-    return (Row){maps + row * row_apart + lane, portions * high * row_apart, row_apart, column_apart, pictures - lane};
+    return (Row){maps + row * row_apart + lane, portions * high * row_apart, row_apart, column_apart, left};
 }
 
 INLINE real *place_of(const Row *row, int output, int column)
@@ -84,7 +84,7 @@ INLINE vec *moments_of(vec *moments, int block, int output, int outputs)
 }
 
 /* Adds row `line` of an output to what those before it gave. */
-static inline void add_moments(const Row *row, int output, int wide, int line, vec *so_far)
+INLINE void add_moments(const Row *row, int output, int wide, int line, vec *so_far)
 {
     const vec share = all(1 / (real)(line + 1)), each = all(1 / (real)wide);
     const vec begin = get(place_of(row, output, 0), row->left);

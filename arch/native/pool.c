@@ -54,14 +54,15 @@ typedef struct {
 } Call;
 
 /* A row of outputs, `to` of all, from the row of x where its windows begin. */
-INLINE void pool_row(const int kh, const int kw, const Call *call, Channel before, const real *x, size_t to)
+INLINE void pool_row(const int full, const int kh, const int kw, const Call *call, Channel before, const real *x,
+                     size_t to)
 {
     const Pool *s = &call->s;
     const vec share = all(1 / (real)(kh * kw)), slope = all(call->below);
     const size_t line = (size_t)s->down * s->w * s->n, next = (size_t)s->wide * s->n; /* to the next row's */
     for (int column = 0; column < s->wide; column++)
         for (int lane = 0; lane < s->n; lane += LANES) {
-            const int count = s->n - lane;
+            const int count = left_of(full, s->n, lane);
             const size_t at = to + (size_t)column * s->n + lane;
             prefetch_to_write(call->y + at + next);
             vec best = all(0);
@@ -109,37 +110,46 @@ static Plane plane_of(const Pool *s, int number)
     return (Plane){portion, channel, (size_t)channel * s->portions + portion};
 }
 
-static void forward_task(void *with, int number, int thread)
+INLINE void forward_plane(const int full, const Call *call, Plane plane)
 {
-    const Call *call = with;
     const Pool *s = &call->s;
-    const Plane plane = plane_of(s, number);
     const int blocks = up(s->n, LANES);
     const size_t row_apart = (size_t)s->wide * s->n, begin = plane.at * s->high * row_apart;
     const Channel before = before_of(s, call->of, plane.channel);
-    (void)thread;
     for (int line = 0; line < s->high; line++) {
         const size_t to = begin + line * row_apart;
         const real *x = call->x + (plane.at * s->h + (size_t)line * s->down) * s->w * s->n;
         if (s->kh == 1 && s->kw == 1)
-            pool_row(1, 1, call, before, x, to);
+            pool_row(full, 1, 1, call, before, x, to);
         else if (s->kh == 2 && s->kw == 2)
-            pool_row(2, 2, call, before, x, to);
+            pool_row(full, 2, 2, call, before, x, to);
         else if (s->kh == 3 && s->kw == 3)
-            pool_row(3, 3, call, before, x, to);
+            pool_row(full, 3, 3, call, before, x, to);
         else
-            pool_row(s->kh, s->kw, call, before, x, to);
+            pool_row(full, s->kh, s->kw, call, before, x, to);
         for (int block = 0; s->statistics && block < blocks; block++) {
-            const Row row = row_of(call->y + begin, 1, s->high, s->wide, s->n, line, block);
+            const Row row = row_of(full, call->y + begin, 1, s->high, s->wide, s->n, line, block);
             vec *moments = moments_of(call->moments, plane.portion * blocks + block, plane.channel, s->c);
             add_moments(&row, 0, s->wide, line, moments);
         }
     }
 }
 
+static void forward_task(void *with, int number, int thread)
+{
+    const Call *call = with;
+    const Plane plane = plane_of(&call->s, number);
+    (void)thread;
+    if (is_full(call->s.n))
+        forward_plane(1, call, plane);
+    else
+        forward_plane(0, call, plane);
+}
+
 /* Adds to a row of the gradient of what is pooled, (columns, blocks), what row `line` of the output gives
    to it, which is row `i` of its windows. */
-INLINE void spread_row(const int kw, const Call *call, Channel before, Plane plane, int line, int i, vec *row)
+INLINE void spread_row(const int full, const int kw, const Call *call, Channel before, Plane plane, int line, int i,
+                       vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES);
@@ -148,7 +158,7 @@ INLINE void spread_row(const int kw, const Call *call, Channel before, Plane pla
     const size_t next = (size_t)s->wide * s->n;
     for (int column = 0; column < s->wide; column++)
         for (int block = 0; block < blocks; block++) {
-            const int count = s->n - block * LANES;
+            const int count = left_of(full, s->n, block * LANES);
             const size_t at = ((plane.at * s->high + line) * s->wide + column) * s->n + block * LANES;
             vec g = get(call->g + at, count), *to = row + (size_t)column * s->across * blocks + block;
             prefetch(call->g + at + next);
@@ -167,28 +177,26 @@ INLINE void spread_row(const int kw, const Call *call, Channel before, Plane pla
         }
 }
 
-static void backward_task(void *with, int number, int thread)
+INLINE void backward_plane(const int full, const Call *call, Plane plane, vec *row)
 {
-    const Call *call = with;
     const Pool *s = &call->s;
-    const Plane plane = plane_of(s, number);
     const int blocks = up(s->n, LANES), pending = s->function != LARGEST && (s->affine || s->activation);
     const Channel before = before_of(s, call->of, plane.channel);
-    vec *row = call->memory + thread * call->each, sums[3] = {all(0), all(0), all(0)};
+    vec sums[3] = {all(0), all(0), all(0)};
     for (int r = 0; r < s->h; r++) {
         memset(row, 0, sizeof(vec) * s->w * blocks);
         for (int line = smaller(r / s->down, s->high - 1); line >= 0 && line * s->down + s->kh > r; line--)
             switch (s->kw) {
-            case 1: spread_row(1, call, before, plane, line, r - line * s->down, row); break;
-            case 2: spread_row(2, call, before, plane, line, r - line * s->down, row); break;
-            case 3: spread_row(3, call, before, plane, line, r - line * s->down, row); break;
-            default: spread_row(s->kw, call, before, plane, line, r - line * s->down, row);
+            case 1: spread_row(full, 1, call, before, plane, line, r - line * s->down, row); break;
+            case 2: spread_row(full, 2, call, before, plane, line, r - line * s->down, row); break;
+            case 3: spread_row(full, 3, call, before, plane, line, r - line * s->down, row); break;
+            default: spread_row(full, s->kw, call, before, plane, line, r - line * s->down, row);
             }
         vec here[3] = {all(0), all(0), all(0)};
         const size_t next = (size_t)s->w * s->n;
         for (int column = 0; column < s->w; column++)
             for (int block = 0; block < blocks; block++) {
-                const int count = s->n - block * LANES;
+                const int count = left_of(full, s->n, block * LANES);
                 const size_t at = ((plane.at * s->h + r) * s->w + column) * s->n + block * LANES;
                 vec g = row[column * blocks + block];
                 prefetch_to_write(call->dx + at + next);
@@ -205,6 +213,17 @@ static void backward_task(void *with, int number, int thread)
     }
     for (int i = 0; i < 3; i++)
         call->sums[3 * plane.at + i] = sum_of(sums[i]);
+}
+
+static void backward_task(void *with, int number, int thread)
+{
+    const Call *call = with;
+    const Plane plane = plane_of(&call->s, number);
+    vec *row = call->memory + thread * call->each;
+    if (is_full(call->s.n))
+        backward_plane(1, call, plane, row);
+    else
+        backward_plane(0, call, plane, row);
 }
 
 /* (3, c) of scale, shift and slope: the portions' sums, in order. */
