@@ -7,6 +7,7 @@ one layer to the next. Maps (c, h, w, n) are one portion.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 MOST = 64  # pictures of a portion: enough for long rows, and few for the caches
 VECTOR = 16  # pictures in a vector of the kernels in C
@@ -40,8 +41,7 @@ def together(x: jax.Array) -> jax.Array:
     """Maps (c, h, w, n) of those in portions; all else as it is."""
     if x.ndim != 5:
         return x
-    c, _, h, w, _ = x.shape
-    return x.transpose(0, 2, 3, 1, 4).reshape(c, h, w, -1)
+    return jnp.concatenate([x[:, portion] for portion in range(x.shape[1])], -1)
 
 
 def portions_of(shape: tuple[int, ...]) -> int:
