@@ -6,6 +6,8 @@ one layer to the next. Maps (c, h, w, n) are one portion.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -39,9 +41,25 @@ def _cut(x: jax.Array, size: int) -> jax.Array:
 
 def together(x: jax.Array) -> jax.Array:
     """Maps (c, h, w, n) of those in portions; all else as it is."""
-    if x.ndim != 5:
-        return x
+    return _joined(x.shape[-1], x) if x.ndim == 5 else x
+
+
+# XLA copies what is concatenated in runs. Its gradient by itself would pad, and add up.
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _joined(size: int, x: jax.Array) -> jax.Array:
+    del size  # of a portion
     return jnp.concatenate([x[:, portion] for portion in range(x.shape[1])], -1)
+
+
+def _joined_forward(size: int, x: jax.Array) -> tuple[jax.Array, None]:
+    return _joined(size, x), None
+
+
+def _joined_backward(size: int, _: None, g: jax.Array) -> tuple[jax.Array]:
+    return (_cut(g, size),)
+
+
+_joined.defvjp(_joined_forward, _joined_backward)
 
 
 def portions_of(shape: tuple[int, ...]) -> int:

@@ -148,13 +148,11 @@ static void forward_task(void *with, int number, int thread)
 
 /* Adds to a row of the gradient of what is pooled, (columns, blocks), what row `line` of the output gives
    to it, which is row `i` of its windows. */
-INLINE void spread_row(const int full, const int kw, const Call *call, Channel before, Plane plane, int line, int i,
-                       vec *row)
+INLINE void spread_row(const int full, const int kw, const Call *call, Plane plane, int line, int i, vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES);
     const vec share = all(1 / (real)(s->kh * s->kw));
-    const Channel of_y = channel_of(s->statistics, call->of_y, plane.channel);
     const size_t next = (size_t)s->wide * s->n;
     for (int column = 0; column < s->wide; column++)
         for (int block = 0; block < blocks; block++) {
@@ -162,10 +160,6 @@ INLINE void spread_row(const int full, const int kw, const Call *call, Channel b
             const size_t at = ((plane.at * s->high + line) * s->wide + column) * s->n + block * LANES;
             vec g = get(call->g + at, count), *to = row + (size_t)column * s->across * blocks + block;
             prefetch(call->g + at + next);
-            if (s->statistics) { /* of windows of one value: the output is what x becomes */
-                const vec x = get(call->x + at, count);
-                g += mapped(activated(s->activation, mapped(x, before), all(call->below)), of_y);
-            }
             if (s->function == MEAN) {
                 for (int j = 0; j < kw; j++)
                     to[j * blocks] += g * share;
@@ -177,20 +171,38 @@ INLINE void spread_row(const int full, const int kw, const Call *call, Channel b
         }
 }
 
-INLINE void backward_plane(const int full, const Call *call, Plane plane, vec *row)
+/* Whether every value is a window. */
+static int is_each(const Pool *s)
+{
+    return s->function == MEAN && s->kh == 1 && s->kw == 1 && s->down == 1 && s->across == 1;
+}
+
+/* The gradient of what x becomes, where every value is a window: the output is not needed for its statistics. */
+INLINE vec gradient_of_each(const Call *call, Channel before, Channel of_y, size_t at, int count)
+{
+    const vec g = get(call->g + at, count);
+    if (!call->s.statistics)
+        return g;
+    const vec y = activated(call->s.activation, mapped(get(call->x + at, count), before), all(call->below));
+    return g + mapped(y, of_y);
+}
+
+INLINE void backward_plane(const int full, const int each, const Call *call, Plane plane, vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES), pending = s->function != LARGEST && (s->affine || s->activation);
     const Channel before = before_of(s, call->of, plane.channel);
+    const Channel of_y = channel_of(s->statistics, call->of_y, plane.channel);
     vec sums[3] = {all(0), all(0), all(0)};
     for (int r = 0; r < s->h; r++) {
-        memset(row, 0, sizeof(vec) * s->w * blocks);
-        for (int line = smaller(r / s->down, s->high - 1); line >= 0 && line * s->down + s->kh > r; line--)
+        if (!each)
+            memset(row, 0, sizeof(vec) * s->w * blocks);
+        for (int line = smaller(r / s->down, s->high - 1); !each && line >= 0 && line * s->down + s->kh > r; line--)
             switch (s->kw) {
-            case 1: spread_row(full, 1, call, before, plane, line, r - line * s->down, row); break;
-            case 2: spread_row(full, 2, call, before, plane, line, r - line * s->down, row); break;
-            case 3: spread_row(full, 3, call, before, plane, line, r - line * s->down, row); break;
-            default: spread_row(full, s->kw, call, before, plane, line, r - line * s->down, row);
+            case 1: spread_row(full, 1, call, plane, line, r - line * s->down, row); break;
+            case 2: spread_row(full, 2, call, plane, line, r - line * s->down, row); break;
+            case 3: spread_row(full, 3, call, plane, line, r - line * s->down, row); break;
+            default: spread_row(full, s->kw, call, plane, line, r - line * s->down, row);
             }
         vec here[3] = {all(0), all(0), all(0)};
         const size_t next = (size_t)s->w * s->n;
@@ -198,7 +210,9 @@ INLINE void backward_plane(const int full, const Call *call, Plane plane, vec *r
             for (int block = 0; block < blocks; block++) {
                 const int count = left_of(full, s->n, block * LANES);
                 const size_t at = ((plane.at * s->h + r) * s->w + column) * s->n + block * LANES;
-                vec g = row[column * blocks + block];
+                vec g = each ? gradient_of_each(call, before, of_y, at, count) : row[column * blocks + block];
+                if (each)
+                    prefetch(call->g + at + next);
                 prefetch_to_write(call->dx + at + next);
                 if (pending) {
                     prefetch(call->x + at + next);
@@ -220,10 +234,12 @@ static void backward_task(void *with, int number, int thread)
     const Call *call = with;
     const Plane plane = plane_of(&call->s, number);
     vec *row = call->memory + thread * call->each;
-    if (is_full(call->s.n))
-        backward_plane(1, call, plane, row);
+    if (is_each(&call->s) && is_full(call->s.n))
+        backward_plane(1, 1, call, plane, row);
+    else if (is_full(call->s.n))
+        backward_plane(1, 0, call, plane, row);
     else
-        backward_plane(0, call, plane, row);
+        backward_plane(0, is_each(&call->s), call, plane, row);
 }
 
 /* (3, c) of scale, shift and slope: the portions' sums, in order. */
