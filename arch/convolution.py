@@ -69,7 +69,7 @@ class _Window(Layer):
         height, width, _ = self.output_shape(shape)
         return height * width * math.prod(self.weights(shape)["kernel"].shape)
 
-    def _apply(self, module: LayerModule, x: Maps, *, depthwise: bool) -> Maps:
+    def _apply(self, module: LayerModule, x: Maps, call: Call, *, depthwise: bool) -> Maps:
         import jax.numpy as jnp
 
         from pennyweight.arch import kernels
@@ -83,7 +83,7 @@ class _Window(Layer):
             padding="VALID" if self.valid else "SAME",
             dilation=self.dilation,
             depthwise=depthwise,
-            statistics=not self.bias,
+            measured=not self.bias and call.batch_statistics is not False,
         )
         if not self.bias:
             return y
@@ -136,7 +136,7 @@ class Conv(_Window):
         return self._weights(shape[2], self.width)
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return self._apply(module, x, depthwise=False)
+        return self._apply(module, x, call, depthwise=False)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return self._deployed(shape, arrays, depthwise=False)
@@ -157,7 +157,7 @@ class Depthwise(_Window):
         return self._weights(1, shape[2])
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        return self._apply(module, x, depthwise=True)
+        return self._apply(module, x, call, depthwise=True)
 
     def deployed(self, shape: Shape, arrays: Mapping[str, np.ndarray]) -> tuple[Piece, ...]:
         return self._deployed(shape, arrays, depthwise=True)

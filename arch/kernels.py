@@ -49,12 +49,12 @@ def conv(
     padding: Padding,
     dilation: int,
     depthwise: bool,
-    statistics: bool = True,
+    measured: bool = True,
 ) -> Maps:
     """What `lax.conv_general_dilated` makes of the settled `maps`.
 
-    A depthwise kernel is (height, width, 1, c). With `statistics` the result has those of its
-    values, where they can be taken in passing.
+    A depthwise kernel is (height, width, 1, c). If `measured`, the result has the statistics of its
+    values where they can be taken in passing; otherwise they may be missing.
 
     Raises ValueError where the channels disagree or a VALID window does not fit.
     """
@@ -68,8 +68,9 @@ def conv(
     sweep = partial(Sweep.over, x, stride=stride, padding=padding, dilation=dilation)
     rows, columns = sweep(ROWS, taps=kh), sweep(COLUMNS, taps=kw)
     if _fits(maps, kernel_hwio, rows, columns):
-        kind = {"depthwise": depthwise, "statistics": statistics}
-        return native_convolution.conv(maps, kernel_hwio, rows, columns, **kind)
+        return native_convolution.conv(
+            maps, kernel_hwio, rows, columns, depthwise=depthwise, measured=measured
+        )
     maps = maps.together()
     if jax.default_backend() == "cpu" and x.size >= PIECEWISE_FROM:
         piecewise = channel_kernels.conv if depthwise else row_kernels.conv

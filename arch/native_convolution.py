@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     rows: Sweep
     columns: Sweep
     depthwise: bool
-    statistics: bool  # whether they are taken
+    measured: bool  # whether statistics of the output are taken
 
 
 Wanted = tuple[None, ...]  # of one None where what comes in needs a gradient, so of no array
@@ -42,10 +42,10 @@ def conv(
     columns: Sweep,
     *,
     depthwise: bool,
-    statistics: bool,
+    measured: bool,
 ) -> Maps:
-    """The convolution of what is in `maps`, with its statistics or without."""
-    kind = Kind(rows, columns, depthwise, statistics)
+    """The convolution of what is in `maps`, with its statistics if it is to be `measured`."""
+    kind = Kind(rows, columns, depthwise, measured)
     return Maps(*cast(Result, _conv(kind, maps.values, maps.pending, kernel_hwio)))
 
 
@@ -57,9 +57,9 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
         (_like(x, outputs, *x.shape[1:-3], *sizes, x.shape[-1]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
-    kind_told = _told(kind, pending, sizes, statistics=kind.statistics)
+    kind_told = _told(kind, pending, sizes, statistics=kind.measured)
     y, (mean, var) = call(*inputs(x, pending), kernel, kind=kind_told)
-    return y, Statistics(mean, var) if kind.statistics else None
+    return y, Statistics(mean, var) if kind.measured else None
 
 
 def _forward(

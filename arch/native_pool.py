@@ -91,7 +91,7 @@ def _forward(
 ) -> tuple[Result, Kept]:
     (y, statistics), which = _called(kind, x, pending, plus, places=kind.function != "mean")
     nothing = jnp.zeros(1, x.dtype)
-    settles = kind.function != "largest" and not pending.nothing
+    settles = kind.function != "largest" and (kind.statistics or not pending.nothing)
     return (y, statistics), (x if settles else nothing, pending, statistics, which)
 
 
@@ -110,16 +110,14 @@ def _called(
     added = jnp.zeros(1, x.dtype) if plus is None else plus
     kind_told = _told(kind, pending, places=places)
     y, which, (mean, var) = call(*inputs(x, pending), added, kind=kind_told)
-    return (y, Statistics(mean, var)), which
+    return (y, Statistics(mean, var) if kind.statistics else None), which
 
 
 def _backward(
     kind: Kind, kept: Kept, gradients: Result
 ) -> tuple[jax.Array, Pending, jax.Array | None]:
     x, pending, statistics, which = kept
-    g, of_y = gradients[0], None
-    if kind.statistics:
-        g, of_y = gradient_of_output(gradients, (g, statistics))
+    g, of_y = gradient_of_output(gradients, (gradients[0], statistics))
     c = kind.shape[0]
     call = jax.ffi.ffi_call(
         f"pennyweight_pool_gradient_{g.dtype}",

@@ -38,11 +38,11 @@ def forward(conv: Callable[..., Any], kind: Kind, *primals: Any) -> tuple[Result
 def gradient_of_output(gradients: Result, result: Result) -> tuple[jax.Array, Affine | None]:
     """The gradient of an output y, and what those of its statistics add to it, a map of y.
 
-    The map is None where nothing used the statistics.
+    The map is None where no statistics were taken, or nothing used them.
     """
     (g, through), (y, statistics) = gradients, result
     g = _instantiated(g, y)
-    if statistics is None or through is None:
+    if statistics is None or through is None:  # none without the other
         return g, None
     if all(isinstance(gradient, SymbolicZero) for gradient in through):
         return g, None

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 MOST = 64  # pictures of a portion: enough for long rows, and few for the caches
 VECTOR = 16  # pictures in a vector of the kernels in C
+_FEW = 16  # portions
 LARGE = 256  # pixels: of smaller pictures two halves of a batch of MOST take longer than the whole
 
 
@@ -40,15 +41,19 @@ def _cut(x: jax.Array, size: int) -> jax.Array:
 
 
 def together(x: jax.Array) -> jax.Array:
-    """Maps (c, h, w, n) of those in portions; all else as it is."""
+    """Maps (c, h, w, n) of those in portions; all else as it is. Differentiable in reverse mode."""
     return _joined(x.shape[-1], x) if x.ndim == 5 else x
 
 
-# XLA copies what is concatenated in runs. Its gradient by itself would pad, and add up.
+# XLA copies what is concatenated in runs, but programs grow with every portion. The gradient of a
+# concatenation would pad, and add up.
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _joined(size: int, x: jax.Array) -> jax.Array:
     del size  # of a portion
-    return jnp.concatenate([x[:, portion] for portion in range(x.shape[1])], -1)
+    c, portions, h, w, _ = x.shape
+    if portions > _FEW:
+        return x.transpose(0, 2, 3, 1, 4).reshape(c, h, w, -1)
+    return jnp.concatenate([x[:, portion] for portion in range(portions)], -1)
 
 
 def _joined_forward(size: int, x: jax.Array) -> tuple[jax.Array, None]:

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from pennyweight.arch import kernels, pool_kernels
+from pennyweight.arch import kernels, native_pool, pool_kernels
 from pennyweight.arch.kernels import statistics
 from pennyweight.arch.maps import Maps
 from pennyweight.arch.pending import Affine, Pending, Statistics
@@ -165,7 +165,10 @@ def test_a_convolution_does_what_is_pending_and_takes_statistics(
     form: str,
 ) -> None:
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    assert_does_what_is_pending(form, activation, kind, (side, side), (16, 9), **geometry)
+    for batch in (3, 16) if form == "in C" else (3,):  # 16: a full vector of pictures
+        assert_does_what_is_pending(
+            form, activation, kind, (side, side), (16, 9), batch, **geometry
+        )
 
 
 @pytest.mark.usefixtures("float64")
@@ -222,16 +225,38 @@ def assert_does_what_is_pending(
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", CHANNELS)
-def test_statistics_that_nobody_wants_are_not_taken(kind: str) -> None:
-    options = {**PLAIN, "depthwise": kind == "depthwise"}
+@pytest.mark.parametrize("batch", [3, 16, 96])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_statistics_that_nobody_wants_are_not_taken(stride: int, batch: int, kind: str) -> None:
+    x, kernel = operands(kind, (3, 3), (16, 16), batch)
+    options = {**PLAIN, "stride": stride, "depthwise": kind == "depthwise"}
 
-    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        maps = kernels.conv(Maps(x), kernel, **options, statistics=False)
-        assert maps.statistics is None
-        return maps.values
+    def ours(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
+        maps = Maps(portioned(x), pending=pending_of("slope", slope, *affine))
+        found = kernels.conv(maps, kernel, **options, measured=False)
+        assert found.statistics is None
+        return found.together().values
+
+    def xlas(x: jax.Array, kernel: jax.Array, slope: jax.Array, *affine: jax.Array) -> jax.Array:
+        return xla_conv(textbook("slope", x, slope, *affine), kernel, **options)
+
+    affine = [draw(len(x), seed=seed) for seed in (2, 3, 4)]
+    with taking("in C"):
+        assert_same(ours, xlas, x, kernel, jnp.asarray(-0.3), *affine)
+
+
+@pytest.mark.usefixtures("float64")
+def test_maps_for_which_nothing_is_pending_are_measured_in_c_too() -> None:
+    def ours(x: jax.Array) -> jax.Array:
+        y, taken = native_pool.measured(x, Pending())
+        assert taken
+        return jnp.concatenate([y.ravel(), *taken])
+
+    def textbooks(x: jax.Array) -> jax.Array:
+        return jnp.concatenate([x.ravel(), x.mean((1, 2, 3)), x.var((1, 2, 3))])
 
     with taking("in C"):
-        assert_same(ours, partial(xla_conv, **options), *operands(kind, (3, 3), (9, 8)))
+        assert_same(ours, textbooks, draw(4, 9, 8, 16) + 3)
 
 
 @pytest.mark.usefixtures("form")

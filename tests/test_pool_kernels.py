@@ -188,6 +188,14 @@ def test_in_a_population_each_has_a_slope_of_its_own(what: str) -> None:
     assert_each_alone(done, x, slope)
 
 
+@pytest.mark.parametrize("batch", [96, 20 * 64])
+def test_a_population_is_put_together_from_its_portions(batch: int) -> None:
+    """Few portions and many."""
+    x = draw(2, 2, 16, 16, batch)
+    assert portioned(x[0]).ndim == 5
+    assert_each_alone(lambda x: together(portioned(x)) * x, x)
+
+
 @pytest.mark.parametrize(("window", "numbered"), [(256, True), (257, False)])
 def test_in_c_the_values_of_a_window_are_numbered_or_xla_pools(
     window: int, numbered: bool, form: str
@@ -200,9 +208,10 @@ def test_in_c_the_values_of_a_window_are_numbered_or_xla_pools(
     assert quickly(pooled)(x)[0, 0, 0, 0] == expected
 
 
+@pytest.mark.parametrize("batch", [20, 32])
 @pytest.mark.parametrize("pool", POOLS)
-def test_float32_stays_float32_and_is_as_exact_as_it_can_be(pool: str) -> None:
-    x = np.asarray(draw(2, 60, 60, 20), np.float32)
+def test_float32_stays_float32_and_is_as_exact_as_it_can_be(pool: str, batch: int) -> None:
+    x = np.asarray(draw(2, 60, 60, batch), np.float32)
 
     def pooled(x: jax.Array) -> jax.Array:
         return POOLS[pool](Maps(x, pending=Pending(leak=0.1)), 3, 2).settled()

@@ -23,7 +23,7 @@ typedef struct {
     int kh, kw, stride, dilation, top, left, depthwise;
     int affine;     /* whether the input is normalised first */
     int activation; /* of it then: none, ReLU, or a slope below 0 */
-    int statistics; /* whether those of the output are taken */
+    int statistics; /* whether those of the output are taken, or back there, used */
     int group;      /* blocks whose pictures' gradients are summed together: no more than one task has */
 } Conv;
 
@@ -350,7 +350,6 @@ typedef struct {
     const real *x, *y, *g, *k;
     Affine of, of_y; /* of_y: what the statistics add to g */
     real below;
-    int through; /* whether they add something */
     real *dx;   /* or NULL */
 } Backward;
 
@@ -358,7 +357,7 @@ INLINE void lay_gradient(const int full, const Conv *s, const Part *part, const 
                          int apart, size_t block)
 {
     for (int o = 0; o < s->o; o++) {
-        const Channel of_y = channel_of(from->through, from->of_y, o);
+        const Channel of_y = channel_of(s->statistics, from->of_y, o);
         for (int w = 0; w < s->wide; w++) {
             const size_t at = row_at(s, part, s->high, s->wide, o, row) + (size_t)w * s->n;
             vec *here = to + o * apart + w * s->stride;
@@ -367,7 +366,7 @@ INLINE void lay_gradient(const int full, const Conv *s, const Part *part, const 
                 const size_t next = (size_t)s->wide * s->n;
                 vec g = get(from->g + at + lane, count);
                 prefetch(from->g + at + lane + next);
-                if (from->through) {
+                if (s->statistics) {
                     prefetch(from->y + at + lane + next);
                     g += mapped(get(from->y + at + lane, count), of_y);
                 }
@@ -499,8 +498,8 @@ static void join_sums(const Conv *s, int groups, const real *added, real *dkerne
 
 enum { X, AFFINE, BELOW, KERNEL, Y, G, OF_Y };
 
-/* The attribute `kind`: stride, dilation, top, left, depthwise, affine, activation, high, wide, statistics (in the
-   gradient, whether they add to it), wanted. */
+/* The attribute `kind`: stride, dilation, top, left, depthwise, affine, activation, high, wide, statistics,
+   wanted. */
 static const int64_t *kind_of(const XLA_FFI_CallFrame *call)
 {
     return ((XLA_FFI_Array *)call->attrs.attrs[0])->data;
@@ -583,7 +582,8 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
     const int deep = up(backward ? s->c : s->o, DEEP) * DEEP;
     const size_t weights = s->depthwise ? (size_t)s->kh * s->kw * s->c : (size_t)s->kh * s->kw * deep * (backward ? s->o : s->c);
     const size_t packed = (weights + LANES - 1) / LANES;
-    const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : 2 * (size_t)s->portions * blocks * s->o;
+    const size_t moments = s->statistics ? 2 * (size_t)s->portions * blocks * s->o : 0;
+    const size_t results = backward ? (groups * backward_sums(s) + LANES - 1) / LANES : moments;
     call.each = backward ? backward_memory(s, call.most) : forward_memory(s, call.most);
     vec *memory = memory_of(packed + results + threads * call.each);
     if (!memory)
@@ -600,7 +600,6 @@ static XLA_FFI_Error *run(XLA_FFI_CallFrame *frame, int backward)
         call.from.y = argument(frame, Y)->data;
         call.from.g = argument(frame, G)->data;
         call.from.of_y = affine_of(argument(frame, OF_Y)->data, s->o);
-        call.from.through = (int)kind[9];
         call.from.dx = kind[10] ? result(frame, 0) : NULL;
         pack(s, argument(frame, KERNEL)->data, k, s->c, s->o, s->o, 1);
         do_all(s->portions * call.parts, threads, backward_task, &call);

@@ -46,7 +46,7 @@ INLINE vec activation_back(int activation, vec g, vec x, Channel of, vec slope, 
     return g;
 }
 
-/* A row of a block of pictures, of which `left` are left. */
+/* A row of a block of pictures, of which `left` are left: see `left_of`. */
 typedef struct {
     real *at;
     size_t output_apart, row_apart, column_apart;

@@ -59,19 +59,19 @@ INLINE void pool_row(const int full, const int kh, const int kw, const Call *cal
 {
     const Pool *s = &call->s;
     const vec share = all(1 / (real)(kh * kw)), slope = all(call->below);
-    const size_t line = (size_t)s->down * s->w * s->n, next = (size_t)s->wide * s->n; /* to the next row's */
+    const size_t next_x = (size_t)s->down * s->w * s->n, next_y = (size_t)s->wide * s->n; /* of the next row */
     for (int column = 0; column < s->wide; column++)
         for (int lane = 0; lane < s->n; lane += LANES) {
             const int count = left_of(full, s->n, lane);
             const size_t at = to + (size_t)column * s->n + lane;
-            prefetch_to_write(call->y + at + next);
+            prefetch_to_write(call->y + at + next_y);
             vec best = all(0);
             mask place = {0};
             for (int i = 0; i < kh; i++) {
                 vec sum = all(0); /* of a row by itself: sums that are short round less */
                 for (int j = 0; j < kw; j++) {
                     const size_t from = ((size_t)i * s->w + column * s->across + j) * s->n + lane;
-                    prefetch(x + from + line);
+                    prefetch(x + from + next_x);
                     const vec z = activated(s->activation, mapped(get(x + from, count), before), slope);
                     const mask better = (z > best) | (z != z); /* what is no number stays in sight */
                     if (s->function == MEAN) {
@@ -171,14 +171,14 @@ INLINE void spread_row(const int full, const int kw, const Call *call, Plane pla
         }
 }
 
-/* Whether every value is a window. */
-static int is_each(const Pool *s)
+/* Whether every value is a window by itself. */
+static int is_alone(const Pool *s)
 {
     return s->function == MEAN && s->kh == 1 && s->kw == 1 && s->down == 1 && s->across == 1;
 }
 
-/* The gradient of what x becomes, where every value is a window: the output is not needed for its statistics. */
-INLINE vec gradient_of_each(const Call *call, Channel before, Channel of_y, size_t at, int count)
+/* The gradient of what a value by itself becomes. What its statistics need, y, is made of x again, and not kept. */
+INLINE vec gradient_alone(const Call *call, Channel before, Channel of_y, size_t at, int count)
 {
     const vec g = get(call->g + at, count);
     if (!call->s.statistics)
@@ -187,7 +187,21 @@ INLINE vec gradient_of_each(const Call *call, Channel before, Channel of_y, size
     return g + mapped(y, of_y);
 }
 
-INLINE void backward_plane(const int full, const int each, const Call *call, Plane plane, vec *row)
+/* The gradient of row `r` of what is pooled. */
+INLINE void spread(const int full, const Call *call, Plane plane, int r, vec *row)
+{
+    const Pool *s = &call->s;
+    memset(row, 0, sizeof(vec) * s->w * up(s->n, LANES));
+    for (int line = smaller(r / s->down, s->high - 1); line >= 0 && line * s->down + s->kh > r; line--)
+        switch (s->kw) {
+        case 1: spread_row(full, 1, call, plane, line, r - line * s->down, row); break;
+        case 2: spread_row(full, 2, call, plane, line, r - line * s->down, row); break;
+        case 3: spread_row(full, 3, call, plane, line, r - line * s->down, row); break;
+        default: spread_row(full, s->kw, call, plane, line, r - line * s->down, row);
+        }
+}
+
+INLINE void backward_plane(const int full, const int alone, const Call *call, Plane plane, vec *row)
 {
     const Pool *s = &call->s;
     const int blocks = up(s->n, LANES), pending = s->function != LARGEST && (s->affine || s->activation);
@@ -195,23 +209,16 @@ INLINE void backward_plane(const int full, const int each, const Call *call, Pla
     const Channel of_y = channel_of(s->statistics, call->of_y, plane.channel);
     vec sums[3] = {all(0), all(0), all(0)};
     for (int r = 0; r < s->h; r++) {
-        if (!each)
-            memset(row, 0, sizeof(vec) * s->w * blocks);
-        for (int line = smaller(r / s->down, s->high - 1); !each && line >= 0 && line * s->down + s->kh > r; line--)
-            switch (s->kw) {
-            case 1: spread_row(full, 1, call, plane, line, r - line * s->down, row); break;
-            case 2: spread_row(full, 2, call, plane, line, r - line * s->down, row); break;
-            case 3: spread_row(full, 3, call, plane, line, r - line * s->down, row); break;
-            default: spread_row(full, s->kw, call, plane, line, r - line * s->down, row);
-            }
+        if (!alone)
+            spread(full, call, plane, r, row);
         vec here[3] = {all(0), all(0), all(0)};
         const size_t next = (size_t)s->w * s->n;
         for (int column = 0; column < s->w; column++)
             for (int block = 0; block < blocks; block++) {
                 const int count = left_of(full, s->n, block * LANES);
                 const size_t at = ((plane.at * s->h + r) * s->w + column) * s->n + block * LANES;
-                vec g = each ? gradient_of_each(call, before, of_y, at, count) : row[column * blocks + block];
-                if (each)
+                vec g = alone ? gradient_alone(call, before, of_y, at, count) : row[column * blocks + block];
+                if (alone)
                     prefetch(call->g + at + next);
                 prefetch_to_write(call->dx + at + next);
                 if (pending) {
@@ -234,12 +241,13 @@ static void backward_task(void *with, int number, int thread)
     const Call *call = with;
     const Plane plane = plane_of(&call->s, number);
     vec *row = call->memory + thread * call->each;
-    if (is_each(&call->s) && is_full(call->s.n))
+    const int full = is_full(call->s.n), alone = is_alone(&call->s);
+    if (full && alone)
         backward_plane(1, 1, call, plane, row);
-    else if (is_full(call->s.n))
+    else if (full)
         backward_plane(1, 0, call, plane, row);
     else
-        backward_plane(0, is_each(&call->s), call, plane, row);
+        backward_plane(0, alone, call, plane, row);
 }
 
 /* (3, c) of scale, shift and slope: the portions' sums, in order. */

@@ -58,7 +58,7 @@ INLINE void prefetch(const real *x) { __builtin_prefetch(x, 0, 2); }
 INLINE void prefetch_to_write(const real *x) { __builtin_prefetch(x, 1, 2); }
 
 /* Where pictures fill their vectors, as they mostly do, what is compiled for that, `full`, need not ask of each
-   whether it is: that took a tenth of the time. */
+   value whether it does: in what is no product that took a tenth of the time. */
 static inline int is_full(int pictures) { return pictures % LANES == 0; }
 
 /* How many of the pictures are left from `lane` on, or LANES, when more do not count. */
