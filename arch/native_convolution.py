@@ -1,8 +1,8 @@
 """Convolutions in C, with what stands around them: what `native/convolution.c` computes, for JAX.
 
-One call normalises and activates its input, convolves it, and takes the statistics of its output;
-another gives all gradients. A row of pictures at a time stays in the processor's cache, so maps are
-read and written once. Where there are any, `native_library` says.
+One call normalises and activates its input, convolves it, and takes the statistics of its output
+where they are wanted; another gives all gradients. A row of pictures at a time stays in the
+processor's cache, so maps are read and written once. Where there are any, `native_library` says.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     rows: Sweep
     columns: Sweep
     depthwise: bool
-    measured: bool  # whether statistics of the output are taken
+    measured: bool  # whether statistics of the output are taken or, for the gradient, used
 
 
 Wanted = tuple[None, ...]  # of one None where what comes in needs a gradient, so of no array
@@ -57,8 +57,7 @@ def _conv(kind: Kind, x: jax.Array, pending: Pending, kernel: jax.Array) -> Resu
         (_like(x, outputs, *x.shape[1:-3], *sizes, x.shape[-1]), _like(x, 2, outputs)),
         vmap_method="sequential",
     )
-    kind_told = _told(kind, pending, sizes, statistics=kind.measured)
-    y, (mean, var) = call(*inputs(x, pending), kernel, kind=kind_told)
+    y, (mean, var) = call(*inputs(x, pending), kernel, kind=_told(kind, pending, sizes))
     return y, Statistics(mean, var) if kind.measured else None
 
 
@@ -81,9 +80,9 @@ def _backward(kind: Kind, kept: Kept, gradients: Result) -> tuple[jax.Array, Pen
         (x if wanted else _like(x, 1), kernel, _like(x, 3, channels)),
         vmap_method="sequential",
     )
-    flags = {"statistics": of_y is not None, "wanted": bool(wanted)}
     rest = kernel, y, g, affine_rows(of_y, y)
-    kind_told = _told(kind, pending, y.shape[-3:-1], **flags)
+    kind = kind._replace(measured=of_y is not None)
+    kind_told = _told(kind, pending, y.shape[-3:-1], wanted=bool(wanted))
     dx, dkernel, sums = call(*inputs(x, pending), *rest, kind=kind_told)
     return (dx if wanted else jnp.zeros_like(x)), gradient_of(pending, sums), dkernel
 
@@ -101,14 +100,9 @@ def _like(x: jax.Array, *shape: int) -> jax.ShapeDtypeStruct:
 
 
 def _told(
-    kind: Kind,
-    pending: Pending,
-    sizes: tuple[int, ...],
-    *,
-    statistics: bool,
-    wanted: bool = False,
+    kind: Kind, pending: Pending, sizes: tuple[int, ...], *, wanted: bool = False
 ) -> np.ndarray:
     """The static part as C reads it: see `kind_of` there."""
     rows, columns = kind.rows, kind.columns
     window = rows.stride, rows.dilation, rows.low, columns.low, kind.depthwise
-    return np.array([*window, *told(pending), *sizes, statistics, wanted], np.int64)
+    return np.array([*window, *told(pending), *sizes, kind.measured, wanted], np.int64)

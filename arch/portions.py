@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 MOST = 64  # pictures of a portion: enough for long rows, and few for the caches
 VECTOR = 16  # pictures in a vector of the kernels in C
-_FEW = 16  # portions
 LARGE = 256  # pixels: of smaller pictures two halves of a batch of MOST take longer than the whole
+_FEW = 16  # portions that are put together piece by piece
 
 
 def portioned(x_chwn: jax.Array) -> jax.Array:
