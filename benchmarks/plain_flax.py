@@ -98,8 +98,12 @@ def flax_layers(
     architecture: Architecture,
     rngs: nnx.Rngs,
     normalise: Callable[..., Callable[..., Any]] = nnx.BatchNorm,
+    activate: Callable[[], Callable[..., Any]] | None = None,
 ) -> list[Callable[..., Any]]:
-    """The layers one after the other; `normalise(channels, rngs=)` makes what stands for `b`."""
+    """The layers one after the other.
+
+    `normalise(channels, rngs=)` makes what stands for `b`, `activate()` for `r` and `p`.
+    """
     layers: list[Callable[..., Any]] = []
     for placed in architecture.flat():
         layer: Any = placed.layer
@@ -120,6 +124,8 @@ def flax_layers(
                 )
             case "batch_norm":
                 layers.append(normalise(channels, rngs=rngs))
+            case "relu" | "prelu" if activate:
+                layers.append(activate())
             case "relu":
                 layers.append(nnx.relu)
             case "prelu":
