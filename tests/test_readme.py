@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pennyweight.results.intervals import interval_of
+from pennyweight.results.intervals import interval_of, welch_interval
 from pennyweight.results.public_record import FORMAT
 from pennyweight.search.cli import app
 
@@ -115,16 +115,21 @@ def test_what_is_said_of_the_folds_is_in_their_record() -> None:
 
 
 def test_what_each_dimension_is_worth_is_in_its_record() -> None:
-    rows = record("dimensions-digits.json")["rows"]
-    sure = [row for row in rows if row["high"] < 0 or row["low"] > 0]
-    wanted = {
-        "| `{}` | {:+.2f} [{:+.2f}, {:+.2f}] |".format(
-            row["change"], *(100 * row[name] for name in ("worth", "low", "high"))
-        )
-        for row in sure
-    }
     text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `.*\|$", text, re.M)) == wanted
+    tables = re.findall(r"^\| change \|.*\n\| --- .*\n((?:\|.*\n)+)", text, re.M)
+    records = ["dimensions-digits.json"]
+    assert len(tables) == len(records)
+    for table, name in zip(tables, records, strict=True):
+        rows = record(name)["rows"]
+        apart = {
+            row["change"]: welch_interval(row["accuracies"], rows[0]["accuracies"]) for row in rows
+        }
+        assert set(table.splitlines()) == {
+            f"| `{change}` | {100 * worth.mean:+.2f} "
+            f"[{100 * worth.low:+.2f}, {100 * worth.high:+.2f}] |"
+            for change, worth in apart.items()
+            if worth.low > 0 or worth.high < 0
+        }
 
 
 @pytest.mark.parametrize(
