@@ -137,6 +137,7 @@ def test_what_each_dimension_is_worth_is_in_its_record() -> None:
     [
         ("optimiser", "optimisers-digits.json", "adamw"),
         ("normalisation", "normalisations-digits.json", "batch"),
+        ("activation", "activations-digits.json", "prelu"),
     ],
 )
 def test_what_each_way_to_learn_gives_is_in_its_record(name: str, file: str, base: str) -> None:
