@@ -122,6 +122,7 @@ FIRST: dict[str, Genome] = {
     "slopes": Genome(**_SLOPES),
     "growing": Genome(**_GROWING),
     "shared": Genome(**_SHARED, depth2=1),
+    "rounds": Genome(**_SHARED, depth2=2),  # each block twice
     "flat": Genome(**_FLAT),
     "budget-4": Genome(**HAND_MADE["budget-4"]),
 }
@@ -137,6 +138,7 @@ _ASKED: dict[str, tuple[float, float]] = {
     "still": (2_000, math.inf),
     "growing": (0, 2_000),
     "shared": (0, 2_000),
+    "rounds": (0, 2_000),
     "flat": (0, 2_000),
 }
 # What pools three times is asked of pictures of at least so many pixels.

@@ -61,7 +61,7 @@ def test_genomes_of_other_studies_come_before_the_hand_made_ones() -> None:
 
 def test_what_is_only_good_when_small_is_asked_only_where_it_must_be_small() -> None:
     asked = {cap: [name for name, _ in Proposals(max_params=cap).first] for cap in (1_999, 2_000)}
-    assert asked[1_999] == ["plain", "slopes", "growing", "shared", "flat", "budget-4"]
+    assert asked[1_999] == ["plain", "slopes", "growing", "shared", "rounds", "flat", "budget-4"]
     assert asked[2_000] == ["plain", "slopes", "budget-4"]
     assert Proposals(max_params=2_000).alone == 3
 

@@ -117,7 +117,7 @@ def test_what_is_said_of_the_folds_is_in_their_record() -> None:
 def test_what_each_dimension_is_worth_is_in_its_record() -> None:
     text = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
     tables = re.findall(r"^\| change \|.*\n\| --- .*\n((?:\|.*\n)+)", text, re.M)
-    records = ["dimensions-digits.json"]
+    records = ["dimensions-digits.json", "dimensions-mnist.json"]
     assert len(tables) == len(records)
     for table, name in zip(tables, records, strict=True):
         rows = record(name)["rows"]
