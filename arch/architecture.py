@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pennyweight.arch import convolution, dense, pointwise, pools, repeat, residual
+from pennyweight.arch import convolution, dense, pointwise, pools, repeat, residual, views
 from pennyweight.arch.block import too_deep
 from pennyweight.arch.errors import UsageError, shown
 from pennyweight.arch.json_form import check_names, layers_from_json, layers_to_json
@@ -44,6 +44,7 @@ __all__ = [
     "pools",
     "repeat",
     "residual",
+    "views",
 ]
 
 
@@ -51,9 +52,9 @@ __all__ = [
 class Placed:
     """A layer in its place: where it stands, under which name, and what goes in and out.
 
-    `held` is the shapes that enclosing residual connections keep in memory meanwhile; the input of
-    a layer that `opens` one is the last of them. In a repeated block, every round but the first
-    `shares` the trained weights of the layer of that name.
+    `held` is the shapes that enclosing blocks keep in memory meanwhile; the input of a layer that
+    `opens` a residual connection is the last of them. In a repeated block, every round but the
+    first `shares` the trained weights of the layer of that name.
     """
 
     name: str
@@ -229,10 +230,12 @@ def _place(
     placed = []
     for layer in layers:
         kept = held if opens or not layer.keeps_input else (*held, shape)
+        if layer.views > 1:  # what goes in is a copy of what is kept, and the sum of all grows
+            kept = (*kept, layer.output_shape(shape))
         children: tuple[Placed, ...] = ()
         inside = shape
         for number in names.rounds(layer.rounds) if layer.children else ():
-            first = number == 0 and (opens or layer.keeps_input)
+            first = number == 0 and (opens or layer.keeps_input) and layer.views == 1
             children += _place(layer.children, inside, names, kept, opens=first)
             inside = output_shape(layer.children, inside)
         name, index, shares = names.next(layer)
@@ -246,7 +249,10 @@ def _count(layers: tuple[Layer, ...], depth: int = 0) -> int:
     """How many layers run, those inside others too, each as often as it does."""
     if depth > DEEPEST:
         raise too_deep()
-    return sum(1 + (x.rounds * _count(x.children, depth + 1) if x.children else 0) for x in layers)
+    return sum(
+        1 + (x.rounds * x.views * _count(x.children, depth + 1) if x.children else 0)
+        for x in layers
+    )
 
 
 def _is_size(value: object) -> bool:

@@ -51,6 +51,13 @@ def pool(
     return np.maximum.reduce(parts) if function == "max" else np.add.reduce(parts) / len(parts)
 
 
+def shift(x: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Moved by so many pixels; the edges repeat."""
+    _, height, width, _ = x.shape
+    x = x[:, (np.arange(height) - down).clip(0, height - 1)]
+    return x[:, :, (np.arange(width) - right).clip(0, width - 1)]
+
+
 def rectify(x: np.ndarray, slope: float | np.ndarray = 0.0) -> np.ndarray:
     """x, or `slope` times x below 0."""
     return np.where(x >= 0, x, np.float32(slope) * x)

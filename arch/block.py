@@ -1,4 +1,4 @@
-"""What layers that hold others have in common: `( … )` and `3[ … ]`."""
+"""What layers that hold others have in common: `( … )`, `3[ … ]` and `{ … }`."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ class Block(Layer):
         return self.body
 
     def apply(self, module: LayerModule, x: Maps, call: Call) -> Maps:
-        raise TypeError(f"A network runs the body of a {self.kind} layer and calls `join`.")
+        raise TypeError(f"A network runs the body of a {self.kind} layer and calls `around`.")

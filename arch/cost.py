@@ -24,7 +24,7 @@ class Cost:
     that must be held at once in float32 when layers run one by one: a layer's input and output
     (BatchNorm, ReLU, dropout and flatten work in place) and what open residual connections keep.
     `weight_bytes` is the deployed weights in float32. `receptive_field` is the pixels across that
-    one value of the last feature map sees, were the picture large enough.
+    one value of the last feature map sees of one view, were the picture large enough.
     """
 
     params: int
@@ -55,6 +55,11 @@ def cost(architecture: Architecture) -> Cost:
         weight_bytes=BYTES * deployed,
         receptive_field=receptive_fields(flat)[-1],
     )
+
+
+def training_macs(architecture: Architecture) -> int:
+    """The multiply-accumulates of one picture to learn from, of which there is one view."""
+    return sum(p.layer.macs(p.input_shape) for p in architecture.flat() if not p.layer.children)
 
 
 def params(placed: Placed) -> int:

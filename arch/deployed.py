@@ -26,6 +26,7 @@ from pennyweight.arch.operations import (
     Pass,
     Pointwise,
     Pool,
+    Shift,
 )
 
 _PART = 256  # pictures at a time, which bounds the memory
@@ -130,6 +131,8 @@ def _operated(operation: Operation, inputs: Sequence[np.ndarray]) -> np.ndarray:
             return inputs[0] @ kernel
         case Pool(function=function, window=window, stride=stride):
             return kernels.pool(inputs[0], function, window, stride)
+        case Shift(down=down, right=right):
+            return kernels.shift(inputs[0], down, right)
         case Add():
             return inputs[0] + inputs[1]
         case Flatten() | Pass():

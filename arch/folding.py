@@ -20,8 +20,10 @@ from pennyweight.arch.operations import (
     Operation,
     Pass,
     Piece,
+    Shift,
 )
 from pennyweight.arch.pointwise import BatchNorm
+from pennyweight.arch.views import MOVES
 
 if TYPE_CHECKING:
     from pennyweight.arch.network import Tree
@@ -84,8 +86,27 @@ class _Folding:
         self.run(placed.children, repeated=repeated)
         if placed.layer.keeps_input:
             self._held.pop()
-            shape = placed.output_shape
-            self._append(Add(), (skip, len(self.steps)), shape, shape)
+            if placed.layer.views == 1:
+                self._sum(skip, placed.output_shape)
+            else:
+                self._add_views(placed, skip)
+
+    def _add_views(self, placed: Placed, given: int) -> None:
+        """The steps since the value `given` once more for each move of it, and the mean of all."""
+        inside = self.steps[given:]
+        for down, right in MOVES:
+            total = len(self.steps)
+            self._append(Shift(down=down, right=right), (given,), *[placed.input_shape] * 2)
+            later = len(self.steps) - given
+            for step in inside:
+                inputs = tuple(value + later for value in step.inputs)
+                self.steps.append(replace(step, inputs=inputs))
+            self._sum(total, placed.output_shape)
+        self._add(Affine(scale=1 / placed.layer.views), placed, fold=False)
+
+    def _sum(self, value: int, shape: Shape) -> None:
+        """An earlier value and the last."""
+        self._append(Add(), (value, len(self.steps)), shape, shape)
 
     def _arrays(self, placed: Placed) -> dict[str, np.ndarray]:
         own, shared = placed.name, placed.shares or placed.name
@@ -120,7 +141,7 @@ def _folded(step: Step, outer: Affine) -> Step:
     """
     inner = step.pointwise[-1] if step.pointwise else Affine()
     assert isinstance(inner, Affine)
-    assert outer.scale is not None  # a BatchNorm's
+    assert isinstance(outer.scale, np.ndarray)  # a BatchNorm's
     assert outer.offset is not None
     times = outer.scale.astype(np.float64)
     offset = (0.0 if inner.offset is None else inner.offset) * times + outer.offset

@@ -27,7 +27,8 @@ def skeleton(architecture: Architecture) -> tuple[Any, ...]:
     """What a network is apart from its widths: equal for those that have a common frame.
 
     Two things keep their widths, since flattened pixels lie apart where there are more channels:
-    a block whose body has dense layers, and a network that drops out after `Flatten`.
+    a residual or repeated block that has dense layers, and a network that drops out after
+    `Flatten`.
     """
     layers = architecture.layers
     kinds = [type(placed.layer) for placed in architecture.flat()]
@@ -64,7 +65,7 @@ def fit(tree: Tree, here: Architecture, there: Architecture) -> Tree:
 
 def _without_width(layer: Layer) -> Layer:
     if layer.children:
-        if any(isinstance(inner, Dense) for inner in _inside(layer)):
+        if layer.views == 1 and any(isinstance(inner, Dense) for inner in _inside(layer)):
             return layer
         return replace(layer, body=tuple(_without_width(inner) for inner in layer.children))
     return replace(layer, width=1) if _has_width(layer) else layer

@@ -181,6 +181,15 @@ def dropout(x: jax.Array, key: jax.Array, kept: float) -> jax.Array:
     return jnp.where(stays, x / kept, 0)
 
 
+def moved(x_chwn: jax.Array, down: int, right: int) -> jax.Array:
+    """Maps moved by so many pixels, whose edges repeat."""
+    _, h, w, _ = x_chwn.shape
+    pads = [(0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)), (0, 0)]
+    wide = jnp.pad(x_chwn, pads, mode="edge")
+    top, left = max(-down, 0), max(-right, 0)
+    return wide[:, top : top + h, left : left + w]
+
+
 @jax.custom_vjp
 def statistics(x: jax.Array) -> Statistics:
     """Mean and biased variance of each channel of x (c, ...)."""

@@ -59,7 +59,8 @@ class Layer:
     Fields are made by `size`, `flag` and `fraction`; another type or range is a ValueError.
     `glued` layers print without a space before them; `in_place` ones need no buffer of their own;
     `folds_batch_norm` ones absorb a BatchNorm that follows them when the network is deployed;
-    `keeps_input` ones hold what went in until the layers inside them are done.
+    `keeps_input` ones hold what went in until the layers inside them are done, which predict of so
+    many `views` of it.
     """
 
     kind: ClassVar[str]
@@ -68,6 +69,7 @@ class Layer:
     in_place: ClassVar[bool] = False
     folds_batch_norm: ClassVar[bool] = False
     keeps_input: ClassVar[bool] = False
+    views: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for field in _fields(type(self)):
@@ -94,7 +96,7 @@ class Layer:
 
     @property
     def children(self) -> tuple[Layer, ...]:
-        """Layers inside this one; a network runs them and gives both ends to `join`."""
+        """Layers inside this one."""
         return ()
 
     @property
@@ -111,8 +113,8 @@ class Layer:
         """The layer's mathematics."""
         raise NotImplementedError
 
-    def join(self, x: Maps, y: Maps) -> Maps:
-        """The output of a layer with children, from its input `x` and their output `y`."""
+    def around(self, run: Callable[[Maps, Call], Maps], x: Maps, call: Call) -> Maps:
+        """The mathematics of a layer with children, which `run` runs."""
         raise NotImplementedError
 
     @property
@@ -132,6 +134,11 @@ class Layer:
         expression, so keep it in brackets) and `{skip}` for the input of a layer with children.
         """
         raise NotImplementedError
+
+    def source_around(self, inside: list[str], depth: int) -> list[str]:
+        """The statements of a layer with children, from theirs, which are `depth` layers deep."""
+        del depth
+        return inside
 
 
 _L = TypeVar("_L", bound=type[Layer])
@@ -211,6 +218,19 @@ def trained_shapes(layers: Iterable[Layer], shape: Shape) -> list[tuple[int, ...
             shapes += trained_shapes(layer.children, shape)
         shape = layer.output_shape(shape)
     return shapes
+
+
+def macs_of(layers: Iterable[Layer], shape: Shape) -> int:
+    """The multiply-accumulates of `layers`, those inside them too, for one picture."""
+    total = 0
+    for layer in layers:
+        inside = shape
+        for _ in range(layer.rounds if layer.children else 0):
+            total += macs_of(layer.children, inside)
+            inside = output_shape(layer.children, inside)
+        total += layer.macs(shape)
+        shape = layer.output_shape(shape)
+    return total
 
 
 def normal_layers(layers: Iterable[Layer], shape: Shape) -> tuple[Layer, ...]:

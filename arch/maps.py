@@ -31,8 +31,12 @@ class Maps:
     @classmethod
     def of(cls, images_nhwc: jax.Array) -> Maps:
         """The maps that a network begins with."""
-        x = images_nhwc.transpose(3, 1, 2, 0)
-        return cls(portioned(x) if native_pool.computes(x) else x)
+        return cls.made(images_nhwc.transpose(3, 1, 2, 0))
+
+    @classmethod
+    def made(cls, values: jax.Array) -> Maps:
+        """Of values that are not in portions."""
+        return cls(portioned(values) if native_pool.computes(values) else values)
 
     def together(self) -> Maps:
         """The same, not in portions."""

@@ -7,7 +7,7 @@ classes).
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -64,7 +64,7 @@ class Network(nnx.Module):
     def _run(self, sequence: tuple[Placed, ...], x: Maps, call: Call) -> Maps:
         for placed in sequence:
             if placed.children:
-                x = placed.layer.join(x, self._run(placed.children, x, call))
+                x = placed.layer.around(partial(self._run, placed.children), x, call)
             else:
                 x = placed.layer.apply(getattr(self, placed.name), x, call)
         return x

@@ -3,8 +3,9 @@
 A layer is its kind's letter, its size if it has one, and its options: `c8` is a convolution of 8
 channels, `c8k5s2v+` one of 5x5 pixels with stride 2, unpadded, with bias. `b`, `r` and `o0.1`
 (BatchNorm, ReLU, dropout) are written against the layer before them. `( … )` is a residual
-connection, `3[ … ]` a block that runs three times with the same weights. `docs/architecture.md` has
-the table of all kinds. Spaces do not matter, but between a size and the number of a block.
+connection, `3[ … ]` a block that runs three times with the same weights, `{ … }` the mean over
+views. `docs/architecture.md` has the table of all kinds. Spaces do not matter, but between a size
+and the number of a block.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pennyweight.arch.layers import KINDS, Layer
 from pennyweight.arch.limits import DEEPEST, MOST_LAYERS
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
+from pennyweight.arch.views import Views
 
-_OPENING = re.compile(r"([0-9]{1,18})\[|\(")
-_CLOSING = ")]"
+_OPENING = re.compile(r"([0-9]{1,18})\[|\(|\{")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NUMBERS: dict[type, str] = {int: r"[0-9]{1,18}", float: r"[0-9]*\.?[0-9]+(?:[eE]-?[0-9]+)?"}
 _LONGEST = 32 * MOST_LAYERS  # characters; reading a layer copies what follows it
 
@@ -53,7 +55,7 @@ def _print_layer(layer: Layer) -> str:
     if isinstance(layer, Repeat):
         return f"{layer.times}[{notation(layer.children)}]"
     if layer.children:
-        return f"({notation(layer.children)})"
+        return f"{layer.code}{notation(layer.children)}{_CLOSING[layer.code]}"
     text = layer.code
     for field in dataclasses.fields(layer):
         value, code = getattr(layer, field.name), field.metadata["code"]
@@ -69,8 +71,8 @@ def _print_layer(layer: Layer) -> str:
 def _parse_layers(text: str, whole: str, depth: int) -> tuple[tuple[Layer, ...], str]:
     """The layers at the start of `text`, up to a closing bracket, and what follows them."""
     layers: list[Layer] = []
-    by_code = {kind.code: kind for kind in KINDS.values() if kind.code not in "(["}
-    while (text := text.lstrip()) and text[0] not in _CLOSING:
+    by_code = {kind.code: kind for kind in KINDS.values() if kind.code not in _CLOSING}
+    while (text := text.lstrip()) and text[0] not in _CLOSING.values():
         if opening := _OPENING.match(text):
             layer, text = _parse_block(opening, text, whole, depth + 1)
         elif kind := by_code.get(text[0]):
@@ -87,7 +89,7 @@ def _parse_block(opening: re.Match[str], text: str, whole: str, depth: int) -> t
     if depth > DEEPEST:
         raise too_deep()
     body, rest = _parse_layers(text[opening.end() :], whole, depth)
-    closing = {"(": ")", "[": "]"}[opening[0][-1]]
+    closing = _CLOSING[opening[0][-1]]
     if not rest:
         raise UsageError(
             f"The notation `{_start(whole)}` leaves a bracket open; add a `{closing}`."
@@ -95,7 +97,10 @@ def _parse_block(opening: re.Match[str], text: str, whole: str, depth: int) -> t
     if not body or rest[0] != closing:
         raise _misunderstood(whole, rest)
     try:
-        layer = Repeat(times=int(opening[1]), body=body) if opening[1] else Residual(body=body)
+        if opening[1]:
+            layer: Layer = Repeat(times=int(opening[1]), body=body)
+        else:
+            layer = Views(body=body) if opening[0] == "{" else Residual(body=body)
     except ValueError as error:
         raise UsageError(f"`{opening[0]}`: {error}") from None
     return layer, rest[1:]

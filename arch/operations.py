@@ -18,7 +18,7 @@ from pennyweight.arch.layers import Shape
 class Affine:
     """x * scale + offset, by channel; what is None is left out."""
 
-    scale: np.ndarray | None = None  # float32 (channels,)
+    scale: np.ndarray | float | None = None  # float32 (channels,), or one for all
     offset: np.ndarray | None = None
 
 
@@ -69,6 +69,14 @@ class Flatten:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Shift:
+    """A picture moved by one pixel or more, whose edges repeat."""
+
+    down: int
+    right: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Add:
     """The sum of two inputs of one shape."""
 
@@ -78,7 +86,7 @@ class Pass:
     """The input as it is: for functions of a value that others still need as it was."""
 
 
-Operation = Convolve | Multiply | Pool | Flatten | Add | Pass
+Operation = Convolve | Multiply | Pool | Flatten | Shift | Add | Pass
 Piece = Operation | Pointwise
 """What a layer contributes."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.block import Block
 from pennyweight.arch.layers import (
+    Call,
     Layer,
     Shape,
     kind,
@@ -56,8 +58,8 @@ class Repeat(Block):
             raise ValueError("a repeated block needs a layer with weights to share")
         return replace(self, body=body)
 
-    def join(self, x: Maps, y: Maps) -> Maps:
-        return y
+    def around(self, run: Callable[[Maps, Call], Maps], x: Maps, call: Call) -> Maps:
+        return run(x, call)
 
     @property
     def joined(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennyweight.arch.block import Block
-from pennyweight.arch.layers import Layer, Shape, kind, normal_layers, output_shape
+from pennyweight.arch.layers import Call, Layer, Shape, kind, normal_layers, output_shape
 
 if TYPE_CHECKING:
     from pennyweight.arch.maps import Maps
@@ -31,8 +32,8 @@ class Residual(Block):
             raise ValueError("a residual body needs a layer that does something")
         return replace(self, body=body)
 
-    def join(self, x: Maps, y: Maps) -> Maps:
-        return x.added(y)
+    def around(self, run: Callable[[Maps, Call], Maps], x: Maps, call: Call) -> Maps:
+        return x.added(run(x, call))
 
     @property
     def joined(self) -> str:

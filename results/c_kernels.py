@@ -48,7 +48,7 @@ typedef struct { /* a window that moves over a map */
     int high, wide, outputs;          /* of the output: rows, columns and channels */
     int rows, columns;                /* of the window */
     int down, across, dilation;       /* from window to window, and from tap to tap */
-    int top, left;                    /* rows and columns of zeros around the input */
+    int top, left;                    /* rows and columns of zeros around, or to move it by */
     const $weight *kernel;$fields
 } Window;
 """
@@ -193,6 +193,24 @@ _POOL_MAX = _pool(
 )
 _POOL_AVERAGE = _pool(NAME="pool_average", START="0", HERE="sum + here", storeMEAN="store_mean")
 
+_SHIFT = """
+/* Moved by `top` pixels down and `left` to the right; the edges repeat. */
+static void shift(const Window *s, const $value *x, $out *y)
+{
+    int at = 0;
+    for (int row = 0; row < s->high; row++)
+        for (int column = 0; column < s->wide; column++) {
+            const int up = row - s->top, i = up < 0 ? 0 : up < s->height ? up : s->height - 1;
+            const int before = column - s->left;
+            const int j = before < 0 ? 0 : before < s->width ? before : s->width - 1;
+            for (int channel = 0; channel < s->channels; channel++, at++) {
+                const $total sum = x[(i * s->width + j) * s->channels + channel]$less;
+                $store;
+            }
+        }
+}
+"""
+
 _MULTIPLY = """
 typedef struct { /* a matrix: [outputs][inputs] */
     int inputs, outputs;
@@ -242,7 +260,7 @@ def kernels(used: Iterable[str], words: Mapping[str, str]) -> str:
     """The C of the functions `used` (by their names in C), and of what these need."""
     used = set(used)
     needed = {
-        "Window": used & {"convolve", "depthwise", "pool_max", "pool_average"},
+        "Window": used & {"convolve", "depthwise", "pool_max", "pool_average", "shift"},
         "taps": used & {"convolve", "depthwise"},
         "dot": used & {"convolve", "multiply"},
         "Values": used & {"add", "pass"},
@@ -255,6 +273,7 @@ def kernels(used: Iterable[str], words: Mapping[str, str]) -> str:
         "depthwise": _DEPTHWISE,
         "pool_max": _POOL_MAX,
         "pool_average": _POOL_AVERAGE,
+        "shift": _SHIFT,
         "multiply": _MULTIPLY,
         "Values": _VALUES,
         "add": _ADD,

@@ -24,6 +24,7 @@ from pennyweight.arch.operations import (
     Pass,
     Pointwise,
     Pool,
+    Shift,
 )
 from pennyweight.results import c_text
 from pennyweight.results.c_kernels import FLOAT, kernels
@@ -97,7 +98,7 @@ class FloatWriter:
             given, made = [places[value] for value in step.inputs], places[number]
             if self.changes_nothing(step) and given == [made]:
                 continue
-            kind = "Window" if isinstance(step.operation, Convolve | Pool) else "Values"
+            kind = "Window" if isinstance(step.operation, Convolve | Pool | Shift) else "Values"
             kind = "Matrix" if isinstance(step.operation, Multiply) else kind
             self.used.add(function := kernel_name(step))
             fields = layout(step) | self.own_fields(number)
@@ -145,7 +146,9 @@ class FloatWriter:
             suffix = f"{number}" if place == 1 else f"{number}_{place}"
             match function:
                 case Affine(scale=scale, offset=offset):
-                    if scale is not None:
+                    if isinstance(scale, float):
+                        lines.append(f"x = x * {c_text.number(scale)};")
+                    elif scale is not None:
                         lines.append(f"x = x * {self.array(f'scale{suffix}', scale)}[channel];")
                     if offset is not None:
                         lines.append(f"x = x + {self.array(f'offset{suffix}', offset)}[channel];")
@@ -183,6 +186,8 @@ def kernel_name(step: Step) -> str:
             return "multiply"
         case Pool(function=function):
             return f"pool_{function}"
+        case Shift():
+            return "shift"
         case Add():
             return "add"
         case _:
@@ -200,6 +205,8 @@ def layout(step: Step) -> dict[str, object]:
             }
         case Pool(window=window, stride=stride):
             return _window(step, window, stride)
+        case Shift(down=down, right=right):
+            return _window(step, (1, 1), (1, 1)) | {"top": down, "left": right}
         case Multiply(kernel=kernel):
             return {"inputs": kernel.shape[0], "outputs": kernel.shape[1]}
         case _:

@@ -13,6 +13,7 @@ from pennyweight.arch.operations import (
     Multiply,
     Pointwise,
     Pool,
+    Shift,
 )
 
 
@@ -48,7 +49,7 @@ def _step(step: Step, names: dict[int, str]) -> dict[str, Any]:
         "output_shape": list(step.output_shape),
         "pointwise": [_pointwise(function, names) for function in step.pointwise],
     }
-    if isinstance(operation, Convolve | Multiply | Pool):
+    if isinstance(operation, Convolve | Multiply | Pool | Shift):
         told |= _fields(operation, names)
     return told
 
@@ -58,7 +59,9 @@ def _pointwise(function: Pointwise, names: dict[int, str]) -> dict[str, Any]:
     return kind | _fields(function, names)
 
 
-def _fields(piece: Convolve | Multiply | Pool | Pointwise, names: dict[int, str]) -> dict[str, Any]:
+def _fields(
+    piece: Convolve | Multiply | Pool | Shift | Pointwise, names: dict[int, str]
+) -> dict[str, Any]:
     """The fields of a piece, each array by its name."""
     return {
         field: names[id(value)] if isinstance(value, np.ndarray) else value

@@ -42,6 +42,7 @@ def model_source(architecture: Architecture) -> str:
         layers = [f"{_BODY}del rngs  # there is no weight to draw", *layers]
     calls = _calls(architecture.placed)
     calls[-1] = calls[-1].replace("x = ", "return ", 1)
+    moved = any(placed.layer.views > 1 for placed in architecture.flat())
     return _TEMPLATE.substitute(
         network=network,
         shape=f"{height}x{width}x{channels}",
@@ -52,6 +53,7 @@ def model_source(architecture: Architecture) -> str:
         classes=architecture.classes,
         layers="\n".join(layers),
         calls="\n".join(_BODY + call for call in calls),
+        views=_VIEWS if moved else "",
         mode=_MODES[channels],
     )
 
@@ -97,7 +99,9 @@ def _calls(sequence: Iterable[Placed], depth: int = 1) -> list[str]:
             longer = output.format(x="x", **names)
         if placed.children:
             kept = [f"{skip} = x"] if "{skip}" in output else []
-            statements += [*kept, *_calls(placed.children, depth + len(kept))]
+            within = depth + (len(kept) or placed.layer.views > 1)
+            inside = _calls(placed.children, within)
+            statements += [*kept, *placed.layer.source_around(inside, depth)]
         value = longer
     return statements + _assignment(value)
 
@@ -105,6 +109,14 @@ def _calls(sequence: Iterable[Placed], depth: int = 1) -> list[str]:
 def _assignment(value: str) -> list[str]:
     return [] if value == "x" else [f"x = {value}"]
 
+
+_VIEWS = '''
+def views(x: jax.Array) -> tuple[jax.Array, ...]:
+    """Maps (n, h, w, c) as they are, and moved by a pixel up, down, left and right."""
+    wide = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    return x, wide[:, 2:, 1:-1], wide[:, :-2, 1:-1], wide[:, 1:-1, 2:], wide[:, 1:-1, :-2]
+
+'''
 
 _TEMPLATE = Template('''\
 """A network with $params trained parameters for $shape pictures of $classes classes.
@@ -145,7 +157,7 @@ $layers
     def __call__(self, x: jax.Array) -> jax.Array:
 $calls
 
-
+$views
 def load(folder: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function from uint8 images (n, $height, $width, $channels) to logits (n, $classes)."""
     normalisation = read_manifest(folder)["normalisation"]

@@ -39,6 +39,7 @@ function maker(step, named) {
     convolve: () => (step.depthwise ? convolveEach : convolve)(step, kernel),
     multiply: () => (x) => multiply(x, kernel),
     pool: () => pool(step),
+    shift: () => shift(step),
     add: () => (x, other) => x.map((value, i) => value + other[i]),
     flatten: () => (x) => x.slice(), // a copy, for what is done in place
     pass: () => (x) => x.slice(),
@@ -150,6 +151,16 @@ function pool(step) {
   };
 }
 
+// Moved by so many pixels, whose edges repeat.
+function shift({ input_shape: [height, width, channels], down, right }) {
+  const inside = (at, size) => Math.min(Math.max(at, 0), size - 1);
+  const from = Int32Array.from({ length: height * width * channels }, (_, i) => {
+    const pixel = Math.floor(i / channels), row = Math.floor(pixel / width), column = pixel % width;
+    return (inside(row - down, height) * width + inside(column - right, width)) * channels + (i % channels);
+  });
+  return (x) => Float32Array.from(from, (at) => x[at]);
+}
+
 function multiply(x, { values, shape: [inputs, outputs] }) {
   const sums = new Float64Array(outputs);
   for (let input = 0, weight = 0; input < inputs; input += 1) {
@@ -169,6 +180,11 @@ function pointwise({ function: kind, scale, offset, slope }, named) {
     const below = typeof slope === "string" ? named(slope).values[0] : slope;
     return (x) => {
       for (let i = 0; i < x.length; i += 1) if (x[i] < 0) x[i] *= below;
+    };
+  }
+  if (typeof scale === "number") { // one for all
+    return (x) => {
+      for (let i = 0; i < x.length; i += 1) x[i] *= scale;
     };
   }
   const times = scale && named(scale).values, plus = offset && named(offset).values;

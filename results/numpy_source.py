@@ -18,6 +18,7 @@ from pennyweight.arch.operations import (
     Pass,
     Pointwise,
     Pool,
+    Shift,
 )
 
 WEIGHTS = "folded.safetensors"
@@ -80,6 +81,8 @@ def _operation(step: Step, inputs: list[str], names: dict[int, str]) -> str:
             return f"{pooled}.reshape(len({inputs[0]}), -1)" if flat else pooled
         case Flatten():
             return f"{inputs[0]}.reshape(len({inputs[0]}), -1)"
+        case Shift(down=down, right=right):
+            return f"shift({inputs[0]}, {down}, {right})"
         case Add():
             return " + ".join(inputs)
         case Pass():
@@ -88,6 +91,8 @@ def _operation(step: Step, inputs: list[str], names: dict[int, str]) -> str:
 
 def _applied(function: Pointwise, names: dict[int, str]) -> str:
     match function:
+        case Affine(scale=float(scale)):
+            return f"x * {scale}{_plus(function, names)}"
         case Affine(scale=scale):
             return ("x" if scale is None else f"x * {names[id(scale)]}") + _plus(function, names)
         case Activate(function="silu"):

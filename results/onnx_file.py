@@ -23,6 +23,7 @@ from pennyweight.arch.operations import (
     Pass,
     Pointwise,
     Pool,
+    Shift,
 )
 
 if TYPE_CHECKING:
@@ -147,6 +148,13 @@ class Graph:
                 return self.node("Flatten", [value]) if len(step.output_shape) == 1 else value
             case Flatten():
                 return self.node("Flatten", [self.node("Transpose", inputs, perm=[0, 2, 3, 1])])
+            case Shift(down=down, right=right):
+                value = inputs[0]
+                for axis, size, by in zip((2, 3), step.input_shape, (down, right), strict=False):
+                    if by:
+                        lines = (np.arange(size) - by).clip(0, size - 1)
+                        value = self.node("Gather", [value, self.array("lines", lines)], axis=axis)
+                return value
             case Add():
                 return self.node("Add", inputs)
             case Pass():
@@ -155,6 +163,9 @@ class Graph:
     def _pointwise(self, function: Pointwise, value: str, *, flat: bool) -> str:
         match function:
             case Affine(scale=scale, offset=offset):
+                if isinstance(scale, float):
+                    value = self.node("Mul", [value, self.array("share", np.float32(scale))])
+                    scale = None
                 for operator, array in (("Mul", scale), ("Add", offset)):
                     if array is not None:
                         value = self.node(operator, [value, self._by_channel(array, flat=flat)])

@@ -9,7 +9,8 @@ add exactly nothing. Kernels have a scale for each output, and no zero point.
 - Products of levels are summed in int32. The sum times a scale is a float32, which the step's
   pointwise functions are applied to, in float32; the result is rounded to a level, half upwards.
   So kernels that several rounds share, and any activation, are as exact as others.
-- The largest of a window keeps its levels. A mean is a sum of levels; `Add` weighs both levels.
+- The largest of a window keeps its levels, and so does what is moved. A mean is a sum of
+  levels; `Add` weighs both levels.
 - The logits are floats.
 
 This is the program's arithmetic to the bit, in NumPy; only `silu` is up to the mathematics library.
@@ -25,7 +26,7 @@ import numpy as np
 
 from pennyweight.arch import array_kernels as kernels
 from pennyweight.arch.deployed import Deployed, Step, applied
-from pennyweight.arch.operations import Add, Convolve, Flatten, Multiply, Pass, Pool
+from pennyweight.arch.operations import Add, Convolve, Flatten, Multiply, Pass, Pool, Shift
 from pennyweight.train.cores import core_count
 
 LOWEST, HIGHEST = -128, 127
@@ -126,7 +127,7 @@ def _nearest(levels: np.ndarray) -> np.ndarray:
 
 def keeps_levels(step: Step) -> bool:
     """Whether what a step makes is levels of its input."""
-    kept = isinstance(step.operation, Flatten | Pass)
+    kept = isinstance(step.operation, Flatten | Shift | Pass)
     largest = isinstance(step.operation, Pool) and step.operation.function == "max"
     return (kept or largest) and not step.pointwise
 
@@ -161,6 +162,8 @@ def sums_of(step: Step, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             return [np.rint(means * (window[0] * window[1]))]
         case Pool(window=window, stride=stride):
             return [kernels.pool(x, "max", window, stride)]
+        case Shift(down=down, right=right):
+            return [kernels.shift(x, down, right)]
         case _:
             return list(inputs)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax import export, lax
 
 from pennyweight.arch.deployed import Deployed, Step
+from pennyweight.arch.kernels import moved
 from pennyweight.arch.operations import (
     Activate,
     Add,
@@ -25,6 +26,7 @@ from pennyweight.arch.operations import (
     Pass,
     Pointwise,
     Pool,
+    Shift,
 )
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -89,6 +91,8 @@ def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
             shapes = (1, *window, 1), (1, *stride, 1)
             pooled = lax.reduce_window(inputs[0], np.float32(start), join, *shapes, "VALID")
             return pooled if function == "max" else pooled / np.float32(window[0] * window[1])
+        case Shift(down=down, right=right):
+            return moved(inputs[0].transpose(3, 1, 2, 0), down, right).transpose(3, 1, 2, 0)
         case Add():
             return inputs[0] + inputs[1]
         case Flatten() | Pass():
@@ -98,7 +102,10 @@ def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
 def _applied(function: Pointwise, value: jax.Array) -> jax.Array:
     match function:
         case Affine(scale=scale, offset=offset):
-            value = value if scale is None else value * _last(scale, value.ndim)
+            if isinstance(scale, float):
+                value = value * np.float32(scale)
+            elif scale is not None:
+                value = value * _last(scale, value.ndim)
             return value if offset is None else value + _last(offset, value.ndim)
         case Activate(function="silu"):
             return jax.nn.silu(value)

@@ -186,6 +186,7 @@ def _simpler(genome: Genome, side: int) -> Iterator[tuple[Genome, int]]:
     """(genome, shrink), from the genome itself to the smallest structure of the space."""
     yield genome, 1
     steps: tuple[dict[str, object], ...] = (
+        {"views": False},
         {"head": genome.head if genome.head == "max" else "average"},
         {"sharing": "none"},
         {"depth1": min(1, genome.depth1), "depth2": 1, "depth3": min(1, genome.depth3)},

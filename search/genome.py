@@ -66,6 +66,7 @@ class Genome:
     head: str = _choice("average", "max", "flatten", "window")  # a learned weight for each place
     classifier: str = _choice("dense", "conv")  # a dense layer after the head, or a 1x1 before it
     dropout: float = _unit(0.0, structural=True)  # 0 to 0.1, before the head
+    views: bool = _choice(False, True)  # the mean over the picture and four that are moved
 
     optimiser: str = _choice("adamw", "sgd", "muon")
     schedule: str = _choice("one_cycle", "cosine", "step")

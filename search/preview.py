@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.arch.architecture import Architecture
-from pennyweight.arch.cost import Cost, cost
+from pennyweight.arch.cost import Cost, cost, training_macs
 from pennyweight.search.decode import decode, smallest_within
 from pennyweight.search.genome import random_genome
 from pennyweight.search.grouping import COMPILE_S, training_s
@@ -60,7 +60,7 @@ def preview(plan: Plan, workers: int | None) -> Preview:
     decoded = [decode(genome, settings.budget, shape, classes) for genome in genomes]
     workers = plan.engine.count(workers, plan.device)
     epochs = _expected_epochs(settings.rungs)
-    macs = sum(cost(a).macs for a in decoded) / len(decoded)
+    macs = sum(map(training_macs, decoded)) / len(decoded)
     each_s = COMPILE_S / settings.group + training_s(macs, info.train_examples, epochs)
     by_size = sorted(decoded, key=lambda a: cost(a).params)
     return Preview(

@@ -22,7 +22,7 @@ TRIALS = 30
 
 Sampler = Literal["tpe", "nsga2", "gp", "random"]
 ETA = 3  # of successive halving: a rung lets one in three go on
-SPACE = 4  # version of the genes, their choices, and how they decode: raised when one changes
+SPACE = 5  # version of the genes, their choices, and how they decode: raised when one changes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pennyweight.arch.pointwise import BatchNorm, Dropout, PRelu, Relu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
+from pennyweight.arch.views import Views
 from pennyweight.search.genome import Genome
 
 _HEADS: dict[str, type[Layer]] = {
@@ -42,7 +43,8 @@ def layers(
     """
     first = () if shrink == 1 else (AveragePool(extent=shrink),)
     skeleton = _Skeleton(genome, side // shrink, iter(chosen))
-    return (*first, *skeleton.build(classes))
+    whole = (*first, *skeleton.build(classes))
+    return (Views(body=whole),) if genome.views else whole
 
 
 @dataclass

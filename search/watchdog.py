@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from pennyweight.arch.cost import cost
+from pennyweight.arch.cost import training_macs
 from pennyweight.search.grouping import COMPILE_S, training_s
 from pennyweight.train.rung import Task
 
@@ -107,4 +107,4 @@ class Watchdog:
 
     def _work_s(self, task: Task) -> float:
         network = task.frame or task.candidate.architecture
-        return training_s(cost(network).macs, self.examples, task.to_epoch - task.from_epoch)
+        return training_s(training_macs(network), self.examples, task.to_epoch - task.from_epoch)

@@ -16,6 +16,10 @@ MADE_UP = [
     parse("A", (8, 8, 3), 3),  # no weights at all
     parse("c5bp 2[2[wv c5k1+bl] m2] (2[c5b]u)p A 2[d5p]", (28, 28, 1), 5),
     parse("M p", (8, 8, 3), 3),  # none that is drawn
+    parse("{c4br m2 A d10+}", (28, 28, 1), 10),
+    parse(
+        "c4 ({rwb {c4o0.2}} 2[{c4b}p]b)r {A p}r d5", (9, 7, 2), 5
+    ),  # held, shared, and not folded
 ]
 """Every kind of layer and every option."""
 

@@ -18,6 +18,7 @@ from pennyweight.arch.network import Tree, draw_weights
 from pennyweight.arch.pointwise import BatchNorm, Dropout, LeakyRelu, PRelu, Relu, Silu
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
 from pennyweight.arch.repeat import Repeat
+from pennyweight.arch.views import Views
 
 EPSILON = 1e-5
 
@@ -64,11 +65,23 @@ def bind(layers: Iterable[Layer], *trees: Tree) -> tuple[Node, ...]:
 def evaluate(nodes: Iterable[Node], x: jax.Array, seen: list[Any] | None = None) -> jax.Array:
     """The output for x; with `seen`, BatchNorm uses the batch's statistics, and adds them."""
     for node in nodes:
-        if isinstance(node.layer, Repeat):
+        if isinstance(node.layer, Repeat) or (isinstance(node.layer, Views) and seen is not None):
             x = evaluate(node.body, x, seen)
+        elif isinstance(node.layer, Views):
+            views = [evaluate(node.body, view) for view in _views(x)]
+            x = jnp.mean(jnp.stack(views), 0)
         else:
             x = x + evaluate(node.body, x, seen) if node.body else _apply(node, x, seen)
     return x
+
+
+def _views(x: jax.Array) -> Iterator[jax.Array]:
+    """x, and moved by a pixel up, down, left and right: the line at the edge is there twice."""
+    yield x
+    yield jnp.concatenate([x[:, 1:], x[:, -1:]], 1)
+    yield jnp.concatenate([x[:, :1], x[:, :-1]], 1)
+    yield jnp.concatenate([x[:, :, 1:], x[:, :, -1:]], 2)
+    yield jnp.concatenate([x[:, :, :1], x[:, :, :-1]], 2)
 
 
 def _apply(node: Node, x: jax.Array, seen: list[Any] | None) -> jax.Array:

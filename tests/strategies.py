@@ -21,6 +21,7 @@ from pennyweight.arch.pointwise import BatchNorm, Dropout, LeakyRelu, PRelu, Rel
 from pennyweight.arch.pools import AveragePool, Flatten, GlobalAverage, GlobalMax, MaxPool
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
+from pennyweight.arch.views import Views
 
 INPUT_SHAPES = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
@@ -84,7 +85,8 @@ def _sequence(
     for _ in range(draw(st.integers(least, most))):
         spatial = _SAME_SIDES + ([] if keep else _OTHER_SIDES)
         kinds = _POINTWISE + (spatial if len(here) == 3 else ["dense"])
-        kind = draw(st.sampled_from(kinds + ["residual", "residual", "repeat"] * nesting))
+        blocks = ["residual", "residual", "repeat"] + ["views"] * (len(here) == 3)
+        kind = draw(st.sampled_from(kinds + blocks * nesting))
         layers.append(_layer(draw, here, kind, nesting, keep))
         here = layers[-1].output_shape(here)
     if keep and here != shape:
@@ -112,6 +114,9 @@ def _layer(draw: st.DrawFn, shape: Shape, kind: str, nesting: int = 0, keep: boo
             if not trained_shapes(body, shape):
                 body += (BatchNorm(),)
             return Repeat(times=1 + draw(_ONE_TO[2]), body=body)
+        case "views":
+            body = _sequence(draw, shape, 0, 3, nesting=nesting - 1, keep=keep)
+            return Views(body=body if normal_layers(body, shape) else (Relu(),))
         case "depthwise":
             return Depthwise(**_window(draw, shape, keep))
         case "max_pool" | "average_pool":
@@ -180,6 +185,8 @@ def _respelled_layer(layer: Layer, shape: Shape) -> st.SearchStrategy[Layer]:
             return st.sampled_from([Flatten(), GlobalAverage(), GlobalMax()])
         case Residual(body=body):
             return respelled(body, shape).map(lambda body: Residual(body=body))
+        case Views(body=body):
+            return respelled(body, shape).map(lambda body: Views(body=body))
         case Repeat(times=times, body=body):
             return respelled(body, shape).map(lambda body: Repeat(times=times, body=body))
         case _:

@@ -29,8 +29,9 @@ from pennyweight.arch.notation import parse
 from pennyweight.arch.pools import AveragePool, GlobalAverage, MaxPool
 from pennyweight.arch.repeat import Repeat
 from pennyweight.arch.residual import Residual
+from pennyweight.arch.views import Views
 
-EVERY_KIND = "c3+b w+br m2o0.1 (c3b a1s1 wr)r a2s1 2[2[wb]p]l u {} b r d5"
+EVERY_KIND = "c3+b w+br m2o0.1 (c3b a1s1 wr)r {{c4r a2s1}}r 2[2[wb]p]l u {} b r d5"
 
 
 @settings(max_examples=200, derandomize=True)
@@ -124,6 +125,8 @@ class Memory:
             after = layer.output_shape(shape)
             if isinstance(layer, Residual):
                 held = self._run_residual(layer, shape, kept=kept, held=held)
+            elif isinstance(layer, Views):
+                held = self._run_views(layer, shape, kept=kept, held=held)
             elif isinstance(layer, Repeat):
                 held = self.run(layer.body * layer.times, shape, kept=kept, held=held)
             elif kept or layer.kind not in IN_PLACE:
@@ -132,6 +135,14 @@ class Memory:
                 held = output
             kept, shape = False, after
         return held
+
+    def _run_views(self, layer: Views, shape: Shape, *, kept: bool, held: int) -> int:
+        output = self.run(layer.body, shape, kept=True, held=held)
+        for _ in range(4):
+            added = self.run(layer.body, shape, kept=False, held=self.allocate(shape))
+            self.used -= added
+        self.used -= 0 if kept else held
+        return output
 
     def _run_residual(self, layer: Residual, shape: Shape, *, kept: bool, held: int) -> int:
         output = self.run(layer.body, shape, kept=True, held=held)  # the sum is written over it

@@ -32,7 +32,7 @@ NUMBERS = [name for name, options in choices().items() if options is None]
 # One pair each of what the search's own space lacks.
 PAIRS = [
     ("c3s2 b c4k2x2v r F b d5+ r d10", "c5s2 b c2k2x2v r F b d9+ r d10"),
-    ("w b c4 (c4 r w) m3s2 M o0.3 d10+", "w b c6 (c6 r w) m3s2 M o0.3 d10+"),
+    ("w b {c4 (c4 r w) m3s2 M o0.3 d10+}", "w b {c6 (c6 r w) m3s2 M o0.3 d10+}"),
     ("c2 o0.2 m2 F (b r) d4 b (d4 r) d10+", "c6 o0.2 m2 F (b r) d4 b (d4 r) d10+"),
     ("c4 2[w c4k1+ b l a2s1] (2[c4 u]) A d4 p d10", "c7 2[w c7k1+ b l a2s1] (2[c7 u]) A d7 p d10"),
     ("c4k7 r b ((c4 r) (w c4k1)) a2s1 A b d10", "c7k7 r b ((c7 r) (w c7k1)) a2s1 A b d10"),

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pennyweight.arch.cost import cost
+from pennyweight.arch.cost import training_macs
 from pennyweight.arch.network import draw_weights
 from pennyweight.train.cache import cache_folder
 from pennyweight.train.cores import core_count
@@ -149,7 +149,7 @@ def _options(program: Program, training: int) -> dict[str, str | bool]:
     if jax.default_backend() != "cpu":
         return {}
     in_c = native_digest() is not None and program.precision == "float32"
-    work = cost(program.architecture).macs * training * program.epochs
+    work = training_macs(program.architecture) * training * program.epochs
     if work > _LARGE_WORK and not in_c:
         return {}
     return {
