@@ -14,6 +14,7 @@ from __future__ import annotations
 from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import partial
+from math import nan
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -92,7 +93,7 @@ def _tell(rows: list[dict[str, Any]]) -> None:
         )
         print(
             f"{row['change']:<26}{mean(row['accuracies']):>8.2%}   {interval:<22}"
-            f"{mean(row['log_losses']):>10.4f}{row['params']:>9,}"
+            f"{mean(row.get('log_losses', [nan])):>10.4f}{row['params']:>9,}"
         )
 
 

@@ -17,6 +17,9 @@ from pennyweight.train.data import overlap
 
 AFTER = 2  # trials of another study are asked first
 
+# Genes that came later than the first bundles, as the networks in these have them.
+_ADDED: Mapping[str, Any] = {"views": False}
+
 
 def best_genomes(runs: Place, models: Sequence[str], data: str) -> dict[str, Mapping[str, Any]]:
     """The genomes of the best `AFTER` complete trials of each study, and of bundles, by MODEL.
@@ -79,9 +82,10 @@ def _of_bundle(runs: Place, name: str) -> tuple[str, dict[str, Mapping[str, Any]
     from pennyweight.search.genome import choices
 
     origin = find_origin(runs, name)
-    if origin.genome.keys() != choices().keys():
+    genome = {**_ADDED, **origin.genome} if origin.genome else {}
+    if genome.keys() != choices().keys():
         why = "is of another" if origin.genome else "was proposed by no search"
         raise UsageError(
             f"--after needs networks of this version's space, but {name} {why}: leave it out."
         )
-    return origin.data, {name: {**origin.genome, "share": 1.0}}
+    return origin.data, {name: {**genome, "share": 1.0}}

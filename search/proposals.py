@@ -184,8 +184,8 @@ class Proposals:
     def leader_of(self, number: int) -> int:
         """The trial whose structure `number` shares; itself where it leads its group.
 
-        >>> [Proposals(4).leader_of(number) for number in range(4, 16)]
-        [4, 5, 6, 6, 6, 6, 10, 10, 10, 10, 14, 14]
+        >>> [Proposals(4).leader_of(number) for number in range(5, 17)]
+        [5, 6, 7, 7, 7, 7, 11, 11, 11, 11, 15, 15]
         """
         first = self.alone
         return number if number < first else number - (number - first) % self.group

@@ -18,6 +18,7 @@ from pennyweight.arch.cost import Cost, cost
 from pennyweight.arch.errors import UsageError
 from pennyweight.arch.notation import parse
 from pennyweight.arch.pointwise import Relu
+from pennyweight.arch.views import Views
 from pennyweight.arch.zoo import ZOO
 from pennyweight.search.decode import decode, smallest, smallest_within
 from pennyweight.search.genome import Genome, choices
@@ -234,13 +235,16 @@ def test_no_width_could_be_one_larger(
     """The budget is spent until a limit stops every layer, though not at the same width."""
     assume(within(smallest(shape, 10), budget))
     layers = decode(replace(genome, share=1.0, sharing="none"), budget, shape, 10).layers
+    viewed = isinstance(layers[0], Views)
+    layers = layers[0].children if viewed else layers
     convolutions = [n for n, layer in enumerate(layers) if isinstance(layer, Conv)]
     number = data.draw(st.sampled_from(convolutions))
     chosen = layers[number]
     assert isinstance(chosen, Conv)
     wider = replace(chosen, width=chosen.width + 1)
     try:
-        architecture = Architecture(shape, 10, (*layers[:number], wider, *layers[number + 1 :]))
+        layers = (*layers[:number], wider, *layers[number + 1 :])
+        architecture = Architecture(shape, 10, (Views(body=layers),) if viewed else layers)
     except UsageError:
         assume(False)  # the last one gives the classes, and one before a residual fits its body
         return

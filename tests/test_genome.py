@@ -84,9 +84,9 @@ def test_every_kind_of_optimiser_and_schedule_can_be_drawn(gene: str, kinds: obj
     assert {*(choices()[gene] or ()), "constant"} == {*get_args(kinds), "constant"}
 
 
-def test_the_names_and_ranges_are_those_of_version_4() -> None:
+def test_the_names_and_ranges_are_those_of_version_5() -> None:
     """Old studies are gone on with by these: on a change raise `settings.SPACE`, and this text."""
-    assert SPACE == 4
+    assert SPACE == 5
     units = [name for name, options in choices().items() if options is None]
     assert units == [
         *("stem_width", "width1", "width2", "width3", "growth", "dropout"),
@@ -114,6 +114,7 @@ def test_the_names_and_ranges_are_those_of_version_4() -> None:
         "activation": ("relu", "prelu"),
         "head": ("average", "max", "flatten", "window"),
         "classifier": ("dense", "conv"),
+        "views": (False, True),
         "optimiser": ("adamw", "sgd", "muon"),
         "schedule": ("one_cycle", "cosine", "step"),
         "batch_size": (64, 32, 128),

@@ -33,15 +33,15 @@ def planted(gene: str, trials: int, seed: int = 0) -> StudyRecords:
 
 @pytest.mark.parametrize("gene", ["learning_rate", "width2", "norm", "optimiser"])
 def test_the_gene_that_decides_is_found(gene: str) -> None:
-    found = importances(planted(gene, 30))
+    found = importances(planted(gene, 40))
     assert isinstance(found, Importances)
     assert next(iter(found.shares)) == gene
     assert found.shares[gene] > 0.9
     assert sum(found.shares.values()) == pytest.approx(1)
     assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
     assert set(found.shares) <= set(choices())
-    assert (found.trials, found.epoch) == (30, 2)
-    assert 1 < found.structures <= 30
+    assert (found.trials, found.epoch) == (40, 2)
+    assert 1 < found.structures <= 40
 
 
 def test_the_same_trials_tell_the_same() -> None:

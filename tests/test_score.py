@@ -79,16 +79,23 @@ def test_batch_norm_of_the_pictures_has_the_statistics_of_all_of_them(
 
 
 @pytest.mark.parametrize(
-    ("calibration", "validation", "tolerance"),
-    [(90, 10, 1e-4), (4 * CHUNK, CHUNK + 9, 0.03)],
+    ("notation", "calibration", "validation", "tolerance"),
+    [
+        ("c4br c3+rb o0.5 A d3+", 90, 10, 1e-4),
+        ("c4br c3+rb o0.5 A d3+", 4 * CHUNK, CHUNK + 9, 0.03),
+        ("{c4br c3+rb o0.5 A d3+}", 90, 10, 1e-4),
+    ],
 )
 def test_batch_norm_uses_statistics_of_the_very_weights_that_are_scored(
-    calibration: int, validation: int, tolerance: float
+    notation: str, calibration: int, validation: int, tolerance: float
 ) -> None:
-    """Exactly those of one pass where one chunk holds all; later layers' may differ a little."""
+    """Exactly those of one pass where one chunk holds all; later layers' may differ a little.
+
+    Of several views, they are those of the pictures as they are.
+    """
     seen = random_labelled(calibration, SHAPE, 3)
     shown = random_labelled(validation, SHAPE, 3, seed=1)
-    found, chosen = scored("c4br c3+rb o0.5 A d3+", seen, shown)
+    found, chosen = scored(notation, seen, shown)
     params, others = random_arrays(chosen.architecture, 7)
 
     @quickly
