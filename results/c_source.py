@@ -146,10 +146,10 @@ class FloatWriter:
             suffix = f"{number}" if place == 1 else f"{number}_{place}"
             match function:
                 case Affine(scale=scale, offset=offset):
-                    if isinstance(scale, float):
-                        lines.append(f"x = x * {c_text.number(scale)};")
-                    elif scale is not None:
+                    if isinstance(scale, np.ndarray):
                         lines.append(f"x = x * {self.array(f'scale{suffix}', scale)}[channel];")
+                    elif scale is not None:
+                        lines.append(f"x = x * {c_text.number(scale)};")
                     if offset is not None:
                         lines.append(f"x = x + {self.array(f'offset{suffix}', offset)}[channel];")
                 case Activate(function="silu"):

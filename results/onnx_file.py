@@ -163,12 +163,13 @@ class Graph:
     def _pointwise(self, function: Pointwise, value: str, *, flat: bool) -> str:
         match function:
             case Affine(scale=scale, offset=offset):
-                if isinstance(scale, float):
-                    value = self.node("Mul", [value, self.array("share", np.float32(scale))])
-                    scale = None
-                for operator, array in (("Mul", scale), ("Add", offset)):
-                    if array is not None:
-                        value = self.node(operator, [value, self._by_channel(array, flat=flat)])
+                for operator, factor in (("Mul", scale), ("Add", offset)):
+                    if isinstance(factor, np.ndarray):
+                        value = self.node(operator, [value, self._by_channel(factor, flat=flat)])
+                    elif factor is not None:
+                        value = self.node(
+                            operator, [value, self.array("share", np.float32(factor))]
+                        )
                 return value
             case Activate(function="silu"):
                 return self.node("Mul", [value, self.node("Sigmoid", [value])])

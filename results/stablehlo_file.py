@@ -102,10 +102,10 @@ def _computed(step: Step, inputs: list[jax.Array]) -> jax.Array:
 def _applied(function: Pointwise, value: jax.Array) -> jax.Array:
     match function:
         case Affine(scale=scale, offset=offset):
-            if isinstance(scale, float):
-                value = value * np.float32(scale)
-            elif scale is not None:
+            if isinstance(scale, np.ndarray):
                 value = value * _last(scale, value.ndim)
+            elif scale is not None:
+                value = value * np.float32(scale)
             return value if offset is None else value + _last(offset, value.ndim)
         case Activate(function="silu"):
             return jax.nn.silu(value)
